@@ -1,0 +1,17 @@
+/** A random 64-bit id: exact, never a `number`. Printed as lower-case hex without padding, as etcd prints it. */
+export type MemberId = bigint;
+export type ClusterId = bigint;
+/** int64; chosen by the server (positive) or by a client (any non-zero value). */
+export type LeaseId = bigint;
+
+/** Raft's term, log index and MVCC's main revision: created by us one by one, so always safe integers. */
+export type Term = number;
+export type LogIndex = number;
+export type Revision = number;
+
+/** No member: raft's "no leader", "no vote". */
+export const noMember: MemberId = 0n;
+
+export function hexId(id: bigint): string {
+  return BigInt.asUintN(64, id).toString(16);
+}
