@@ -1,0 +1,34 @@
+import type { Condition } from './types.ts';
+
+/** The condition types of a StoreCluster; the set that generic tools (kstatus, kubectl wait) understand. */
+export type ConditionType = 'Available' | 'Progressing' | 'Degraded' | 'Ready';
+
+export interface Finding {
+  readonly type: ConditionType;
+  readonly status: Condition['status'];
+  /** One CamelCase word. */
+  readonly reason: string;
+  /** Stable: no times, no counters that move, or every pass would write. */
+  readonly message: string;
+}
+
+/**
+ * The conditions after a pass: `lastTransitionTime` moves only when the status of a condition does.
+ * Conditions of other types are kept.
+ */
+export function mergeConditions(
+  previous: readonly Condition[],
+  findings: readonly Finding[],
+  at: { readonly now: string; readonly generation: number },
+): readonly Condition[] {
+  const foreign = previous.filter((old) => !findings.some((finding) => finding.type === old.type));
+  const merged = findings.map((finding): Condition => {
+    const old = previous.find((candidate) => candidate.type === finding.type);
+    return {
+      ...finding,
+      observedGeneration: at.generation,
+      lastTransitionTime: old?.status === finding.status ? old.lastTransitionTime : at.now,
+    };
+  });
+  return [...merged, ...foreign];
+}
