@@ -1,0 +1,253 @@
+import { assert } from '../base/assert.ts';
+import type { Clock } from '../base/clock.ts';
+import { EtcdError } from '../base/errors.ts';
+import type { LeaseId } from '../base/ids.ts';
+import { DeadlineQueue, type Timed } from './deadline-queue.ts';
+import { leaseTtlMax } from './ttl.ts';
+
+/** What is durable of a lease. Its keys are not: every key's record names its lease. */
+export interface LeaseRecord {
+  readonly id: LeaseId;
+  /** Seconds, as granted. */
+  readonly ttl: number;
+  /** Seconds that were left at the last checkpoint; 0 when there was none. */
+  readonly remainingTtl: number;
+}
+
+/** Where lease records are kept, with the rest of the applied state. */
+export interface LeaseRecords {
+  put(record: LeaseRecord): void;
+  delete(id: LeaseId): void;
+}
+
+export interface LessorModules {
+  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly records: LeaseRecords;
+}
+
+/** How a keep-alive ended. `expired`: its revocation is on the way, see {@link Lessor.whenRevoked}. */
+export type Renewal =
+  | { readonly kind: 'renewed'; readonly ttl: number }
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'expired' }
+  | { readonly kind: 'notPrimary' };
+
+/** A lease seen expired is offered again after this time, in case its revocation was lost. */
+const expiredRetryMs = 3000;
+
+/** After a change of leader no more leases than this expire within one second, so that revoking them keeps up. */
+const expiriesPerSecondMax = 750;
+
+interface Lease extends Timed {
+  readonly id: LeaseId;
+  readonly ttl: number;
+  remainingTtl: number;
+  /** Monotonic milliseconds; meaningless unless this lessor is primary. */
+  deadlineMs: number;
+  keys: Set<string> | undefined;
+}
+
+/**
+ * The leases of the cluster. Which leases exist and what is attached to them is replicated state, changed only while
+ * entries are applied. When they expire is known to the primary alone, the lessor on the leader: it starts every
+ * lease anew when it is promoted, so no clock is ever compared with another member's.
+ */
+export class Lessor {
+  readonly #clock: Pick<Clock, 'nowMs'>;
+  readonly #records: LeaseRecords;
+  readonly #leases = new Map<LeaseId, Lease>();
+  readonly #leaseOfKey = new Map<string, Lease>();
+  /** Every lease while primary, by the time of its next expiry or retry; empty otherwise. */
+  readonly #queue = new DeadlineQueue<Lease>();
+  readonly #revocationWaiters = new Map<LeaseId, ((isRevoked: boolean) => void)[]>();
+  #isPrimary = false;
+
+  constructor(modules: LessorModules) {
+    this.#clock = modules.clock;
+    this.#records = modules.records;
+  }
+
+  get size(): number {
+    return this.#leases.size;
+  }
+
+  get isPrimary(): boolean {
+    return this.#isPrimary;
+  }
+
+  /** Replaces everything by what was read from durable state; keys are attached afterwards. Not primary any more. */
+  restore(records: Iterable<LeaseRecord>): void {
+    this.demote();
+    this.#leases.clear();
+    this.#leaseOfKey.clear();
+    for (const { id, ttl, remainingTtl } of records) {
+      this.#leases.set(id, newLease(id, ttl, remainingTtl));
+    }
+  }
+
+  /** Throws EtcdError LeaseNotFound (id 0), LeaseTtlTooLarge, LeaseExists. `ttl` is the effective one, in seconds. */
+  grant(id: LeaseId, ttl: number): void {
+    if (id === 0n) throw new EtcdError('LeaseNotFound');
+    if (ttl > leaseTtlMax) throw new EtcdError('LeaseTtlTooLarge');
+    if (this.#leases.has(id)) throw new EtcdError('LeaseExists');
+    const lease = newLease(id, ttl, 0);
+    this.#leases.set(id, lease);
+    this.#records.put({ id, ttl, remainingTtl: 0 });
+    if (this.#isPrimary) this.#expireIn(lease, ttl * 1000);
+  }
+
+  /** Forgets the lease. Its keys must have been deleted before, in the same revision. */
+  revoke(id: LeaseId): void {
+    const lease = this.#leases.get(id);
+    if (lease === undefined) throw new EtcdError('LeaseNotFound');
+    assert((lease.keys?.size ?? 0) === 0, 'a revoked lease has no keys');
+    this.#leases.delete(id);
+    this.#queue.remove(lease);
+    this.#records.delete(id);
+    this.#settleRevocation(id, true);
+  }
+
+  /** Remembers how much of the TTL is left, for the next primary. An unknown lease is ignored. */
+  checkpoint(id: LeaseId, remainingTtl: number): void {
+    const lease = this.#leases.get(id);
+    if (lease === undefined) return;
+    lease.remainingTtl = remainingTtl;
+    this.#records.put({ id, ttl: lease.ttl, remainingTtl });
+  }
+
+  /** Binds the key to a lease that exists, and so frees it from any other. */
+  attach(key: string, id: LeaseId): void {
+    const lease = this.#leases.get(id);
+    assert(lease !== undefined, 'a key is attached to a lease that exists');
+    this.detach(key);
+    this.#leaseOfKey.set(key, lease);
+    lease.keys ??= new Set();
+    lease.keys.add(key);
+  }
+
+  detach(key: string): void {
+    const lease = this.#leaseOfKey.get(key);
+    if (lease === undefined) return;
+    this.#leaseOfKey.delete(key);
+    lease.keys?.delete(key);
+  }
+
+  has(id: LeaseId): boolean {
+    return this.#leases.has(id);
+  }
+
+  /** Seconds as granted; undefined for an unknown lease. */
+  grantedTtl(id: LeaseId): number | undefined {
+    return this.#leases.get(id)?.ttl;
+  }
+
+  /** 0n when the key has no lease. */
+  leaseOf(key: string): LeaseId {
+    return this.#leaseOfKey.get(key)?.id ?? 0n;
+  }
+
+  /** The attached keys in bytewise order, the same on every member. */
+  keysOf(id: LeaseId): string[] {
+    return [...(this.#leases.get(id)?.keys ?? [])].toSorted(order);
+  }
+
+  /** All leases: the one that expires first comes first on the primary; by id elsewhere. */
+  ids(): LeaseId[] {
+    const leases = [...this.#leases.values()];
+    leases.sort((a, b) => (this.#isPrimary ? a.deadlineMs - b.deadlineMs : 0) || order(a.id, b.id));
+    return leases.map((lease) => lease.id);
+  }
+
+  /**
+   * Makes this lessor the primary: every lease gets its full TTL (or what its checkpoint says) and `extendMs` on
+   * top, and expiries that would pile up are spread. Call it once everything of earlier terms is applied.
+   */
+  promote(extendMs: number): void {
+    this.#isPrimary = true;
+    const nowMs = this.#clock.nowMs();
+    const byDeadline = [...this.#leases.values()];
+    for (const lease of byDeadline) {
+      lease.deadlineMs = nowMs + extendMs + (lease.remainingTtl || lease.ttl) * 1000;
+    }
+    byDeadline.sort((a, b) => a.deadlineMs - b.deadlineMs || order(a.id, b.id));
+    spread(byDeadline);
+    for (const lease of byDeadline) this.#queue.set(lease, lease.deadlineMs);
+  }
+
+  /** Stops expiring. Harmless when not primary. */
+  demote(): void {
+    this.#isPrimary = false;
+    this.#queue.clear();
+    for (const id of [...this.#revocationWaiters.keys()]) this.#settleRevocation(id, false);
+  }
+
+  /** Starts the TTL anew. The caller has made sure that it still leads (etcd#15247). */
+  renew(id: LeaseId): Renewal {
+    if (!this.#isPrimary) return { kind: 'notPrimary' };
+    const lease = this.#leases.get(id);
+    if (lease === undefined) return { kind: 'unknown' };
+    if (lease.deadlineMs <= this.#clock.nowMs()) return { kind: 'expired' };
+    this.#expireIn(lease, lease.ttl * 1000);
+    return { kind: 'renewed', ttl: lease.ttl };
+  }
+
+  /** Calls back once: true when the lease is gone, false when this lessor is demoted before. */
+  whenRevoked(id: LeaseId, callback: (isRevoked: boolean) => void): void {
+    if (!this.#leases.has(id)) return callback(true);
+    if (!this.#isPrimary) return callback(false);
+    const waiters = this.#revocationWaiters.get(id) ?? [];
+    waiters.push(callback);
+    this.#revocationWaiters.set(id, waiters);
+  }
+
+  /** Whole seconds left, never negative; undefined for an unknown lease. Only the primary knows. */
+  remaining(id: LeaseId): number | undefined {
+    assert(this.#isPrimary, 'only the primary knows when a lease expires');
+    const lease = this.#leases.get(id);
+    if (lease === undefined) return undefined;
+    return Math.max(0, Math.floor((lease.deadlineMs - this.#clock.nowMs()) / 1000));
+  }
+
+  /**
+   * At most `countMax` leases whose time is over, for the leader to revoke through raft. One that is still there some
+   * seconds later is returned again. None when not primary.
+   */
+  expired(countMax: number): LeaseId[] {
+    const nowMs = this.#clock.nowMs();
+    const ids: LeaseId[] = [];
+    for (let lease = this.#queue.first(); lease !== undefined; lease = this.#queue.first()) {
+      if (ids.length === countMax || lease.dueMs > nowMs) break;
+      ids.push(lease.id);
+      this.#queue.set(lease, nowMs + expiredRetryMs);
+    }
+    return ids;
+  }
+
+  #expireIn(lease: Lease, delayMs: number): void {
+    lease.deadlineMs = this.#clock.nowMs() + delayMs;
+    this.#queue.set(lease, lease.deadlineMs);
+  }
+
+  #settleRevocation(id: LeaseId, isRevoked: boolean): void {
+    const waiters = this.#revocationWaiters.get(id) ?? [];
+    this.#revocationWaiters.delete(id);
+    for (const callback of waiters) callback(isRevoked);
+  }
+}
+
+function newLease(id: LeaseId, ttl: number, remainingTtl: number): Lease {
+  return { id, ttl, remainingTtl, deadlineMs: 0, keys: undefined, dueMs: 0, place: -1 };
+}
+
+/** Moves deadlines back, never forward, so that no second holds more than its share. Sorted before and after. */
+function spread(byDeadline: readonly Lease[]): void {
+  byDeadline.forEach((lease, position) => {
+    const ahead = byDeadline[position - expiriesPerSecondMax];
+    if (ahead !== undefined) lease.deadlineMs = Math.max(lease.deadlineMs, ahead.deadlineMs + 1000);
+  });
+}
+
+function order<T extends LeaseId | string>(a: T, b: T): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
+}
