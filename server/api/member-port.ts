@@ -1,0 +1,117 @@
+import type { EtcdError } from '../base/errors.ts';
+import type { InternalRequestRequest, Member } from '../proto/gen/internal.ts';
+import type {
+  AlarmMember,
+  RangeRequest,
+  RangeResponse,
+  TxnRequest,
+  TxnResponse,
+  WatchCreateRequest,
+  WatchResponse,
+} from '../proto/gen/rpc.ts';
+
+/**
+ * All that the services of `api/` know of the member that they serve. `member/` implements it; tests put a double in its
+ * place. Responses come without the header's ids and term: `api/header.ts` fills them in.
+ */
+export interface MemberPort {
+  readonly clusterId: bigint;
+  readonly memberId: bigint;
+  readonly name: string;
+
+  raftStatus(): RaftStatus;
+
+  /**
+   * Sends a request through raft and waits until this member has applied it. Rejects with an EtcdError when it was not
+   * (RequestTooLarge, TooManyRequests, NoLeader, Stopped) or perhaps not (Timeout and its variants) applied. What applying
+   * it answered, errors included, is in the result. It ends by itself after the proposal timeout (5 s and two election
+   * timeouts), so a caller that goes away need not cancel it.
+   */
+  propose(request: InternalRequestRequest): Promise<Applied>;
+
+  /** After it, reads of this member's state see everything acknowledged before the call. Ends as {@link propose} does. */
+  linearizableRead(): Promise<void>;
+
+  // The state that this member has applied.
+
+  /** MVCC's current revision. */
+  revision(): number;
+  /** Reads local state; throws Compacted or FutureRevision. `header.revision` is the current revision. */
+  range(request: RangeRequest): RangeResponse;
+  /** Evaluates a transaction that contains only ranges; throws as {@link range} does. */
+  readTxn(request: TxnRequest): TxnResponse;
+  /** Resolves when the compaction applied last has removed its data here and that is durable. */
+  compactionDone(): Promise<void>;
+  openWatchStream(sink: WatchSink): WatchStream;
+  alarms(): readonly AlarmMember[];
+  dbSize(): DbSize;
+
+  // Leases
+
+  /** A new positive id. */
+  newLeaseId(): bigint;
+  /** The granted TTL in seconds; 0 when the lease is not there. Asked of the leader, through the peers where needed. */
+  renewLease(id: bigint): Promise<number>;
+  /** Seconds; `ttl` is -1 when the lease is not there. Asked of the leader, as {@link renewLease}. */
+  leaseTimeToLive(id: bigint): Promise<{ ttl: number; grantedTtl: number }>;
+  /** The keys attached to a lease, sorted. */
+  leaseKeys(id: bigint): Uint8Array[];
+  /** Every lease, the one that expires first at the front. */
+  leases(): bigint[];
+
+  // Membership
+
+  /** Sorted by id. */
+  members(): Member[];
+  /** Waits until this member has applied the change; returns the members after it. */
+  changeMembership(change: MembershipChange): Promise<Member[]>;
+  /** This member leads and `target` is another voter: the caller has checked. Rejects with TimeoutLeaderTransfer. */
+  transferLeadership(target: bigint): Promise<void>;
+  /** Calls back each time that no leader was seen for three election timeouts. Returns how to stop it. */
+  onLeaderLost(callback: () => void): () => void;
+}
+
+/** May be one live object: it is read at once and not kept. */
+export interface RaftStatus {
+  readonly term: number;
+  /** 0n: none known. */
+  readonly leader: bigint;
+  readonly isLeader: boolean;
+  readonly isLearner: boolean;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+}
+
+export interface Applied {
+  /** The RPC's response message; its header, where it has one, carries the revision. */
+  readonly response?: object | undefined;
+  readonly error?: EtcdError | undefined;
+  /** MVCC's revision after applying. */
+  readonly revision: number;
+}
+
+export interface DbSize {
+  readonly sizeBytes: number;
+  readonly inUseBytes: number;
+}
+
+export type MembershipChange =
+  | { readonly kind: 'addVoter' | 'addLearner'; readonly peerUrls: readonly string[] }
+  | { readonly kind: 'promote' | 'remove'; readonly memberId: bigint }
+  | { readonly kind: 'update'; readonly memberId: bigint; readonly peerUrls: readonly string[] };
+
+/** Where one watch stream's responses go. */
+export interface WatchSink {
+  /** Takes the response in any case. False: the client is slow, send no more until {@link WatchStream.resume}. */
+  send(response: WatchResponse): boolean;
+}
+
+/** The watchers of one stream. Answers and events come through the sink, also from within these calls. */
+export interface WatchStream {
+  create(request: WatchCreateRequest): void;
+  cancel(watchId: bigint): void;
+  /** Answers with the current revision, watch id -1, when every watcher has seen everything up to it. */
+  progress(): void;
+  resume(): void;
+  close(): void;
+}

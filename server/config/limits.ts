@@ -1,0 +1,67 @@
+import { assert } from '../base/assert.ts';
+
+// Every queue, message, batch and recursion has its maximum here, with its unit as the last word of the name before
+// Max. What a flag can change is called Default; its flag is named beside it.
+
+const kibibyte = 1024;
+const mebibyte = 1024 * kibibyte;
+
+// Requests
+
+/** A marshalled request that goes through raft. `--max-request-bytes`. */
+export const requestBytesMaxDefault = 1.5 * mebibyte;
+/** What a gRPC message may be larger than the request in it: etcd's own allowance. */
+export const grpcOverheadBytes = 512 * kibibyte;
+/** Compares, or operations of one branch, of a transaction; nested ones share it. `--max-txn-ops`. */
+export const txnOpsMaxDefault = 128;
+/** An etcd watch response larger than this is split for a client that asked for fragments. */
+export const watchFragmentBytesMax = requestBytesMaxDefault + grpcOverheadBytes;
+
+// Between a client's request and its answer
+
+/** Committed but not yet applied entries; above it a request is refused with `too many requests`. */
+export const appliedLagEntriesMax = 5_000;
+/** Proposals of this member that wait for their own apply. */
+export const proposalsInFlightMax = 5_000;
+/** Bytes of those proposals. */
+export const proposalBytesInFlightMax = 64 * mebibyte;
+
+// The client port
+
+export const connectionsMax = 10_000;
+export const streamsPerConnectionMax = 1_000;
+/** Request headers of one call, decompressed. */
+export const headerListBytesMax = 16 * kibibyte;
+/** Memory that one connection's HTTP/2 session may hold, streams' buffers included. */
+export const sessionBytesMax = 32 * mebibyte;
+/** From accept to the end of the first request's headers. */
+export const headersMsMax = 10_000;
+/** HTTP/1.1 bodies: as large as the largest request. */
+export const httpBodyBytesMax = requestBytesMaxDefault + grpcOverheadBytes;
+/** A stream whose client does not read: beyond it the producer is told to wait. */
+export const streamBufferBytesMax = 1 * mebibyte;
+/** Watchers of one stream. */
+export const watchersPerStreamMax = 10_000;
+
+// Flags
+
+/** etcd's own bound: a longer election timeout is refused. */
+export const electionMsMax = 50_000;
+/** `--election-timeout` is at least so many times `--heartbeat-interval`. */
+export const heartbeatsPerElectionMin = 5;
+/** Node fires a timer at once when its delay does not fit 31 bits. */
+export const timerMsMax = 0x7fff_ffff;
+
+assert(
+  requestBytesMaxDefault < proposalBytesInFlightMax,
+  'the largest request fits what may be in flight',
+);
+assert(
+  requestBytesMaxDefault + grpcOverheadBytes < sessionBytesMax,
+  'the largest message fits its session',
+);
+assert(
+  appliedLagEntriesMax <= proposalsInFlightMax,
+  'one member alone can reach the lag that refuses',
+);
+assert(electionMsMax < timerMsMax, 'an election timeout fits a timer');
