@@ -10,6 +10,8 @@ const mebibyte = 1024 * kibibyte;
 
 /** A marshalled request that goes through raft. `--max-request-bytes`. */
 export const requestBytesMaxDefault = 1.5 * mebibyte;
+/** What `--max-request-bytes` may be raised to. */
+export const requestBytesFlagMax = 16 * mebibyte;
 /** What a gRPC message may be larger than the request in it: etcd's own allowance. */
 export const grpcOverheadBytes = 512 * kibibyte;
 /** Compares, or operations of one branch, of a transaction; nested ones share it. `--max-txn-ops`. */
@@ -32,8 +34,11 @@ export const connectionsMax = 10_000;
 export const streamsPerConnectionMax = 1_000;
 /** Request headers of one call, decompressed. */
 export const headerListBytesMax = 16 * kibibyte;
-/** Memory that one connection's HTTP/2 session may hold, streams' buffers included. */
-export const sessionBytesMax = 32 * mebibyte;
+/**
+ * What one connection's HTTP/2 session may hold, unsent responses included: above it Node refuses new streams. A list of
+ * a hundred megabytes on a connection that kube-apiserver shares must not do that.
+ */
+export const sessionBytesMax = 1024 * mebibyte;
 /** From accept to the end of the first request's headers. */
 export const headersMsMax = 10_000;
 /** HTTP/1.1 bodies: as large as the largest request. */
@@ -53,11 +58,11 @@ export const heartbeatsPerElectionMin = 5;
 export const timerMsMax = 0x7fff_ffff;
 
 assert(
-  requestBytesMaxDefault < proposalBytesInFlightMax,
+  requestBytesMaxDefault <= requestBytesFlagMax && requestBytesFlagMax < proposalBytesInFlightMax,
   'the largest request fits what may be in flight',
 );
 assert(
-  requestBytesMaxDefault + grpcOverheadBytes < sessionBytesMax,
+  requestBytesFlagMax + grpcOverheadBytes < sessionBytesMax,
   'the largest message fits its session',
 );
 assert(

@@ -1,0 +1,231 @@
+import { isIP } from 'node:net';
+import { type FlagName, readSettings, type Settings, UsageError } from './flags.ts';
+import {
+  electionMsMax,
+  heartbeatsPerElectionMin,
+  requestBytesFlagMax,
+  requestBytesMaxDefault,
+  txnOpsMaxDefault,
+} from './limits.ts';
+import { memberUrls, parseUrl, UrlError } from './urls.ts';
+
+/** What the flags say, checked and frozen. URLs are texts as etcd prints them; a list of them is sorted. */
+export interface Config {
+  readonly name: string;
+  readonly dataDir: string;
+  readonly listenClientUrls: readonly string[];
+  readonly advertiseClientUrls: readonly string[];
+  readonly listenPeerUrls: readonly string[];
+  /** `--initial-advertise-peer-urls` */
+  readonly advertisePeerUrls: readonly string[];
+  /** Every member to begin with, this one included, in the order given. */
+  readonly initialCluster: readonly InitialMember[];
+  readonly initialClusterState: 'new' | 'existing';
+  readonly initialClusterToken: string;
+  readonly heartbeatMs: number;
+  readonly electionMs: number;
+  /** Applied entries between two snapshots of the log. */
+  readonly snapshotCount: number;
+  readonly requestBytesMax: number;
+  readonly txnOpsMax: number;
+  readonly logLevel: LogLevel;
+}
+
+export interface InitialMember {
+  readonly name: string;
+  readonly peerUrls: readonly string[];
+}
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'fatal';
+
+export type CommandLine =
+  | { readonly kind: 'help' | 'version' }
+  | { readonly kind: 'serve'; readonly config: Config; readonly warnings: readonly string[] };
+
+/** Touches nothing. Throws {@link UsageError}. */
+export function readCommandLine(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): CommandLine {
+  const settings = readSettings(argv, env);
+  if (settings.showsHelp) return { kind: 'help' };
+  if (settings.showsVersion) return { kind: 'version' };
+  return { kind: 'serve', config: configOf(settings.values), warnings: settings.warnings };
+}
+
+/** How long a proposal, or a linearizable read, is waited for: etcd's 5 s and two election timeouts. */
+export function requestTimeoutMs(config: Pick<Config, 'electionMs'>): number {
+  return 5_000 + 2 * config.electionMs;
+}
+
+type Values = Settings['values'];
+
+function configOf(values: Values): Config {
+  const name = values.get('name') ?? 'default';
+  const advertisePeerUrls = urls(values, 'initial-advertise-peer-urls', 'http://localhost:2380');
+  const config: Config = {
+    name,
+    dataDir: values.get('data-dir') ?? `${name}.etcd`,
+    listenClientUrls: urls(values, 'listen-client-urls', 'http://localhost:2379'),
+    advertiseClientUrls: urls(values, 'advertise-client-urls', 'http://localhost:2379'),
+    listenPeerUrls: urls(values, 'listen-peer-urls', 'http://localhost:2380'),
+    advertisePeerUrls,
+    initialCluster: initialCluster(values, { name, peerUrls: advertisePeerUrls }),
+    initialClusterState: oneOf(values, 'initial-cluster-state', ['new', 'existing']),
+    initialClusterToken: values.get('initial-cluster-token') ?? 'etcd-cluster',
+    heartbeatMs: whole(values, 'heartbeat-interval', 100),
+    electionMs: whole(values, 'election-timeout', 1_000),
+    snapshotCount: whole(values, 'snapshot-count', 10_000) || 10_000,
+    requestBytesMax: whole(values, 'max-request-bytes', requestBytesMaxDefault),
+    txnOpsMax: whole(values, 'max-txn-ops', txnOpsMaxDefault),
+    logLevel: logLevel(values),
+  };
+  checkMember(config, values);
+  checkTimes(config);
+  checkCluster(config);
+  return deepFreeze(config);
+}
+
+function checkMember(config: Config, values: Values): void {
+  if (config.name === '') throw new UsageError('--name must not be empty');
+  if (config.dataDir === '') throw new UsageError('--data-dir must not be empty');
+  checkBindable(config.listenClientUrls, 'listen-client-urls');
+  checkBindable(config.listenPeerUrls, 'listen-peer-urls');
+  checkReachable(config.advertiseClientUrls, 'advertise-client-urls');
+  checkReachable(config.advertisePeerUrls, 'initial-advertise-peer-urls');
+  if (values.has('listen-client-urls') && !values.has('advertise-client-urls')) {
+    throw new UsageError(
+      '--advertise-client-urls is required when --listen-client-urls is set explicitly',
+    );
+  }
+  if (config.requestBytesMax < 1 || config.requestBytesMax > requestBytesFlagMax) {
+    throw new UsageError(`--max-request-bytes must be from 1 to ${requestBytesFlagMax}`);
+  }
+  if (config.txnOpsMax < 1) throw new UsageError('--max-txn-ops must be at least 1');
+}
+
+function checkBindable(listenUrls: readonly string[], flag: FlagName): void {
+  for (const url of listenUrls) {
+    const { host } = parseUrl(url);
+    if (host !== 'localhost' && isIP(host) === 0) {
+      throw new UsageError(`--${flag}: expected IP in URL for binding (${url})`);
+    }
+  }
+}
+
+function checkReachable(advertised: readonly string[], flag: FlagName): void {
+  for (const url of advertised) {
+    if (parseUrl(url).host === '')
+      throw new UsageError(`--${flag}: unexpected empty host (${url})`);
+  }
+}
+
+function checkTimes({ heartbeatMs, electionMs }: Config): void {
+  if (heartbeatMs === 0) {
+    throw new UsageError('--heartbeat-interval must be >0 (set to 0ms)');
+  }
+  if (electionMs < heartbeatsPerElectionMin * heartbeatMs) {
+    throw new UsageError(
+      `--election-timeout[${electionMs}ms] should be at least as ${heartbeatsPerElectionMin} times` +
+        ` as --heartbeat-interval[${heartbeatMs}ms]`,
+    );
+  }
+  if (electionMs > electionMsMax) {
+    throw new UsageError(
+      `--election-timeout[${electionMs}ms] is too long, and should be set less than ${electionMsMax}ms`,
+    );
+  }
+}
+
+function checkCluster({ name, initialCluster, advertisePeerUrls }: Config): void {
+  const own = initialCluster.find((member) => member.name === name);
+  if (own === undefined) {
+    throw new UsageError(`couldn't find local name "${name}" in the initial cluster configuration`);
+  }
+  if (own.peerUrls.join(',') !== advertisePeerUrls.join(',')) {
+    throw new UsageError(
+      `--initial-cluster has ${name}=${own.peerUrls.join(',')} but --initial-advertise-peer-urls is` +
+        ` ${advertisePeerUrls.join(',')}; both must name the same URLs`,
+    );
+  }
+  const all = initialCluster.flatMap((member) => member.peerUrls);
+  const twice = all.find((url, at) => all.indexOf(url) !== at);
+  if (twice !== undefined) throw new UsageError(`--initial-cluster has ${twice} more than once`);
+}
+
+function initialCluster(values: Values, own: InitialMember): InitialMember[] {
+  const text = values.get('initial-cluster');
+  if (text === undefined || text === '') return [own];
+  const byName = new Map<string, string[]>();
+  for (const pair of text.split(',')) {
+    const equals = pair.indexOf('=');
+    const name = pair.slice(0, Math.max(equals, 0)).trim();
+    const url = pair.slice(equals + 1).trim();
+    if (name === '' || url === '') {
+      throw new UsageError(`--initial-cluster: expected NAME=URL but found "${pair}"`);
+    }
+    byName.set(name, [...(byName.get(name) ?? []), url]);
+  }
+  return [...byName].map(([name, texts]) => ({
+    name,
+    peerUrls: checkedUrls(texts, 'initial-cluster'),
+  }));
+}
+
+function urls(values: Values, flag: FlagName, fallback: string): string[] {
+  return checkedUrls((values.get(flag) ?? fallback).split(','), flag);
+}
+
+function checkedUrls(texts: readonly string[], flag: FlagName): string[] {
+  try {
+    const checked = memberUrls(texts);
+    const other = checked.find((url) => parseUrl(url).scheme !== 'http');
+    if (other !== undefined) {
+      throw new UsageError(`--${flag}: only http:// is supported yet, not ${other}`);
+    }
+    return checked;
+  } catch (error) {
+    if (error instanceof UrlError) throw new UsageError(`--${flag}: ${error.message}`);
+    throw error;
+  }
+}
+
+function whole(values: Values, flag: FlagName, fallback: number): number {
+  const text = values.get(flag);
+  if (text === undefined) return fallback;
+  const number = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(number)) {
+    throw new UsageError(`invalid value "${text}" for flag --${flag}: expected a whole number`);
+  }
+  return number;
+}
+
+function oneOf<T extends string>(values: Values, flag: FlagName, allowed: readonly [T, ...T[]]): T {
+  const text = values.get(flag) ?? allowed[0];
+  const found = allowed.find((value) => value === text);
+  if (found !== undefined) return found;
+  throw new UsageError(
+    `invalid value "${text}" for flag --${flag}: expected ${allowed.join(' or ')}`,
+  );
+}
+
+function logLevel(values: Values): LogLevel {
+  const level = oneOf(values, 'log-level', [
+    'info',
+    'debug',
+    'warn',
+    'error',
+    'dpanic',
+    'panic',
+    'fatal',
+  ]);
+  return level === 'dpanic' || level === 'panic' ? 'fatal' : level;
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) {
+    for (const part of Object.values(value)) deepFreeze(part);
+    Object.freeze(value);
+  }
+  return value;
+}

@@ -1,0 +1,282 @@
+import { electionMsMax, requestBytesMaxDefault, txnOpsMaxDefault } from './limits.ts';
+
+/** A wrong command line or environment: one line for the person who wrote it, exit status 2. */
+export class UsageError extends Error {
+  override name = 'UsageError';
+}
+
+interface Flag {
+  readonly name: string;
+  readonly group: 'Member' | 'Clustering' | 'Logging';
+  /** What stands for the value in the help. */
+  readonly value: string;
+  readonly defaultText: string;
+  readonly help: string;
+}
+
+const flags = [
+  flag('name', 'Member', 'NAME', 'default', 'Name of this member, unique in its cluster.'),
+  flag('data-dir', 'Member', 'DIR', 'NAME.etcd', 'Everything that this member keeps on disk.'),
+  flag(
+    'listen-client-urls',
+    'Member',
+    'URLS',
+    'http://localhost:2379',
+    'Where to listen for clients: an IP address or localhost.',
+  ),
+  flag(
+    'listen-peer-urls',
+    'Member',
+    'URLS',
+    'http://localhost:2380',
+    'Where to listen for the other members.',
+  ),
+  flag(
+    'heartbeat-interval',
+    'Member',
+    'MS',
+    '100',
+    'Milliseconds between the heartbeats of a leader.',
+  ),
+  flag(
+    'election-timeout',
+    'Member',
+    'MS',
+    '1000',
+    `Milliseconds without a leader until an election; at least 5 heartbeats, at most ${electionMsMax}.`,
+  ),
+  flag('snapshot-count', 'Member', 'N', '10000', 'Applied entries between snapshots of the log.'),
+  flag(
+    'max-request-bytes',
+    'Member',
+    'N',
+    String(requestBytesMaxDefault),
+    'Largest request of a client, in bytes.',
+  ),
+  flag(
+    'max-txn-ops',
+    'Member',
+    'N',
+    String(txnOpsMaxDefault),
+    'Most operations in one transaction.',
+  ),
+  flag(
+    'advertise-client-urls',
+    'Clustering',
+    'URLS',
+    'http://localhost:2379',
+    'What clients are told; needed with --listen-client-urls.',
+  ),
+  flag(
+    'initial-advertise-peer-urls',
+    'Clustering',
+    'URLS',
+    'http://localhost:2380',
+    'Where the other members reach this one; the same as in --initial-cluster.',
+  ),
+  flag(
+    'initial-cluster',
+    'Clustering',
+    'NAME=URL,...',
+    'NAME=its own peer URLs',
+    'Every member to start with, this one included.',
+  ),
+  flag(
+    'initial-cluster-state',
+    'Clustering',
+    'new|existing',
+    'new',
+    'existing: join the cluster that these members already are.',
+  ),
+  flag(
+    'initial-cluster-token',
+    'Clustering',
+    'TOKEN',
+    'etcd-cluster',
+    'Makes the ids of this cluster and its members unlike those of any other.',
+  ),
+  flag('log-level', 'Logging', 'LEVEL', 'info', 'debug, info, warn, error, panic or fatal.'),
+] as const;
+
+export type FlagName = (typeof flags)[number]['name'];
+
+/** What was set, from either source; a value is never empty of meaning but may be the empty string. */
+export interface Settings {
+  readonly values: ReadonlyMap<FlagName, string>;
+  readonly showsVersion: boolean;
+  readonly showsHelp: boolean;
+  /** For the log: what was ignored. */
+  readonly warnings: readonly string[];
+}
+
+/** Flags of etcd that may say only what Mainstay does anyway. */
+const fixedFlags: ReadonlyMap<string, readonly string[]> = new Map([
+  ['logger', ['zap']],
+  ['log-outputs', ['default', 'stderr']],
+  ['log-format', ['json']],
+  ['pre-vote', ['true']],
+  ['strict-reconfig-check', ['true']],
+  ['initial-election-tick-advance', ['true']],
+  ['enable-v2', ['false']],
+]);
+
+/** Flags of etcd 3.4 to 3.6 that Mainstay does not have yet: refused, because ignoring one could hurt. */
+const unsupportedFlags = new Set(
+  `wal-dir listen-client-http-urls max-snapshots max-wals quota-backend-bytes backend-bbolt-freelist-type
+  backend-batch-interval backend-batch-limit max-concurrent-streams enable-grpc-gateway grpc-keepalive-min-time
+  grpc-keepalive-interval grpc-keepalive-timeout socket-reuse-port socket-reuse-address raft-read-timeout
+  raft-write-timeout discovery discovery-fallback discovery-proxy discovery-srv discovery-srv-name discovery-token
+  discovery-endpoints auto-compaction-retention auto-compaction-mode v2-deprecation cert-file key-file
+  client-cert-auth client-cert-file client-key-file client-crl-file client-cert-allowed-hostname trusted-ca-file
+  auto-tls peer-cert-file peer-key-file peer-client-cert-auth peer-trusted-ca-file peer-cert-allowed-cn
+  peer-cert-allowed-hostname peer-auto-tls peer-client-cert-file peer-client-key-file self-signed-cert-validity
+  peer-crl-file peer-skip-client-san-verification cipher-suites cors host-whitelist tls-min-version tls-max-version
+  auth-token bcrypt-cost auth-token-ttl enable-pprof metrics listen-metrics-urls enable-log-rotation
+  log-rotation-config-json enable-distributed-tracing distributed-tracing-address distributed-tracing-service-name
+  distributed-tracing-instance-id distributed-tracing-sampling-rate proxy proxy-failure-wait
+  proxy-refresh-interval proxy-dial-timeout proxy-write-timeout proxy-read-timeout initial-corrupt-check
+  corrupt-check-time compact-hash-check-enabled compact-hash-check-time enable-lease-checkpoint
+  enable-lease-checkpoint-persist compaction-batch-limit compaction-sleep-interval watch-progress-notify-interval
+  downgrade-check-time memory-mlock max-learners warning-apply-duration warning-unary-request-duration
+  txn-mode-write-with-shared-buffer bootstrap-defrag-threshold-megabytes stop-grpc-service-on-defrag
+  snapshot-catchup-entries feature-gates config-file force-new-cluster unsafe-no-fsync`.split(
+    /\s+/,
+  ),
+);
+
+const flagNames: ReadonlySet<string> = new Set(flags.map(({ name }) => name));
+const switches: ReadonlySet<string> = new Set(['version', 'help', 'h']);
+
+/** Reads `--flag value`, `--flag=value`, `-flag`, and `ETCD_FLAG` of the environment. Throws {@link UsageError}. */
+export function readSettings(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): Settings {
+  const values = new Map<string, string>();
+  const shown = readArguments(argv, values);
+  const warnings = readEnvironment(env, values);
+  for (const [name, value] of values) checkKnown(name, value);
+  return {
+    values: new Map(
+      [...values].filter((pair): pair is [FlagName, string] => flagNames.has(pair[0])),
+    ),
+    showsVersion: shown.has('version'),
+    showsHelp: shown.has('help') || shown.has('h'),
+    warnings,
+  };
+}
+
+function readArguments(argv: readonly string[], values: Map<string, string>): Set<string> {
+  const shown = new Set<string>();
+  for (let at = 0; at < argv.length; at++) {
+    const argument = argv[at] ?? '';
+    const [, name, attached] = /^--?([^-=][^=]*)(?:=(.*))?$/s.exec(argument) ?? [];
+    if (name === undefined) throw new UsageError(`'${argument}' is not a valid flag`);
+    if (switches.has(name)) {
+      if (attached !== 'false') shown.add(name);
+    } else {
+      values.set(name, attached ?? (isBoolean(name) ? 'true' : valueAfter(name, argv, ++at)));
+    }
+  }
+  return shown;
+}
+
+/** As for Go's flags, a boolean takes its value only with `=`. */
+function isBoolean(name: string): boolean {
+  const value = fixedFlags.get(name)?.[0];
+  return value === 'true' || value === 'false';
+}
+
+function valueAfter(name: string, argv: readonly string[], at: number): string {
+  if (!isKnown(name)) throw unknownFlag(name);
+  const value = argv[at];
+  if (value === undefined) throw new UsageError(`flag needs a value: --${name}`);
+  return value;
+}
+
+function readEnvironment(
+  env: Readonly<Record<string, string | undefined>>,
+  values: Map<string, string>,
+): string[] {
+  const warnings: string[] = [];
+  for (const [variable, value] of Object.entries(env)) {
+    if (!variable.startsWith('ETCD_') || value === undefined || value === '') continue;
+    const name = variable.slice('ETCD_'.length).toLowerCase().replaceAll('_', '-');
+    if (values.has(name)) {
+      throw new UsageError(
+        `conflicting environment variable "${variable}" is shadowed by corresponding command-line flag` +
+          ' (either unset environment variable or disable flag)',
+      );
+    }
+    if (isKnown(name)) values.set(name, value);
+    else warnings.push(`unrecognized environment variable ${variable}`);
+  }
+  return warnings;
+}
+
+function checkKnown(name: string, value: string): void {
+  if (flagNames.has(name)) return;
+  const fixed = fixedFlags.get(name);
+  if (fixed?.includes(value) === true) return;
+  if (fixed !== undefined) {
+    throw new UsageError(`--${name}=${value} is not supported yet; only ${fixed.join(' or ')} is`);
+  }
+  if (isKnown(name)) throw new UsageError(`--${name} is a flag of etcd that is not supported yet`);
+  throw unknownFlag(name);
+}
+
+function isKnown(name: string): boolean {
+  const plain = name.replace(/^experimental-/, '');
+  return flagNames.has(name) || fixedFlags.has(name) || unsupportedFlags.has(plain);
+}
+
+function unknownFlag(name: string): UsageError {
+  return new UsageError(`unknown flag --${name}; --help lists the flags`);
+}
+
+function flag<Name extends string>(
+  name: Name,
+  group: Flag['group'],
+  value: string,
+  defaultText: string,
+  help: string,
+): Flag & { readonly name: Name } {
+  return { name, group, value, defaultText, help };
+}
+
+/** The text of `--help`. */
+export function helpText(program: string): string {
+  return [
+    'A member of a Mainstay cluster: a key-value store that speaks the etcd v3 API.',
+    '',
+    'One member, for a try:',
+    `  ${program} --data-dir /tmp/one`,
+    '',
+    'The first of three members; the others alike, with their own name and URLs:',
+    `  ${program} --name a --data-dir /var/lib/mainstay/a \\`,
+    '    --listen-client-urls http://10.0.0.1:2379 --advertise-client-urls http://10.0.0.1:2379 \\',
+    '    --listen-peer-urls http://10.0.0.1:2380 --initial-advertise-peer-urls http://10.0.0.1:2380 \\',
+    '    --initial-cluster a=http://10.0.0.1:2380,b=http://10.0.0.2:2380,c=http://10.0.0.3:2380',
+    '',
+    'Every flag can be given by the environment instead: --data-dir as ETCD_DATA_DIR. Both at once is an error.',
+    ...(['Member', 'Clustering', 'Logging'] as const).flatMap((group) => [
+      '',
+      `${group}:`,
+      ...helpOf(group),
+    ]),
+    '',
+    '  --version                            Print the versions and exit.',
+    '',
+    'Exit status: 0 stopped, 2 wrong flags, 70 a bug, 74 a disk failed, 78 the data directory is damaged or refused.',
+    '',
+  ].join('\n');
+}
+
+function helpOf(group: Flag['group']): string[] {
+  return flags
+    .filter((each) => each.group === group)
+    .map((each) => {
+      const left = `  --${each.name} ${each.value}`;
+      return `${left.padEnd(38)} ${each.help} [${each.defaultText}]`;
+    });
+}
