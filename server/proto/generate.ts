@@ -194,7 +194,11 @@ function printRead({ name, members }: Message): string {
   const cases = members.flatMap((member) =>
     fieldsOf(member).map((field) => readCases(field, member)),
   );
-  const result = members.map((member) => `${member.name}: ${local(member)}`).join(', ');
+  const result = members
+    .map((member) =>
+      local(member) === member.name ? member.name : `${member.name}: ${local(member)}`,
+    )
+    .join(', ');
   return `export function read${name}(reader: Reader): ${name} {
 ${variables.join('')}  while (reader.position < reader.end) {
     const tag = reader.tag();
@@ -208,10 +212,12 @@ ${cases.join('')}      default:
 `;
 }
 
-/** A field's variable: its name may be a reserved word. */
+/** A field's variable; a few names are taken. */
 function local(member: Field | Oneof): string {
-  return `${member.name}_`;
+  return takenNames.has(member.name) ? `${member.name}_` : member.name;
 }
+
+const takenNames = new Set(['reader', 'tag', 'end', 'default', 'delete', 'new', 'in', 'function']);
 
 function readCases(field: Field, member: Field | Oneof): string {
   const assign = (value: string) => {
@@ -273,7 +279,7 @@ function printWrite(message: Message): string {
     emptyTail: '}\n',
     field: writeValue,
     packed: (field, list) => [
-      `writer.uint32(${field.number * 8 + 2});`,
+      writeTag(field.number * 8 + 2),
       'writer.length();',
       `for (const value of ${list}) ${writeValue(field, 'value').at(-1)}`,
     ],
@@ -365,15 +371,19 @@ const scalarSizes: Record<Scalar, string> = {
 
 function writeValue(field: Field, value: string): string[] {
   const { type } = field;
-  const tag = `writer.uint32(${tagOf(field)});`;
+  const tag = writeTag(tagOf(field));
   if (type.kind === 'message')
     return [tag, 'writer.length();', `write${type.name}(${value}, writer);`];
   const method = type.kind === 'enum' ? 'int32' : scalarWriters[type.scalar];
-  return [tag, `writer.${method}(${value});`];
+  return [tag, `writer.${method}(${method === 'byte' ? `${value} ? 1 : 0` : value});`];
+}
+
+function writeTag(tag: number): string {
+  return tag < 0x80 ? `writer.byte(${tag});` : `writer.uint32(${tag});`;
 }
 
 const scalarWriters: Record<Scalar, string> = {
-  bool: 'bool',
+  bool: 'byte',
   bytes: 'blob',
   string: 'string',
   uint32: 'uint32',

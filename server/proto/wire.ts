@@ -49,6 +49,8 @@ export class Reader {
   position = 0;
   end: number;
   readonly #bytes: Uint8Array;
+  readonly #buffer: ArrayBufferLike;
+  readonly #offset: number;
   #depth = 0;
   /** The halves of the varint read last, both unsigned. */
   #low = 0;
@@ -56,6 +58,8 @@ export class Reader {
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
+    this.#buffer = bytes.buffer;
+    this.#offset = bytes.byteOffset;
     this.end = bytes.length;
   }
 
@@ -139,7 +143,8 @@ export class Reader {
     if (length === 0) return emptyBytes;
     const start = this.position;
     this.position = start + length;
-    return this.#bytes.subarray(start, start + length);
+    // Twice as fast as subarray, most of all that of a Buffer.
+    return new Uint8Array(this.#buffer, this.#offset + start, length);
   }
 
   string(): string {
@@ -249,17 +254,23 @@ export class Reader {
  * the second writes into one buffer of the exact size. Encoding is synchronous, so one stack serves all.
  */
 const sizes: number[] = [];
+let sizesWritten = 0;
 let sizesRead = 0;
+
+/** More sizes than this are not kept in memory for the next message. */
+const sizesKeptMax = 4096;
 
 /** Begins the sizing of a message. */
 export function beginSizing(): void {
-  sizes.length = 0;
+  sizesWritten = 0;
   sizesRead = 0;
+  if (sizes.length > sizesKeptMax) sizes.length = 0;
 }
 
 /** Takes the place of a size that is known only after the nested ones. */
 export function reserveSize(): number {
-  return sizes.push(0) - 1;
+  sizes[sizesWritten] = 0;
+  return sizesWritten++;
 }
 
 /** Records the size of a nested message and returns it with its length prefix. */
@@ -274,7 +285,7 @@ export function sizeOfBytes(value: Uint8Array): number {
 
 export function sizeOfString(value: string): number {
   const size = Buffer.byteLength(value, 'utf8');
-  sizes.push(size);
+  sizes[sizesWritten++] = size;
   return sizeOfUint32(size) + size;
 }
 
@@ -313,13 +324,18 @@ function sizeOfHalves(high: number): number {
   return high < 0x8000_0000 ? 9 : 10;
 }
 
-/** Writes one message whose size is known; tags and lengths are varints of 32 bits. */
+/** Writes one message whose size is known. */
 export class Writer {
   readonly bytes: Buffer;
   #position = 0;
 
   constructor(size: number) {
     this.bytes = Buffer.allocUnsafe(size);
+  }
+
+  /** A tag or a bool: a varint of one byte. */
+  byte(value: number): void {
+    this.bytes[this.#position++] = value;
   }
 
   uint32(value: number): void {
@@ -337,10 +353,6 @@ export class Writer {
   int32(value: number): void {
     if (value < 0) this.#varint(value >>> 0, 0xffff_ffff);
     else this.uint32(value);
-  }
-
-  bool(value: boolean): void {
-    this.bytes[this.#position++] = value ? 1 : 0;
   }
 
   int64Number(value: number): void {

@@ -31,18 +31,18 @@ export const UserAddOptions: MessageType<UserAddOptions> = {
 };
 
 export function readUserAddOptions(reader: Reader): UserAddOptions {
-  let noPassword_: boolean = false;
+  let noPassword: boolean = false;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        noPassword_ = reader.bool();
+        noPassword = reader.bool();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { noPassword: noPassword_ };
+  return { noPassword };
 }
 
 export function sizeUserAddOptions(message: UserAddOptions): number {
@@ -55,8 +55,8 @@ export function sizeUserAddOptions(message: UserAddOptions): number {
 
 export function writeUserAddOptions(message: UserAddOptions, writer: Writer): void {
   if (message.noPassword) {
-    writer.uint32(8);
-    writer.bool(message.noPassword);
+    writer.byte(8);
+    writer.byte(message.noPassword ? 1 : 0);
   }
 }
 
@@ -88,25 +88,25 @@ export const User: MessageType<User> = {
 };
 
 export function readUser(reader: Reader): User {
-  let name_: Uint8Array = emptyBytes;
-  let password_: Uint8Array = emptyBytes;
-  const roles_: string[] = [];
-  let options_: UserAddOptions | undefined = undefined;
+  let name: Uint8Array = emptyBytes;
+  let password: Uint8Array = emptyBytes;
+  const roles: string[] = [];
+  let options: UserAddOptions | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        name_ = reader.bytes();
+        name = reader.bytes();
         break;
       case 18:
-        password_ = reader.bytes();
+        password = reader.bytes();
         break;
       case 26:
-        roles_.push(reader.string());
+        roles.push(reader.string());
         break;
       case 34: {
         const end = reader.enter();
-        options_ = readUserAddOptions(reader);
+        options = readUserAddOptions(reader);
         reader.leave(end);
         break;
       }
@@ -114,7 +114,7 @@ export function readUser(reader: Reader): User {
         reader.skip(tag);
     }
   }
-  return { name: name_, password: password_, roles: roles_, options: options_ };
+  return { name, password, roles, options };
 }
 
 export function sizeUser(message: User): number {
@@ -137,19 +137,19 @@ export function sizeUser(message: User): number {
 
 export function writeUser(message: User, writer: Writer): void {
   if (message.name.length !== 0) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.blob(message.name);
   }
   if (message.password.length !== 0) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.blob(message.password);
   }
   for (const value of message.roles) {
-    writer.uint32(26);
+    writer.byte(26);
     writer.string(value);
   }
   if (message.options !== undefined) {
-    writer.uint32(34);
+    writer.byte(34);
     writer.length();
     writeUserAddOptions(message.options, writer);
   }
@@ -181,26 +181,26 @@ export const Permission: MessageType<Permission> = {
 };
 
 export function readPermission(reader: Reader): Permission {
-  let permType_: PermissionType = 0;
-  let key_: Uint8Array = emptyBytes;
-  let rangeEnd_: Uint8Array = emptyBytes;
+  let permType: PermissionType = 0;
+  let key: Uint8Array = emptyBytes;
+  let rangeEnd: Uint8Array = emptyBytes;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        permType_ = reader.int32() as PermissionType;
+        permType = reader.int32() as PermissionType;
         break;
       case 18:
-        key_ = reader.bytes();
+        key = reader.bytes();
         break;
       case 26:
-        rangeEnd_ = reader.bytes();
+        rangeEnd = reader.bytes();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { permType: permType_, key: key_, rangeEnd: rangeEnd_ };
+  return { permType, key, rangeEnd };
 }
 
 export function sizePermission(message: Permission): number {
@@ -219,15 +219,15 @@ export function sizePermission(message: Permission): number {
 
 export function writePermission(message: Permission, writer: Writer): void {
   if (message.permType !== 0) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int32(message.permType);
   }
   if (message.key.length !== 0) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.blob(message.key);
   }
   if (message.rangeEnd.length !== 0) {
-    writer.uint32(26);
+    writer.byte(26);
     writer.blob(message.rangeEnd);
   }
 }
@@ -256,17 +256,17 @@ export const Role: MessageType<Role> = {
 };
 
 export function readRole(reader: Reader): Role {
-  let name_: Uint8Array = emptyBytes;
-  const keyPermission_: Permission[] = [];
+  let name: Uint8Array = emptyBytes;
+  const keyPermission: Permission[] = [];
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        name_ = reader.bytes();
+        name = reader.bytes();
         break;
       case 18: {
         const end = reader.enter();
-        keyPermission_.push(readPermission(reader));
+        keyPermission.push(readPermission(reader));
         reader.leave(end);
         break;
       }
@@ -274,7 +274,7 @@ export function readRole(reader: Reader): Role {
         reader.skip(tag);
     }
   }
-  return { name: name_, keyPermission: keyPermission_ };
+  return { name, keyPermission };
 }
 
 export function sizeRole(message: Role): number {
@@ -291,11 +291,11 @@ export function sizeRole(message: Role): number {
 
 export function writeRole(message: Role, writer: Writer): void {
   if (message.name.length !== 0) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.blob(message.name);
   }
   for (const value of message.keyPermission) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.length();
     writePermission(value, writer);
   }

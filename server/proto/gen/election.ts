@@ -30,26 +30,26 @@ export const CampaignRequest: MessageType<CampaignRequest> = {
 };
 
 export function readCampaignRequest(reader: Reader): CampaignRequest {
-  let name_: Uint8Array = emptyBytes;
-  let lease_: bigint = 0n;
-  let value_: Uint8Array = emptyBytes;
+  let name: Uint8Array = emptyBytes;
+  let lease: bigint = 0n;
+  let value: Uint8Array = emptyBytes;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        name_ = reader.bytes();
+        name = reader.bytes();
         break;
       case 16:
-        lease_ = reader.int64();
+        lease = reader.int64();
         break;
       case 26:
-        value_ = reader.bytes();
+        value = reader.bytes();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { name: name_, lease: lease_, value: value_ };
+  return { name, lease, value };
 }
 
 export function sizeCampaignRequest(message: CampaignRequest): number {
@@ -68,15 +68,15 @@ export function sizeCampaignRequest(message: CampaignRequest): number {
 
 export function writeCampaignRequest(message: CampaignRequest, writer: Writer): void {
   if (message.name.length !== 0) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.blob(message.name);
   }
   if (message.lease !== 0n) {
-    writer.uint32(16);
+    writer.byte(16);
     writer.int64(message.lease);
   }
   if (message.value.length !== 0) {
-    writer.uint32(26);
+    writer.byte(26);
     writer.blob(message.value);
   }
 }
@@ -105,20 +105,20 @@ export const CampaignResponse: MessageType<CampaignResponse> = {
 };
 
 export function readCampaignResponse(reader: Reader): CampaignResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  let leader_: LeaderKey | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
+  let leader: LeaderKey | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 18: {
         const end = reader.enter();
-        leader_ = readLeaderKey(reader);
+        leader = readLeaderKey(reader);
         reader.leave(end);
         break;
       }
@@ -126,7 +126,7 @@ export function readCampaignResponse(reader: Reader): CampaignResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_, leader: leader_ };
+  return { header, leader };
 }
 
 export function sizeCampaignResponse(message: CampaignResponse): number {
@@ -144,12 +144,12 @@ export function sizeCampaignResponse(message: CampaignResponse): number {
 
 export function writeCampaignResponse(message: CampaignResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   if (message.leader !== undefined) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.length();
     writeLeaderKey(message.leader, writer);
   }
@@ -183,30 +183,30 @@ export const LeaderKey: MessageType<LeaderKey> = {
 };
 
 export function readLeaderKey(reader: Reader): LeaderKey {
-  let name_: Uint8Array = emptyBytes;
-  let key_: Uint8Array = emptyBytes;
-  let rev_: number = 0;
-  let lease_: bigint = 0n;
+  let name: Uint8Array = emptyBytes;
+  let key: Uint8Array = emptyBytes;
+  let rev: number = 0;
+  let lease: bigint = 0n;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        name_ = reader.bytes();
+        name = reader.bytes();
         break;
       case 18:
-        key_ = reader.bytes();
+        key = reader.bytes();
         break;
       case 24:
-        rev_ = reader.int64Number();
+        rev = reader.int64Number();
         break;
       case 32:
-        lease_ = reader.int64();
+        lease = reader.int64();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { name: name_, key: key_, rev: rev_, lease: lease_ };
+  return { name, key, rev, lease };
 }
 
 export function sizeLeaderKey(message: LeaderKey): number {
@@ -228,19 +228,19 @@ export function sizeLeaderKey(message: LeaderKey): number {
 
 export function writeLeaderKey(message: LeaderKey, writer: Writer): void {
   if (message.name.length !== 0) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.blob(message.name);
   }
   if (message.key.length !== 0) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.blob(message.key);
   }
   if (message.rev !== 0) {
-    writer.uint32(24);
+    writer.byte(24);
     writer.int64Number(message.rev);
   }
   if (message.lease !== 0n) {
-    writer.uint32(32);
+    writer.byte(32);
     writer.int64(message.lease);
   }
 }
@@ -267,18 +267,18 @@ export const LeaderRequest: MessageType<LeaderRequest> = {
 };
 
 export function readLeaderRequest(reader: Reader): LeaderRequest {
-  let name_: Uint8Array = emptyBytes;
+  let name: Uint8Array = emptyBytes;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        name_ = reader.bytes();
+        name = reader.bytes();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { name: name_ };
+  return { name };
 }
 
 export function sizeLeaderRequest(message: LeaderRequest): number {
@@ -291,7 +291,7 @@ export function sizeLeaderRequest(message: LeaderRequest): number {
 
 export function writeLeaderRequest(message: LeaderRequest, writer: Writer): void {
   if (message.name.length !== 0) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.blob(message.name);
   }
 }
@@ -320,20 +320,20 @@ export const LeaderResponse: MessageType<LeaderResponse> = {
 };
 
 export function readLeaderResponse(reader: Reader): LeaderResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  let kv_: KeyValue | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
+  let kv: KeyValue | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 18: {
         const end = reader.enter();
-        kv_ = readKeyValue(reader);
+        kv = readKeyValue(reader);
         reader.leave(end);
         break;
       }
@@ -341,7 +341,7 @@ export function readLeaderResponse(reader: Reader): LeaderResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_, kv: kv_ };
+  return { header, kv };
 }
 
 export function sizeLeaderResponse(message: LeaderResponse): number {
@@ -359,12 +359,12 @@ export function sizeLeaderResponse(message: LeaderResponse): number {
 
 export function writeLeaderResponse(message: LeaderResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   if (message.kv !== undefined) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.length();
     writeKeyValue(message.kv, writer);
   }
@@ -392,13 +392,13 @@ export const ResignRequest: MessageType<ResignRequest> = {
 };
 
 export function readResignRequest(reader: Reader): ResignRequest {
-  let leader_: LeaderKey | undefined = undefined;
+  let leader: LeaderKey | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        leader_ = readLeaderKey(reader);
+        leader = readLeaderKey(reader);
         reader.leave(end);
         break;
       }
@@ -406,7 +406,7 @@ export function readResignRequest(reader: Reader): ResignRequest {
         reader.skip(tag);
     }
   }
-  return { leader: leader_ };
+  return { leader };
 }
 
 export function sizeResignRequest(message: ResignRequest): number {
@@ -420,7 +420,7 @@ export function sizeResignRequest(message: ResignRequest): number {
 
 export function writeResignRequest(message: ResignRequest, writer: Writer): void {
   if (message.leader !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeLeaderKey(message.leader, writer);
   }
@@ -448,13 +448,13 @@ export const ResignResponse: MessageType<ResignResponse> = {
 };
 
 export function readResignResponse(reader: Reader): ResignResponse {
-  let header_: ResponseHeader | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
@@ -462,7 +462,7 @@ export function readResignResponse(reader: Reader): ResignResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_ };
+  return { header };
 }
 
 export function sizeResignResponse(message: ResignResponse): number {
@@ -476,7 +476,7 @@ export function sizeResignResponse(message: ResignResponse): number {
 
 export function writeResignResponse(message: ResignResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
@@ -506,25 +506,25 @@ export const ProclaimRequest: MessageType<ProclaimRequest> = {
 };
 
 export function readProclaimRequest(reader: Reader): ProclaimRequest {
-  let leader_: LeaderKey | undefined = undefined;
-  let value_: Uint8Array = emptyBytes;
+  let leader: LeaderKey | undefined = undefined;
+  let value: Uint8Array = emptyBytes;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        leader_ = readLeaderKey(reader);
+        leader = readLeaderKey(reader);
         reader.leave(end);
         break;
       }
       case 18:
-        value_ = reader.bytes();
+        value = reader.bytes();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { leader: leader_, value: value_ };
+  return { leader, value };
 }
 
 export function sizeProclaimRequest(message: ProclaimRequest): number {
@@ -541,12 +541,12 @@ export function sizeProclaimRequest(message: ProclaimRequest): number {
 
 export function writeProclaimRequest(message: ProclaimRequest, writer: Writer): void {
   if (message.leader !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeLeaderKey(message.leader, writer);
   }
   if (message.value.length !== 0) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.blob(message.value);
   }
 }
@@ -573,13 +573,13 @@ export const ProclaimResponse: MessageType<ProclaimResponse> = {
 };
 
 export function readProclaimResponse(reader: Reader): ProclaimResponse {
-  let header_: ResponseHeader | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
@@ -587,7 +587,7 @@ export function readProclaimResponse(reader: Reader): ProclaimResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_ };
+  return { header };
 }
 
 export function sizeProclaimResponse(message: ProclaimResponse): number {
@@ -601,7 +601,7 @@ export function sizeProclaimResponse(message: ProclaimResponse): number {
 
 export function writeProclaimResponse(message: ProclaimResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }

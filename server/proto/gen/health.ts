@@ -31,18 +31,18 @@ export const HealthCheckRequest: MessageType<HealthCheckRequest> = {
 };
 
 export function readHealthCheckRequest(reader: Reader): HealthCheckRequest {
-  let service_: string = '';
+  let service: string = '';
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        service_ = reader.string();
+        service = reader.string();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { service: service_ };
+  return { service };
 }
 
 export function sizeHealthCheckRequest(message: HealthCheckRequest): number {
@@ -55,7 +55,7 @@ export function sizeHealthCheckRequest(message: HealthCheckRequest): number {
 
 export function writeHealthCheckRequest(message: HealthCheckRequest, writer: Writer): void {
   if (message.service !== '') {
-    writer.uint32(10);
+    writer.byte(10);
     writer.string(message.service);
   }
 }
@@ -82,18 +82,18 @@ export const HealthCheckResponse: MessageType<HealthCheckResponse> = {
 };
 
 export function readHealthCheckResponse(reader: Reader): HealthCheckResponse {
-  let status_: ServingStatus = 0;
+  let status: ServingStatus = 0;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        status_ = reader.int32() as ServingStatus;
+        status = reader.int32() as ServingStatus;
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { status: status_ };
+  return { status };
 }
 
 export function sizeHealthCheckResponse(message: HealthCheckResponse): number {
@@ -106,7 +106,7 @@ export function sizeHealthCheckResponse(message: HealthCheckResponse): number {
 
 export function writeHealthCheckResponse(message: HealthCheckResponse, writer: Writer): void {
   if (message.status !== 0) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int32(message.status);
   }
 }

@@ -62,151 +62,151 @@ export const InternalRequest: MessageType<InternalRequest> = {
 };
 
 export function readInternalRequest(reader: Reader): InternalRequest {
-  let id_: bigint = 0n;
-  let username_: string = '';
-  let authRevision_: number = 0;
-  let request_: InternalRequestRequest | undefined = undefined;
+  let id: bigint = 0n;
+  let username: string = '';
+  let authRevision: number = 0;
+  let request: InternalRequestRequest | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        id_ = reader.uint64();
+        id = reader.uint64();
         break;
       case 18:
-        username_ = reader.string();
+        username = reader.string();
         break;
       case 24:
-        authRevision_ = reader.uint64Number();
+        authRevision = reader.uint64Number();
         break;
       case 34: {
         const end = reader.enter();
-        request_ = { kind: 'put', value: readPutRequest(reader) };
+        request = { kind: 'put', value: readPutRequest(reader) };
         reader.leave(end);
         break;
       }
       case 42: {
         const end = reader.enter();
-        request_ = { kind: 'deleteRange', value: readDeleteRangeRequest(reader) };
+        request = { kind: 'deleteRange', value: readDeleteRangeRequest(reader) };
         reader.leave(end);
         break;
       }
       case 50: {
         const end = reader.enter();
-        request_ = { kind: 'txn', value: readTxnRequest(reader) };
+        request = { kind: 'txn', value: readTxnRequest(reader) };
         reader.leave(end);
         break;
       }
       case 58: {
         const end = reader.enter();
-        request_ = { kind: 'compaction', value: readCompactionRequest(reader) };
+        request = { kind: 'compaction', value: readCompactionRequest(reader) };
         reader.leave(end);
         break;
       }
       case 66: {
         const end = reader.enter();
-        request_ = { kind: 'leaseGrant', value: readLeaseGrantRequest(reader) };
+        request = { kind: 'leaseGrant', value: readLeaseGrantRequest(reader) };
         reader.leave(end);
         break;
       }
       case 74: {
         const end = reader.enter();
-        request_ = { kind: 'leaseRevoke', value: readLeaseRevokeInternal(reader) };
+        request = { kind: 'leaseRevoke', value: readLeaseRevokeInternal(reader) };
         reader.leave(end);
         break;
       }
       case 82: {
         const end = reader.enter();
-        request_ = { kind: 'leaseCheckpoint', value: readLeaseCheckpointRequest(reader) };
+        request = { kind: 'leaseCheckpoint', value: readLeaseCheckpointRequest(reader) };
         reader.leave(end);
         break;
       }
       case 90: {
         const end = reader.enter();
-        request_ = { kind: 'alarm', value: readAlarmRequest(reader) };
+        request = { kind: 'alarm', value: readAlarmRequest(reader) };
         reader.leave(end);
         break;
       }
       case 98: {
         const end = reader.enter();
-        request_ = { kind: 'memberAttributes', value: readMemberAttributes(reader) };
+        request = { kind: 'memberAttributes', value: readMemberAttributes(reader) };
         reader.leave(end);
         break;
       }
       case 106: {
         const end = reader.enter();
-        request_ = { kind: 'clusterVersionSet', value: readClusterVersionSet(reader) };
+        request = { kind: 'clusterVersionSet', value: readClusterVersionSet(reader) };
         reader.leave(end);
         break;
       }
       case 242: {
         const end = reader.enter();
-        request_ = { kind: 'authEnable', value: readAuthEnableRequest(reader) };
+        request = { kind: 'authEnable', value: readAuthEnableRequest(reader) };
         reader.leave(end);
         break;
       }
       case 250: {
         const end = reader.enter();
-        request_ = { kind: 'authDisable', value: readAuthDisableRequest(reader) };
+        request = { kind: 'authDisable', value: readAuthDisableRequest(reader) };
         reader.leave(end);
         break;
       }
       case 258: {
         const end = reader.enter();
-        request_ = { kind: 'authenticate', value: readAuthenticateInternal(reader) };
+        request = { kind: 'authenticate', value: readAuthenticateInternal(reader) };
         reader.leave(end);
         break;
       }
       case 266: {
         const end = reader.enter();
-        request_ = { kind: 'authUserAdd', value: readAuthUserAddRequest(reader) };
+        request = { kind: 'authUserAdd', value: readAuthUserAddRequest(reader) };
         reader.leave(end);
         break;
       }
       case 274: {
         const end = reader.enter();
-        request_ = { kind: 'authUserDelete', value: readAuthUserDeleteRequest(reader) };
+        request = { kind: 'authUserDelete', value: readAuthUserDeleteRequest(reader) };
         reader.leave(end);
         break;
       }
       case 282: {
         const end = reader.enter();
-        request_ = { kind: 'authUserChangePassword', value: readAuthUserChangePasswordRequest(reader) };
+        request = { kind: 'authUserChangePassword', value: readAuthUserChangePasswordRequest(reader) };
         reader.leave(end);
         break;
       }
       case 290: {
         const end = reader.enter();
-        request_ = { kind: 'authUserGrantRole', value: readAuthUserGrantRoleRequest(reader) };
+        request = { kind: 'authUserGrantRole', value: readAuthUserGrantRoleRequest(reader) };
         reader.leave(end);
         break;
       }
       case 298: {
         const end = reader.enter();
-        request_ = { kind: 'authUserRevokeRole', value: readAuthUserRevokeRoleRequest(reader) };
+        request = { kind: 'authUserRevokeRole', value: readAuthUserRevokeRoleRequest(reader) };
         reader.leave(end);
         break;
       }
       case 306: {
         const end = reader.enter();
-        request_ = { kind: 'authRoleAdd', value: readAuthRoleAddRequest(reader) };
+        request = { kind: 'authRoleAdd', value: readAuthRoleAddRequest(reader) };
         reader.leave(end);
         break;
       }
       case 314: {
         const end = reader.enter();
-        request_ = { kind: 'authRoleDelete', value: readAuthRoleDeleteRequest(reader) };
+        request = { kind: 'authRoleDelete', value: readAuthRoleDeleteRequest(reader) };
         reader.leave(end);
         break;
       }
       case 322: {
         const end = reader.enter();
-        request_ = { kind: 'authRoleGrantPermission', value: readAuthRoleGrantPermissionRequest(reader) };
+        request = { kind: 'authRoleGrantPermission', value: readAuthRoleGrantPermissionRequest(reader) };
         reader.leave(end);
         break;
       }
       case 330: {
         const end = reader.enter();
-        request_ = { kind: 'authRoleRevokePermission', value: readAuthRoleRevokePermissionRequest(reader) };
+        request = { kind: 'authRoleRevokePermission', value: readAuthRoleRevokePermissionRequest(reader) };
         reader.leave(end);
         break;
       }
@@ -214,7 +214,7 @@ export function readInternalRequest(reader: Reader): InternalRequest {
         reader.skip(tag);
     }
   }
-  return { id: id_, username: username_, authRevision: authRevision_, request: request_ };
+  return { id, username, authRevision, request };
 }
 
 export function sizeInternalRequest(message: InternalRequest): number {
@@ -347,74 +347,74 @@ export function sizeInternalRequest(message: InternalRequest): number {
 
 export function writeInternalRequest(message: InternalRequest, writer: Writer): void {
   if (message.id !== 0n) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int64(message.id);
   }
   if (message.username !== '') {
-    writer.uint32(18);
+    writer.byte(18);
     writer.string(message.username);
   }
   if (message.authRevision !== 0) {
-    writer.uint32(24);
+    writer.byte(24);
     writer.int64Number(message.authRevision);
   }
   switch (message.request?.kind) {
     case 'put': {
-      writer.uint32(34);
+      writer.byte(34);
       writer.length();
       writePutRequest(message.request.value, writer);
       break;
     }
     case 'deleteRange': {
-      writer.uint32(42);
+      writer.byte(42);
       writer.length();
       writeDeleteRangeRequest(message.request.value, writer);
       break;
     }
     case 'txn': {
-      writer.uint32(50);
+      writer.byte(50);
       writer.length();
       writeTxnRequest(message.request.value, writer);
       break;
     }
     case 'compaction': {
-      writer.uint32(58);
+      writer.byte(58);
       writer.length();
       writeCompactionRequest(message.request.value, writer);
       break;
     }
     case 'leaseGrant': {
-      writer.uint32(66);
+      writer.byte(66);
       writer.length();
       writeLeaseGrantRequest(message.request.value, writer);
       break;
     }
     case 'leaseRevoke': {
-      writer.uint32(74);
+      writer.byte(74);
       writer.length();
       writeLeaseRevokeInternal(message.request.value, writer);
       break;
     }
     case 'leaseCheckpoint': {
-      writer.uint32(82);
+      writer.byte(82);
       writer.length();
       writeLeaseCheckpointRequest(message.request.value, writer);
       break;
     }
     case 'alarm': {
-      writer.uint32(90);
+      writer.byte(90);
       writer.length();
       writeAlarmRequest(message.request.value, writer);
       break;
     }
     case 'memberAttributes': {
-      writer.uint32(98);
+      writer.byte(98);
       writer.length();
       writeMemberAttributes(message.request.value, writer);
       break;
     }
     case 'clusterVersionSet': {
-      writer.uint32(106);
+      writer.byte(106);
       writer.length();
       writeClusterVersionSet(message.request.value, writer);
       break;
@@ -520,22 +520,22 @@ export const LeaseRevokeInternal: MessageType<LeaseRevokeInternal> = {
 };
 
 export function readLeaseRevokeInternal(reader: Reader): LeaseRevokeInternal {
-  let id_: bigint = 0n;
-  let term_: number = 0;
+  let id: bigint = 0n;
+  let term: number = 0;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        id_ = reader.int64();
+        id = reader.int64();
         break;
       case 16:
-        term_ = reader.uint64Number();
+        term = reader.uint64Number();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { id: id_, term: term_ };
+  return { id, term };
 }
 
 export function sizeLeaseRevokeInternal(message: LeaseRevokeInternal): number {
@@ -551,11 +551,11 @@ export function sizeLeaseRevokeInternal(message: LeaseRevokeInternal): number {
 
 export function writeLeaseRevokeInternal(message: LeaseRevokeInternal, writer: Writer): void {
   if (message.id !== 0n) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int64(message.id);
   }
   if (message.term !== 0) {
-    writer.uint32(16);
+    writer.byte(16);
     writer.int64Number(message.term);
   }
 }
@@ -590,34 +590,34 @@ export const MemberAttributes: MessageType<MemberAttributes> = {
 };
 
 export function readMemberAttributes(reader: Reader): MemberAttributes {
-  let memberId_: bigint = 0n;
-  let name_: string = '';
-  const clientUrls_: string[] = [];
-  let version_: string = '';
-  let incarnation_: string = '';
+  let memberId: bigint = 0n;
+  let name: string = '';
+  const clientUrls: string[] = [];
+  let version: string = '';
+  let incarnation: string = '';
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        memberId_ = reader.uint64();
+        memberId = reader.uint64();
         break;
       case 18:
-        name_ = reader.string();
+        name = reader.string();
         break;
       case 26:
-        clientUrls_.push(reader.string());
+        clientUrls.push(reader.string());
         break;
       case 34:
-        version_ = reader.string();
+        version = reader.string();
         break;
       case 42:
-        incarnation_ = reader.string();
+        incarnation = reader.string();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { memberId: memberId_, name: name_, clientUrls: clientUrls_, version: version_, incarnation: incarnation_ };
+  return { memberId, name, clientUrls, version, incarnation };
 }
 
 export function sizeMemberAttributes(message: MemberAttributes): number {
@@ -642,23 +642,23 @@ export function sizeMemberAttributes(message: MemberAttributes): number {
 
 export function writeMemberAttributes(message: MemberAttributes, writer: Writer): void {
   if (message.memberId !== 0n) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int64(message.memberId);
   }
   if (message.name !== '') {
-    writer.uint32(18);
+    writer.byte(18);
     writer.string(message.name);
   }
   for (const value of message.clientUrls) {
-    writer.uint32(26);
+    writer.byte(26);
     writer.string(value);
   }
   if (message.version !== '') {
-    writer.uint32(34);
+    writer.byte(34);
     writer.string(message.version);
   }
   if (message.incarnation !== '') {
-    writer.uint32(42);
+    writer.byte(42);
     writer.string(message.incarnation);
   }
 }
@@ -685,18 +685,18 @@ export const ClusterVersionSet: MessageType<ClusterVersionSet> = {
 };
 
 export function readClusterVersionSet(reader: Reader): ClusterVersionSet {
-  let version_: string = '';
+  let version: string = '';
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        version_ = reader.string();
+        version = reader.string();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { version: version_ };
+  return { version };
 }
 
 export function sizeClusterVersionSet(message: ClusterVersionSet): number {
@@ -709,7 +709,7 @@ export function sizeClusterVersionSet(message: ClusterVersionSet): number {
 
 export function writeClusterVersionSet(message: ClusterVersionSet, writer: Writer): void {
   if (message.version !== '') {
-    writer.uint32(10);
+    writer.byte(10);
     writer.string(message.version);
   }
 }
@@ -738,22 +738,22 @@ export const AuthenticateInternal: MessageType<AuthenticateInternal> = {
 };
 
 export function readAuthenticateInternal(reader: Reader): AuthenticateInternal {
-  let name_: string = '';
-  let simpleToken_: string = '';
+  let name: string = '';
+  let simpleToken: string = '';
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        name_ = reader.string();
+        name = reader.string();
         break;
       case 18:
-        simpleToken_ = reader.string();
+        simpleToken = reader.string();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { name: name_, simpleToken: simpleToken_ };
+  return { name, simpleToken };
 }
 
 export function sizeAuthenticateInternal(message: AuthenticateInternal): number {
@@ -769,11 +769,11 @@ export function sizeAuthenticateInternal(message: AuthenticateInternal): number 
 
 export function writeAuthenticateInternal(message: AuthenticateInternal, writer: Writer): void {
   if (message.name !== '') {
-    writer.uint32(10);
+    writer.byte(10);
     writer.string(message.name);
   }
   if (message.simpleToken !== '') {
-    writer.uint32(18);
+    writer.byte(18);
     writer.string(message.simpleToken);
   }
 }
@@ -814,46 +814,46 @@ export const Member: MessageType<Member> = {
 };
 
 export function readMember(reader: Reader): Member {
-  let id_: bigint = 0n;
-  let name_: string = '';
-  const peerUrls_: string[] = [];
-  const clientUrls_: string[] = [];
-  let isLearner_: boolean = false;
-  let version_: string = '';
-  let incarnation_: string = '';
-  let started_: boolean = false;
+  let id: bigint = 0n;
+  let name: string = '';
+  const peerUrls: string[] = [];
+  const clientUrls: string[] = [];
+  let isLearner: boolean = false;
+  let version: string = '';
+  let incarnation: string = '';
+  let started: boolean = false;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        id_ = reader.uint64();
+        id = reader.uint64();
         break;
       case 18:
-        name_ = reader.string();
+        name = reader.string();
         break;
       case 26:
-        peerUrls_.push(reader.string());
+        peerUrls.push(reader.string());
         break;
       case 34:
-        clientUrls_.push(reader.string());
+        clientUrls.push(reader.string());
         break;
       case 40:
-        isLearner_ = reader.bool();
+        isLearner = reader.bool();
         break;
       case 50:
-        version_ = reader.string();
+        version = reader.string();
         break;
       case 58:
-        incarnation_ = reader.string();
+        incarnation = reader.string();
         break;
       case 64:
-        started_ = reader.bool();
+        started = reader.bool();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { id: id_, name: name_, peerUrls: peerUrls_, clientUrls: clientUrls_, isLearner: isLearner_, version: version_, incarnation: incarnation_, started: started_ };
+  return { id, name, peerUrls, clientUrls, isLearner, version, incarnation, started };
 }
 
 export function sizeMember(message: Member): number {
@@ -887,36 +887,36 @@ export function sizeMember(message: Member): number {
 
 export function writeMember(message: Member, writer: Writer): void {
   if (message.id !== 0n) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int64(message.id);
   }
   if (message.name !== '') {
-    writer.uint32(18);
+    writer.byte(18);
     writer.string(message.name);
   }
   for (const value of message.peerUrls) {
-    writer.uint32(26);
+    writer.byte(26);
     writer.string(value);
   }
   for (const value of message.clientUrls) {
-    writer.uint32(34);
+    writer.byte(34);
     writer.string(value);
   }
   if (message.isLearner) {
-    writer.uint32(40);
-    writer.bool(message.isLearner);
+    writer.byte(40);
+    writer.byte(message.isLearner ? 1 : 0);
   }
   if (message.version !== '') {
-    writer.uint32(50);
+    writer.byte(50);
     writer.string(message.version);
   }
   if (message.incarnation !== '') {
-    writer.uint32(58);
+    writer.byte(58);
     writer.string(message.incarnation);
   }
   if (message.started) {
-    writer.uint32(64);
-    writer.bool(message.started);
+    writer.byte(64);
+    writer.byte(message.started ? 1 : 0);
   }
 }
 
@@ -946,21 +946,21 @@ export const ConfChange: MessageType<ConfChange> = {
 };
 
 export function readConfChange(reader: Reader): ConfChange {
-  let id_: bigint = 0n;
-  let kind_: ConfChangeKind = 0;
-  let member_: Member | undefined = undefined;
+  let id: bigint = 0n;
+  let kind: ConfChangeKind = 0;
+  let member: Member | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        id_ = reader.uint64();
+        id = reader.uint64();
         break;
       case 16:
-        kind_ = reader.int32() as ConfChangeKind;
+        kind = reader.int32() as ConfChangeKind;
         break;
       case 26: {
         const end = reader.enter();
-        member_ = readMember(reader);
+        member = readMember(reader);
         reader.leave(end);
         break;
       }
@@ -968,7 +968,7 @@ export function readConfChange(reader: Reader): ConfChange {
         reader.skip(tag);
     }
   }
-  return { id: id_, kind: kind_, member: member_ };
+  return { id, kind, member };
 }
 
 export function sizeConfChange(message: ConfChange): number {
@@ -988,15 +988,15 @@ export function sizeConfChange(message: ConfChange): number {
 
 export function writeConfChange(message: ConfChange, writer: Writer): void {
   if (message.id !== 0n) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int64(message.id);
   }
   if (message.kind !== 0) {
-    writer.uint32(16);
+    writer.byte(16);
     writer.int32(message.kind);
   }
   if (message.member !== undefined) {
-    writer.uint32(26);
+    writer.byte(26);
     writer.length();
     writeMember(message.member, writer);
   }

@@ -40,38 +40,38 @@ export const KeyValue: MessageType<KeyValue> = {
 };
 
 export function readKeyValue(reader: Reader): KeyValue {
-  let key_: Uint8Array = emptyBytes;
-  let createRevision_: number = 0;
-  let modRevision_: number = 0;
-  let version_: number = 0;
-  let value_: Uint8Array = emptyBytes;
-  let lease_: bigint = 0n;
+  let key: Uint8Array = emptyBytes;
+  let createRevision: number = 0;
+  let modRevision: number = 0;
+  let version: number = 0;
+  let value: Uint8Array = emptyBytes;
+  let lease: bigint = 0n;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        key_ = reader.bytes();
+        key = reader.bytes();
         break;
       case 16:
-        createRevision_ = reader.int64Number();
+        createRevision = reader.int64Number();
         break;
       case 24:
-        modRevision_ = reader.int64Number();
+        modRevision = reader.int64Number();
         break;
       case 32:
-        version_ = reader.int64Number();
+        version = reader.int64Number();
         break;
       case 42:
-        value_ = reader.bytes();
+        value = reader.bytes();
         break;
       case 48:
-        lease_ = reader.int64();
+        lease = reader.int64();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { key: key_, createRevision: createRevision_, modRevision: modRevision_, version: version_, value: value_, lease: lease_ };
+  return { key, createRevision, modRevision, version, value, lease };
 }
 
 export function sizeKeyValue(message: KeyValue): number {
@@ -99,27 +99,27 @@ export function sizeKeyValue(message: KeyValue): number {
 
 export function writeKeyValue(message: KeyValue, writer: Writer): void {
   if (message.key.length !== 0) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.blob(message.key);
   }
   if (message.createRevision !== 0) {
-    writer.uint32(16);
+    writer.byte(16);
     writer.int64Number(message.createRevision);
   }
   if (message.modRevision !== 0) {
-    writer.uint32(24);
+    writer.byte(24);
     writer.int64Number(message.modRevision);
   }
   if (message.version !== 0) {
-    writer.uint32(32);
+    writer.byte(32);
     writer.int64Number(message.version);
   }
   if (message.value.length !== 0) {
-    writer.uint32(42);
+    writer.byte(42);
     writer.blob(message.value);
   }
   if (message.lease !== 0n) {
-    writer.uint32(48);
+    writer.byte(48);
     writer.int64(message.lease);
   }
 }
@@ -150,24 +150,24 @@ export const Event: MessageType<Event> = {
 };
 
 export function readEvent(reader: Reader): Event {
-  let type_: EventType = 0;
-  let kv_: KeyValue | undefined = undefined;
-  let prevKv_: KeyValue | undefined = undefined;
+  let type: EventType = 0;
+  let kv: KeyValue | undefined = undefined;
+  let prevKv: KeyValue | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        type_ = reader.int32() as EventType;
+        type = reader.int32() as EventType;
         break;
       case 18: {
         const end = reader.enter();
-        kv_ = readKeyValue(reader);
+        kv = readKeyValue(reader);
         reader.leave(end);
         break;
       }
       case 26: {
         const end = reader.enter();
-        prevKv_ = readKeyValue(reader);
+        prevKv = readKeyValue(reader);
         reader.leave(end);
         break;
       }
@@ -175,7 +175,7 @@ export function readEvent(reader: Reader): Event {
         reader.skip(tag);
     }
   }
-  return { type: type_, kv: kv_, prevKv: prevKv_ };
+  return { type, kv, prevKv };
 }
 
 export function sizeEvent(message: Event): number {
@@ -196,16 +196,16 @@ export function sizeEvent(message: Event): number {
 
 export function writeEvent(message: Event, writer: Writer): void {
   if (message.type !== 0) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int32(message.type);
   }
   if (message.kv !== undefined) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.length();
     writeKeyValue(message.kv, writer);
   }
   if (message.prevKv !== undefined) {
-    writer.uint32(26);
+    writer.byte(26);
     writer.length();
     writeKeyValue(message.prevKv, writer);
   }

@@ -27,22 +27,22 @@ export const LockRequest: MessageType<LockRequest> = {
 };
 
 export function readLockRequest(reader: Reader): LockRequest {
-  let name_: Uint8Array = emptyBytes;
-  let lease_: bigint = 0n;
+  let name: Uint8Array = emptyBytes;
+  let lease: bigint = 0n;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        name_ = reader.bytes();
+        name = reader.bytes();
         break;
       case 16:
-        lease_ = reader.int64();
+        lease = reader.int64();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { name: name_, lease: lease_ };
+  return { name, lease };
 }
 
 export function sizeLockRequest(message: LockRequest): number {
@@ -58,11 +58,11 @@ export function sizeLockRequest(message: LockRequest): number {
 
 export function writeLockRequest(message: LockRequest, writer: Writer): void {
   if (message.name.length !== 0) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.blob(message.name);
   }
   if (message.lease !== 0n) {
-    writer.uint32(16);
+    writer.byte(16);
     writer.int64(message.lease);
   }
 }
@@ -91,25 +91,25 @@ export const LockResponse: MessageType<LockResponse> = {
 };
 
 export function readLockResponse(reader: Reader): LockResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  let key_: Uint8Array = emptyBytes;
+  let header: ResponseHeader | undefined = undefined;
+  let key: Uint8Array = emptyBytes;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 18:
-        key_ = reader.bytes();
+        key = reader.bytes();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { header: header_, key: key_ };
+  return { header, key };
 }
 
 export function sizeLockResponse(message: LockResponse): number {
@@ -126,12 +126,12 @@ export function sizeLockResponse(message: LockResponse): number {
 
 export function writeLockResponse(message: LockResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   if (message.key.length !== 0) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.blob(message.key);
   }
 }
@@ -158,18 +158,18 @@ export const UnlockRequest: MessageType<UnlockRequest> = {
 };
 
 export function readUnlockRequest(reader: Reader): UnlockRequest {
-  let key_: Uint8Array = emptyBytes;
+  let key: Uint8Array = emptyBytes;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        key_ = reader.bytes();
+        key = reader.bytes();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { key: key_ };
+  return { key };
 }
 
 export function sizeUnlockRequest(message: UnlockRequest): number {
@@ -182,7 +182,7 @@ export function sizeUnlockRequest(message: UnlockRequest): number {
 
 export function writeUnlockRequest(message: UnlockRequest, writer: Writer): void {
   if (message.key.length !== 0) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.blob(message.key);
   }
 }
@@ -209,13 +209,13 @@ export const UnlockResponse: MessageType<UnlockResponse> = {
 };
 
 export function readUnlockResponse(reader: Reader): UnlockResponse {
-  let header_: ResponseHeader | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
@@ -223,7 +223,7 @@ export function readUnlockResponse(reader: Reader): UnlockResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_ };
+  return { header };
 }
 
 export function sizeUnlockResponse(message: UnlockResponse): number {
@@ -237,7 +237,7 @@ export function sizeUnlockResponse(message: UnlockResponse): number {
 
 export function writeUnlockResponse(message: UnlockResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }

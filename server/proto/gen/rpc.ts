@@ -92,30 +92,30 @@ export const ResponseHeader: MessageType<ResponseHeader> = {
 };
 
 export function readResponseHeader(reader: Reader): ResponseHeader {
-  let clusterId_: bigint = 0n;
-  let memberId_: bigint = 0n;
-  let revision_: number = 0;
-  let raftTerm_: number = 0;
+  let clusterId: bigint = 0n;
+  let memberId: bigint = 0n;
+  let revision: number = 0;
+  let raftTerm: number = 0;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        clusterId_ = reader.uint64();
+        clusterId = reader.uint64();
         break;
       case 16:
-        memberId_ = reader.uint64();
+        memberId = reader.uint64();
         break;
       case 24:
-        revision_ = reader.int64Number();
+        revision = reader.int64Number();
         break;
       case 32:
-        raftTerm_ = reader.uint64Number();
+        raftTerm = reader.uint64Number();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { clusterId: clusterId_, memberId: memberId_, revision: revision_, raftTerm: raftTerm_ };
+  return { clusterId, memberId, revision, raftTerm };
 }
 
 export function sizeResponseHeader(message: ResponseHeader): number {
@@ -137,19 +137,19 @@ export function sizeResponseHeader(message: ResponseHeader): number {
 
 export function writeResponseHeader(message: ResponseHeader, writer: Writer): void {
   if (message.clusterId !== 0n) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int64(message.clusterId);
   }
   if (message.memberId !== 0n) {
-    writer.uint32(16);
+    writer.byte(16);
     writer.int64(message.memberId);
   }
   if (message.revision !== 0) {
-    writer.uint32(24);
+    writer.byte(24);
     writer.int64Number(message.revision);
   }
   if (message.raftTerm !== 0) {
-    writer.uint32(32);
+    writer.byte(32);
     writer.int64Number(message.raftTerm);
   }
 }
@@ -200,66 +200,66 @@ export const RangeRequest: MessageType<RangeRequest> = {
 };
 
 export function readRangeRequest(reader: Reader): RangeRequest {
-  let key_: Uint8Array = emptyBytes;
-  let rangeEnd_: Uint8Array = emptyBytes;
-  let limit_: number = 0;
-  let revision_: number = 0;
-  let sortOrder_: SortOrder = 0;
-  let sortTarget_: SortTarget = 0;
-  let serializable_: boolean = false;
-  let keysOnly_: boolean = false;
-  let countOnly_: boolean = false;
-  let minModRevision_: number = 0;
-  let maxModRevision_: number = 0;
-  let minCreateRevision_: number = 0;
-  let maxCreateRevision_: number = 0;
+  let key: Uint8Array = emptyBytes;
+  let rangeEnd: Uint8Array = emptyBytes;
+  let limit: number = 0;
+  let revision: number = 0;
+  let sortOrder: SortOrder = 0;
+  let sortTarget: SortTarget = 0;
+  let serializable: boolean = false;
+  let keysOnly: boolean = false;
+  let countOnly: boolean = false;
+  let minModRevision: number = 0;
+  let maxModRevision: number = 0;
+  let minCreateRevision: number = 0;
+  let maxCreateRevision: number = 0;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        key_ = reader.bytes();
+        key = reader.bytes();
         break;
       case 18:
-        rangeEnd_ = reader.bytes();
+        rangeEnd = reader.bytes();
         break;
       case 24:
-        limit_ = reader.int64Number();
+        limit = reader.int64Number();
         break;
       case 32:
-        revision_ = reader.int64Number();
+        revision = reader.int64Number();
         break;
       case 40:
-        sortOrder_ = reader.int32() as SortOrder;
+        sortOrder = reader.int32() as SortOrder;
         break;
       case 48:
-        sortTarget_ = reader.int32() as SortTarget;
+        sortTarget = reader.int32() as SortTarget;
         break;
       case 56:
-        serializable_ = reader.bool();
+        serializable = reader.bool();
         break;
       case 64:
-        keysOnly_ = reader.bool();
+        keysOnly = reader.bool();
         break;
       case 72:
-        countOnly_ = reader.bool();
+        countOnly = reader.bool();
         break;
       case 80:
-        minModRevision_ = reader.int64Number();
+        minModRevision = reader.int64Number();
         break;
       case 88:
-        maxModRevision_ = reader.int64Number();
+        maxModRevision = reader.int64Number();
         break;
       case 96:
-        minCreateRevision_ = reader.int64Number();
+        minCreateRevision = reader.int64Number();
         break;
       case 104:
-        maxCreateRevision_ = reader.int64Number();
+        maxCreateRevision = reader.int64Number();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { key: key_, rangeEnd: rangeEnd_, limit: limit_, revision: revision_, sortOrder: sortOrder_, sortTarget: sortTarget_, serializable: serializable_, keysOnly: keysOnly_, countOnly: countOnly_, minModRevision: minModRevision_, maxModRevision: maxModRevision_, minCreateRevision: minCreateRevision_, maxCreateRevision: maxCreateRevision_ };
+  return { key, rangeEnd, limit, revision, sortOrder, sortTarget, serializable, keysOnly, countOnly, minModRevision, maxModRevision, minCreateRevision, maxCreateRevision };
 }
 
 export function sizeRangeRequest(message: RangeRequest): number {
@@ -308,55 +308,55 @@ export function sizeRangeRequest(message: RangeRequest): number {
 
 export function writeRangeRequest(message: RangeRequest, writer: Writer): void {
   if (message.key.length !== 0) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.blob(message.key);
   }
   if (message.rangeEnd.length !== 0) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.blob(message.rangeEnd);
   }
   if (message.limit !== 0) {
-    writer.uint32(24);
+    writer.byte(24);
     writer.int64Number(message.limit);
   }
   if (message.revision !== 0) {
-    writer.uint32(32);
+    writer.byte(32);
     writer.int64Number(message.revision);
   }
   if (message.sortOrder !== 0) {
-    writer.uint32(40);
+    writer.byte(40);
     writer.int32(message.sortOrder);
   }
   if (message.sortTarget !== 0) {
-    writer.uint32(48);
+    writer.byte(48);
     writer.int32(message.sortTarget);
   }
   if (message.serializable) {
-    writer.uint32(56);
-    writer.bool(message.serializable);
+    writer.byte(56);
+    writer.byte(message.serializable ? 1 : 0);
   }
   if (message.keysOnly) {
-    writer.uint32(64);
-    writer.bool(message.keysOnly);
+    writer.byte(64);
+    writer.byte(message.keysOnly ? 1 : 0);
   }
   if (message.countOnly) {
-    writer.uint32(72);
-    writer.bool(message.countOnly);
+    writer.byte(72);
+    writer.byte(message.countOnly ? 1 : 0);
   }
   if (message.minModRevision !== 0) {
-    writer.uint32(80);
+    writer.byte(80);
     writer.int64Number(message.minModRevision);
   }
   if (message.maxModRevision !== 0) {
-    writer.uint32(88);
+    writer.byte(88);
     writer.int64Number(message.maxModRevision);
   }
   if (message.minCreateRevision !== 0) {
-    writer.uint32(96);
+    writer.byte(96);
     writer.int64Number(message.minCreateRevision);
   }
   if (message.maxCreateRevision !== 0) {
-    writer.uint32(104);
+    writer.byte(104);
     writer.int64Number(message.maxCreateRevision);
   }
 }
@@ -389,36 +389,36 @@ export const RangeResponse: MessageType<RangeResponse> = {
 };
 
 export function readRangeResponse(reader: Reader): RangeResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  const kvs_: KeyValue[] = [];
-  let more_: boolean = false;
-  let count_: number = 0;
+  let header: ResponseHeader | undefined = undefined;
+  const kvs: KeyValue[] = [];
+  let more: boolean = false;
+  let count: number = 0;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 18: {
         const end = reader.enter();
-        kvs_.push(readKeyValue(reader));
+        kvs.push(readKeyValue(reader));
         reader.leave(end);
         break;
       }
       case 24:
-        more_ = reader.bool();
+        more = reader.bool();
         break;
       case 32:
-        count_ = reader.int64Number();
+        count = reader.int64Number();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { header: header_, kvs: kvs_, more: more_, count: count_ };
+  return { header, kvs, more, count };
 }
 
 export function sizeRangeResponse(message: RangeResponse): number {
@@ -442,21 +442,21 @@ export function sizeRangeResponse(message: RangeResponse): number {
 
 export function writeRangeResponse(message: RangeResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   for (const value of message.kvs) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.length();
     writeKeyValue(value, writer);
   }
   if (message.more) {
-    writer.uint32(24);
-    writer.bool(message.more);
+    writer.byte(24);
+    writer.byte(message.more ? 1 : 0);
   }
   if (message.count !== 0) {
-    writer.uint32(32);
+    writer.byte(32);
     writer.int64Number(message.count);
   }
 }
@@ -483,13 +483,13 @@ export const RangeStreamResponse: MessageType<RangeStreamResponse> = {
 };
 
 export function readRangeStreamResponse(reader: Reader): RangeStreamResponse {
-  let rangeResponse_: RangeResponse | undefined = undefined;
+  let rangeResponse: RangeResponse | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        rangeResponse_ = readRangeResponse(reader);
+        rangeResponse = readRangeResponse(reader);
         reader.leave(end);
         break;
       }
@@ -497,7 +497,7 @@ export function readRangeStreamResponse(reader: Reader): RangeStreamResponse {
         reader.skip(tag);
     }
   }
-  return { rangeResponse: rangeResponse_ };
+  return { rangeResponse };
 }
 
 export function sizeRangeStreamResponse(message: RangeStreamResponse): number {
@@ -511,7 +511,7 @@ export function sizeRangeStreamResponse(message: RangeStreamResponse): number {
 
 export function writeRangeStreamResponse(message: RangeStreamResponse, writer: Writer): void {
   if (message.rangeResponse !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeRangeResponse(message.rangeResponse, writer);
   }
@@ -549,38 +549,38 @@ export const PutRequest: MessageType<PutRequest> = {
 };
 
 export function readPutRequest(reader: Reader): PutRequest {
-  let key_: Uint8Array = emptyBytes;
-  let value_: Uint8Array = emptyBytes;
-  let lease_: bigint = 0n;
-  let prevKv_: boolean = false;
-  let ignoreValue_: boolean = false;
-  let ignoreLease_: boolean = false;
+  let key: Uint8Array = emptyBytes;
+  let value: Uint8Array = emptyBytes;
+  let lease: bigint = 0n;
+  let prevKv: boolean = false;
+  let ignoreValue: boolean = false;
+  let ignoreLease: boolean = false;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        key_ = reader.bytes();
+        key = reader.bytes();
         break;
       case 18:
-        value_ = reader.bytes();
+        value = reader.bytes();
         break;
       case 24:
-        lease_ = reader.int64();
+        lease = reader.int64();
         break;
       case 32:
-        prevKv_ = reader.bool();
+        prevKv = reader.bool();
         break;
       case 40:
-        ignoreValue_ = reader.bool();
+        ignoreValue = reader.bool();
         break;
       case 48:
-        ignoreLease_ = reader.bool();
+        ignoreLease = reader.bool();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { key: key_, value: value_, lease: lease_, prevKv: prevKv_, ignoreValue: ignoreValue_, ignoreLease: ignoreLease_ };
+  return { key, value, lease, prevKv, ignoreValue, ignoreLease };
 }
 
 export function sizePutRequest(message: PutRequest): number {
@@ -608,28 +608,28 @@ export function sizePutRequest(message: PutRequest): number {
 
 export function writePutRequest(message: PutRequest, writer: Writer): void {
   if (message.key.length !== 0) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.blob(message.key);
   }
   if (message.value.length !== 0) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.blob(message.value);
   }
   if (message.lease !== 0n) {
-    writer.uint32(24);
+    writer.byte(24);
     writer.int64(message.lease);
   }
   if (message.prevKv) {
-    writer.uint32(32);
-    writer.bool(message.prevKv);
+    writer.byte(32);
+    writer.byte(message.prevKv ? 1 : 0);
   }
   if (message.ignoreValue) {
-    writer.uint32(40);
-    writer.bool(message.ignoreValue);
+    writer.byte(40);
+    writer.byte(message.ignoreValue ? 1 : 0);
   }
   if (message.ignoreLease) {
-    writer.uint32(48);
-    writer.bool(message.ignoreLease);
+    writer.byte(48);
+    writer.byte(message.ignoreLease ? 1 : 0);
   }
 }
 
@@ -657,20 +657,20 @@ export const PutResponse: MessageType<PutResponse> = {
 };
 
 export function readPutResponse(reader: Reader): PutResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  let prevKv_: KeyValue | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
+  let prevKv: KeyValue | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 18: {
         const end = reader.enter();
-        prevKv_ = readKeyValue(reader);
+        prevKv = readKeyValue(reader);
         reader.leave(end);
         break;
       }
@@ -678,7 +678,7 @@ export function readPutResponse(reader: Reader): PutResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_, prevKv: prevKv_ };
+  return { header, prevKv };
 }
 
 export function sizePutResponse(message: PutResponse): number {
@@ -696,12 +696,12 @@ export function sizePutResponse(message: PutResponse): number {
 
 export function writePutResponse(message: PutResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   if (message.prevKv !== undefined) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.length();
     writeKeyValue(message.prevKv, writer);
   }
@@ -733,26 +733,26 @@ export const DeleteRangeRequest: MessageType<DeleteRangeRequest> = {
 };
 
 export function readDeleteRangeRequest(reader: Reader): DeleteRangeRequest {
-  let key_: Uint8Array = emptyBytes;
-  let rangeEnd_: Uint8Array = emptyBytes;
-  let prevKv_: boolean = false;
+  let key: Uint8Array = emptyBytes;
+  let rangeEnd: Uint8Array = emptyBytes;
+  let prevKv: boolean = false;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        key_ = reader.bytes();
+        key = reader.bytes();
         break;
       case 18:
-        rangeEnd_ = reader.bytes();
+        rangeEnd = reader.bytes();
         break;
       case 24:
-        prevKv_ = reader.bool();
+        prevKv = reader.bool();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { key: key_, rangeEnd: rangeEnd_, prevKv: prevKv_ };
+  return { key, rangeEnd, prevKv };
 }
 
 export function sizeDeleteRangeRequest(message: DeleteRangeRequest): number {
@@ -771,16 +771,16 @@ export function sizeDeleteRangeRequest(message: DeleteRangeRequest): number {
 
 export function writeDeleteRangeRequest(message: DeleteRangeRequest, writer: Writer): void {
   if (message.key.length !== 0) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.blob(message.key);
   }
   if (message.rangeEnd.length !== 0) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.blob(message.rangeEnd);
   }
   if (message.prevKv) {
-    writer.uint32(24);
-    writer.bool(message.prevKv);
+    writer.byte(24);
+    writer.byte(message.prevKv ? 1 : 0);
   }
 }
 
@@ -810,24 +810,24 @@ export const DeleteRangeResponse: MessageType<DeleteRangeResponse> = {
 };
 
 export function readDeleteRangeResponse(reader: Reader): DeleteRangeResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  let deleted_: number = 0;
-  const prevKvs_: KeyValue[] = [];
+  let header: ResponseHeader | undefined = undefined;
+  let deleted: number = 0;
+  const prevKvs: KeyValue[] = [];
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 16:
-        deleted_ = reader.int64Number();
+        deleted = reader.int64Number();
         break;
       case 26: {
         const end = reader.enter();
-        prevKvs_.push(readKeyValue(reader));
+        prevKvs.push(readKeyValue(reader));
         reader.leave(end);
         break;
       }
@@ -835,7 +835,7 @@ export function readDeleteRangeResponse(reader: Reader): DeleteRangeResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_, deleted: deleted_, prevKvs: prevKvs_ };
+  return { header, deleted, prevKvs };
 }
 
 export function sizeDeleteRangeResponse(message: DeleteRangeResponse): number {
@@ -856,16 +856,16 @@ export function sizeDeleteRangeResponse(message: DeleteRangeResponse): number {
 
 export function writeDeleteRangeResponse(message: DeleteRangeResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   if (message.deleted !== 0) {
-    writer.uint32(16);
+    writer.byte(16);
     writer.int64Number(message.deleted);
   }
   for (const value of message.prevKvs) {
-    writer.uint32(26);
+    writer.byte(26);
     writer.length();
     writeKeyValue(value, writer);
   }
@@ -898,31 +898,31 @@ export const RequestOp: MessageType<RequestOp> = {
 };
 
 export function readRequestOp(reader: Reader): RequestOp {
-  let request_: RequestOpRequest | undefined = undefined;
+  let request: RequestOpRequest | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        request_ = { kind: 'requestRange', value: readRangeRequest(reader) };
+        request = { kind: 'requestRange', value: readRangeRequest(reader) };
         reader.leave(end);
         break;
       }
       case 18: {
         const end = reader.enter();
-        request_ = { kind: 'requestPut', value: readPutRequest(reader) };
+        request = { kind: 'requestPut', value: readPutRequest(reader) };
         reader.leave(end);
         break;
       }
       case 26: {
         const end = reader.enter();
-        request_ = { kind: 'requestDeleteRange', value: readDeleteRangeRequest(reader) };
+        request = { kind: 'requestDeleteRange', value: readDeleteRangeRequest(reader) };
         reader.leave(end);
         break;
       }
       case 34: {
         const end = reader.enter();
-        request_ = { kind: 'requestTxn', value: readTxnRequest(reader) };
+        request = { kind: 'requestTxn', value: readTxnRequest(reader) };
         reader.leave(end);
         break;
       }
@@ -930,7 +930,7 @@ export function readRequestOp(reader: Reader): RequestOp {
         reader.skip(tag);
     }
   }
-  return { request: request_ };
+  return { request };
 }
 
 export function sizeRequestOp(message: RequestOp): number {
@@ -965,25 +965,25 @@ export function sizeRequestOp(message: RequestOp): number {
 export function writeRequestOp(message: RequestOp, writer: Writer): void {
   switch (message.request?.kind) {
     case 'requestRange': {
-      writer.uint32(10);
+      writer.byte(10);
       writer.length();
       writeRangeRequest(message.request.value, writer);
       break;
     }
     case 'requestPut': {
-      writer.uint32(18);
+      writer.byte(18);
       writer.length();
       writePutRequest(message.request.value, writer);
       break;
     }
     case 'requestDeleteRange': {
-      writer.uint32(26);
+      writer.byte(26);
       writer.length();
       writeDeleteRangeRequest(message.request.value, writer);
       break;
     }
     case 'requestTxn': {
-      writer.uint32(34);
+      writer.byte(34);
       writer.length();
       writeTxnRequest(message.request.value, writer);
       break;
@@ -1020,31 +1020,31 @@ export const ResponseOp: MessageType<ResponseOp> = {
 };
 
 export function readResponseOp(reader: Reader): ResponseOp {
-  let response_: ResponseOpResponse | undefined = undefined;
+  let response: ResponseOpResponse | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        response_ = { kind: 'responseRange', value: readRangeResponse(reader) };
+        response = { kind: 'responseRange', value: readRangeResponse(reader) };
         reader.leave(end);
         break;
       }
       case 18: {
         const end = reader.enter();
-        response_ = { kind: 'responsePut', value: readPutResponse(reader) };
+        response = { kind: 'responsePut', value: readPutResponse(reader) };
         reader.leave(end);
         break;
       }
       case 26: {
         const end = reader.enter();
-        response_ = { kind: 'responseDeleteRange', value: readDeleteRangeResponse(reader) };
+        response = { kind: 'responseDeleteRange', value: readDeleteRangeResponse(reader) };
         reader.leave(end);
         break;
       }
       case 34: {
         const end = reader.enter();
-        response_ = { kind: 'responseTxn', value: readTxnResponse(reader) };
+        response = { kind: 'responseTxn', value: readTxnResponse(reader) };
         reader.leave(end);
         break;
       }
@@ -1052,7 +1052,7 @@ export function readResponseOp(reader: Reader): ResponseOp {
         reader.skip(tag);
     }
   }
-  return { response: response_ };
+  return { response };
 }
 
 export function sizeResponseOp(message: ResponseOp): number {
@@ -1087,25 +1087,25 @@ export function sizeResponseOp(message: ResponseOp): number {
 export function writeResponseOp(message: ResponseOp, writer: Writer): void {
   switch (message.response?.kind) {
     case 'responseRange': {
-      writer.uint32(10);
+      writer.byte(10);
       writer.length();
       writeRangeResponse(message.response.value, writer);
       break;
     }
     case 'responsePut': {
-      writer.uint32(18);
+      writer.byte(18);
       writer.length();
       writePutResponse(message.response.value, writer);
       break;
     }
     case 'responseDeleteRange': {
-      writer.uint32(26);
+      writer.byte(26);
       writer.length();
       writeDeleteRangeResponse(message.response.value, writer);
       break;
     }
     case 'responseTxn': {
-      writer.uint32(34);
+      writer.byte(34);
       writer.length();
       writeTxnResponse(message.response.value, writer);
       break;
@@ -1151,46 +1151,46 @@ export const Compare: MessageType<Compare> = {
 };
 
 export function readCompare(reader: Reader): Compare {
-  let result_: CompareResult = 0;
-  let target_: CompareTarget = 0;
-  let key_: Uint8Array = emptyBytes;
-  let targetUnion_: CompareTargetUnion | undefined = undefined;
-  let rangeEnd_: Uint8Array = emptyBytes;
+  let result: CompareResult = 0;
+  let target: CompareTarget = 0;
+  let key: Uint8Array = emptyBytes;
+  let targetUnion: CompareTargetUnion | undefined = undefined;
+  let rangeEnd: Uint8Array = emptyBytes;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        result_ = reader.int32() as CompareResult;
+        result = reader.int32() as CompareResult;
         break;
       case 16:
-        target_ = reader.int32() as CompareTarget;
+        target = reader.int32() as CompareTarget;
         break;
       case 26:
-        key_ = reader.bytes();
+        key = reader.bytes();
         break;
       case 32:
-        targetUnion_ = { kind: 'version', value: reader.int64Number() };
+        targetUnion = { kind: 'version', value: reader.int64Number() };
         break;
       case 40:
-        targetUnion_ = { kind: 'createRevision', value: reader.int64Number() };
+        targetUnion = { kind: 'createRevision', value: reader.int64Number() };
         break;
       case 48:
-        targetUnion_ = { kind: 'modRevision', value: reader.int64Number() };
+        targetUnion = { kind: 'modRevision', value: reader.int64Number() };
         break;
       case 58:
-        targetUnion_ = { kind: 'value', value: reader.bytes() };
+        targetUnion = { kind: 'value', value: reader.bytes() };
         break;
       case 64:
-        targetUnion_ = { kind: 'lease', value: reader.int64() };
+        targetUnion = { kind: 'lease', value: reader.int64() };
         break;
       case 514:
-        rangeEnd_ = reader.bytes();
+        rangeEnd = reader.bytes();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { result: result_, target: target_, key: key_, targetUnion: targetUnion_, rangeEnd: rangeEnd_ };
+  return { result, target, key, targetUnion, rangeEnd };
 }
 
 export function sizeCompare(message: Compare): number {
@@ -1236,40 +1236,40 @@ export function sizeCompare(message: Compare): number {
 
 export function writeCompare(message: Compare, writer: Writer): void {
   if (message.result !== 0) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int32(message.result);
   }
   if (message.target !== 0) {
-    writer.uint32(16);
+    writer.byte(16);
     writer.int32(message.target);
   }
   if (message.key.length !== 0) {
-    writer.uint32(26);
+    writer.byte(26);
     writer.blob(message.key);
   }
   switch (message.targetUnion?.kind) {
     case 'version': {
-      writer.uint32(32);
+      writer.byte(32);
       writer.int64Number(message.targetUnion.value);
       break;
     }
     case 'createRevision': {
-      writer.uint32(40);
+      writer.byte(40);
       writer.int64Number(message.targetUnion.value);
       break;
     }
     case 'modRevision': {
-      writer.uint32(48);
+      writer.byte(48);
       writer.int64Number(message.targetUnion.value);
       break;
     }
     case 'value': {
-      writer.uint32(58);
+      writer.byte(58);
       writer.blob(message.targetUnion.value);
       break;
     }
     case 'lease': {
-      writer.uint32(64);
+      writer.byte(64);
       writer.int64(message.targetUnion.value);
       break;
     }
@@ -1308,27 +1308,27 @@ export const TxnRequest: MessageType<TxnRequest> = {
 };
 
 export function readTxnRequest(reader: Reader): TxnRequest {
-  const compare_: Compare[] = [];
-  const success_: RequestOp[] = [];
-  const failure_: RequestOp[] = [];
+  const compare: Compare[] = [];
+  const success: RequestOp[] = [];
+  const failure: RequestOp[] = [];
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        compare_.push(readCompare(reader));
+        compare.push(readCompare(reader));
         reader.leave(end);
         break;
       }
       case 18: {
         const end = reader.enter();
-        success_.push(readRequestOp(reader));
+        success.push(readRequestOp(reader));
         reader.leave(end);
         break;
       }
       case 26: {
         const end = reader.enter();
-        failure_.push(readRequestOp(reader));
+        failure.push(readRequestOp(reader));
         reader.leave(end);
         break;
       }
@@ -1336,7 +1336,7 @@ export function readTxnRequest(reader: Reader): TxnRequest {
         reader.skip(tag);
     }
   }
-  return { compare: compare_, success: success_, failure: failure_ };
+  return { compare, success, failure };
 }
 
 export function sizeTxnRequest(message: TxnRequest): number {
@@ -1358,17 +1358,17 @@ export function sizeTxnRequest(message: TxnRequest): number {
 
 export function writeTxnRequest(message: TxnRequest, writer: Writer): void {
   for (const value of message.compare) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeCompare(value, writer);
   }
   for (const value of message.success) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.length();
     writeRequestOp(value, writer);
   }
   for (const value of message.failure) {
-    writer.uint32(26);
+    writer.byte(26);
     writer.length();
     writeRequestOp(value, writer);
   }
@@ -1400,24 +1400,24 @@ export const TxnResponse: MessageType<TxnResponse> = {
 };
 
 export function readTxnResponse(reader: Reader): TxnResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  let succeeded_: boolean = false;
-  const responses_: ResponseOp[] = [];
+  let header: ResponseHeader | undefined = undefined;
+  let succeeded: boolean = false;
+  const responses: ResponseOp[] = [];
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 16:
-        succeeded_ = reader.bool();
+        succeeded = reader.bool();
         break;
       case 26: {
         const end = reader.enter();
-        responses_.push(readResponseOp(reader));
+        responses.push(readResponseOp(reader));
         reader.leave(end);
         break;
       }
@@ -1425,7 +1425,7 @@ export function readTxnResponse(reader: Reader): TxnResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_, succeeded: succeeded_, responses: responses_ };
+  return { header, succeeded, responses };
 }
 
 export function sizeTxnResponse(message: TxnResponse): number {
@@ -1446,16 +1446,16 @@ export function sizeTxnResponse(message: TxnResponse): number {
 
 export function writeTxnResponse(message: TxnResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   if (message.succeeded) {
-    writer.uint32(16);
-    writer.bool(message.succeeded);
+    writer.byte(16);
+    writer.byte(message.succeeded ? 1 : 0);
   }
   for (const value of message.responses) {
-    writer.uint32(26);
+    writer.byte(26);
     writer.length();
     writeResponseOp(value, writer);
   }
@@ -1485,22 +1485,22 @@ export const CompactionRequest: MessageType<CompactionRequest> = {
 };
 
 export function readCompactionRequest(reader: Reader): CompactionRequest {
-  let revision_: number = 0;
-  let physical_: boolean = false;
+  let revision: number = 0;
+  let physical: boolean = false;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        revision_ = reader.int64Number();
+        revision = reader.int64Number();
         break;
       case 16:
-        physical_ = reader.bool();
+        physical = reader.bool();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { revision: revision_, physical: physical_ };
+  return { revision, physical };
 }
 
 export function sizeCompactionRequest(message: CompactionRequest): number {
@@ -1516,12 +1516,12 @@ export function sizeCompactionRequest(message: CompactionRequest): number {
 
 export function writeCompactionRequest(message: CompactionRequest, writer: Writer): void {
   if (message.revision !== 0) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int64Number(message.revision);
   }
   if (message.physical) {
-    writer.uint32(16);
-    writer.bool(message.physical);
+    writer.byte(16);
+    writer.byte(message.physical ? 1 : 0);
   }
 }
 
@@ -1547,13 +1547,13 @@ export const CompactionResponse: MessageType<CompactionResponse> = {
 };
 
 export function readCompactionResponse(reader: Reader): CompactionResponse {
-  let header_: ResponseHeader | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
@@ -1561,7 +1561,7 @@ export function readCompactionResponse(reader: Reader): CompactionResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_ };
+  return { header };
 }
 
 export function sizeCompactionResponse(message: CompactionResponse): number {
@@ -1575,7 +1575,7 @@ export function sizeCompactionResponse(message: CompactionResponse): number {
 
 export function writeCompactionResponse(message: CompactionResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
@@ -1640,25 +1640,25 @@ export const HashResponse: MessageType<HashResponse> = {
 };
 
 export function readHashResponse(reader: Reader): HashResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  let hash_: number = 0;
+  let header: ResponseHeader | undefined = undefined;
+  let hash: number = 0;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 16:
-        hash_ = reader.uint32();
+        hash = reader.uint32();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { header: header_, hash: hash_ };
+  return { header, hash };
 }
 
 export function sizeHashResponse(message: HashResponse): number {
@@ -1675,12 +1675,12 @@ export function sizeHashResponse(message: HashResponse): number {
 
 export function writeHashResponse(message: HashResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   if (message.hash !== 0) {
-    writer.uint32(16);
+    writer.byte(16);
     writer.uint32(message.hash);
   }
 }
@@ -1707,18 +1707,18 @@ export const HashKVRequest: MessageType<HashKVRequest> = {
 };
 
 export function readHashKVRequest(reader: Reader): HashKVRequest {
-  let revision_: number = 0;
+  let revision: number = 0;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        revision_ = reader.int64Number();
+        revision = reader.int64Number();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { revision: revision_ };
+  return { revision };
 }
 
 export function sizeHashKVRequest(message: HashKVRequest): number {
@@ -1731,7 +1731,7 @@ export function sizeHashKVRequest(message: HashKVRequest): number {
 
 export function writeHashKVRequest(message: HashKVRequest, writer: Writer): void {
   if (message.revision !== 0) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int64Number(message.revision);
   }
 }
@@ -1764,33 +1764,33 @@ export const HashKVResponse: MessageType<HashKVResponse> = {
 };
 
 export function readHashKVResponse(reader: Reader): HashKVResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  let hash_: number = 0;
-  let compactRevision_: number = 0;
-  let hashRevision_: number = 0;
+  let header: ResponseHeader | undefined = undefined;
+  let hash: number = 0;
+  let compactRevision: number = 0;
+  let hashRevision: number = 0;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 16:
-        hash_ = reader.uint32();
+        hash = reader.uint32();
         break;
       case 24:
-        compactRevision_ = reader.int64Number();
+        compactRevision = reader.int64Number();
         break;
       case 32:
-        hashRevision_ = reader.int64Number();
+        hashRevision = reader.int64Number();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { header: header_, hash: hash_, compactRevision: compactRevision_, hashRevision: hashRevision_ };
+  return { header, hash, compactRevision, hashRevision };
 }
 
 export function sizeHashKVResponse(message: HashKVResponse): number {
@@ -1813,20 +1813,20 @@ export function sizeHashKVResponse(message: HashKVResponse): number {
 
 export function writeHashKVResponse(message: HashKVResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   if (message.hash !== 0) {
-    writer.uint32(16);
+    writer.byte(16);
     writer.uint32(message.hash);
   }
   if (message.compactRevision !== 0) {
-    writer.uint32(24);
+    writer.byte(24);
     writer.int64Number(message.compactRevision);
   }
   if (message.hashRevision !== 0) {
-    writer.uint32(32);
+    writer.byte(32);
     writer.int64Number(message.hashRevision);
   }
 }
@@ -1894,33 +1894,33 @@ export const SnapshotResponse: MessageType<SnapshotResponse> = {
 };
 
 export function readSnapshotResponse(reader: Reader): SnapshotResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  let remainingBytes_: number = 0;
-  let blob_: Uint8Array = emptyBytes;
-  let version_: string = '';
+  let header: ResponseHeader | undefined = undefined;
+  let remainingBytes: number = 0;
+  let blob: Uint8Array = emptyBytes;
+  let version: string = '';
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 16:
-        remainingBytes_ = reader.uint64Number();
+        remainingBytes = reader.uint64Number();
         break;
       case 26:
-        blob_ = reader.bytes();
+        blob = reader.bytes();
         break;
       case 34:
-        version_ = reader.string();
+        version = reader.string();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { header: header_, remainingBytes: remainingBytes_, blob: blob_, version: version_ };
+  return { header, remainingBytes, blob, version };
 }
 
 export function sizeSnapshotResponse(message: SnapshotResponse): number {
@@ -1943,20 +1943,20 @@ export function sizeSnapshotResponse(message: SnapshotResponse): number {
 
 export function writeSnapshotResponse(message: SnapshotResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   if (message.remainingBytes !== 0) {
-    writer.uint32(16);
+    writer.byte(16);
     writer.int64Number(message.remainingBytes);
   }
   if (message.blob.length !== 0) {
-    writer.uint32(26);
+    writer.byte(26);
     writer.blob(message.blob);
   }
   if (message.version !== '') {
-    writer.uint32(34);
+    writer.byte(34);
     writer.string(message.version);
   }
 }
@@ -1987,25 +1987,25 @@ export const WatchRequest: MessageType<WatchRequest> = {
 };
 
 export function readWatchRequest(reader: Reader): WatchRequest {
-  let requestUnion_: WatchRequestRequestUnion | undefined = undefined;
+  let requestUnion: WatchRequestRequestUnion | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        requestUnion_ = { kind: 'createRequest', value: readWatchCreateRequest(reader) };
+        requestUnion = { kind: 'createRequest', value: readWatchCreateRequest(reader) };
         reader.leave(end);
         break;
       }
       case 18: {
         const end = reader.enter();
-        requestUnion_ = { kind: 'cancelRequest', value: readWatchCancelRequest(reader) };
+        requestUnion = { kind: 'cancelRequest', value: readWatchCancelRequest(reader) };
         reader.leave(end);
         break;
       }
       case 26: {
         const end = reader.enter();
-        requestUnion_ = { kind: 'progressRequest', value: readWatchProgressRequest(reader) };
+        requestUnion = { kind: 'progressRequest', value: readWatchProgressRequest(reader) };
         reader.leave(end);
         break;
       }
@@ -2013,7 +2013,7 @@ export function readWatchRequest(reader: Reader): WatchRequest {
         reader.skip(tag);
     }
   }
-  return { requestUnion: requestUnion_ };
+  return { requestUnion };
 }
 
 export function sizeWatchRequest(message: WatchRequest): number {
@@ -2043,19 +2043,19 @@ export function sizeWatchRequest(message: WatchRequest): number {
 export function writeWatchRequest(message: WatchRequest, writer: Writer): void {
   switch (message.requestUnion?.kind) {
     case 'createRequest': {
-      writer.uint32(10);
+      writer.byte(10);
       writer.length();
       writeWatchCreateRequest(message.requestUnion.value, writer);
       break;
     }
     case 'cancelRequest': {
-      writer.uint32(18);
+      writer.byte(18);
       writer.length();
       writeWatchCancelRequest(message.requestUnion.value, writer);
       break;
     }
     case 'progressRequest': {
-      writer.uint32(26);
+      writer.byte(26);
       writer.length();
       writeWatchProgressRequest(message.requestUnion.value, writer);
       break;
@@ -2101,52 +2101,52 @@ export const WatchCreateRequest: MessageType<WatchCreateRequest> = {
 };
 
 export function readWatchCreateRequest(reader: Reader): WatchCreateRequest {
-  let key_: Uint8Array = emptyBytes;
-  let rangeEnd_: Uint8Array = emptyBytes;
-  let startRevision_: number = 0;
-  let progressNotify_: boolean = false;
-  const filters_: FilterType[] = [];
-  let prevKv_: boolean = false;
-  let watchId_: bigint = 0n;
-  let fragment_: boolean = false;
+  let key: Uint8Array = emptyBytes;
+  let rangeEnd: Uint8Array = emptyBytes;
+  let startRevision: number = 0;
+  let progressNotify: boolean = false;
+  const filters: FilterType[] = [];
+  let prevKv: boolean = false;
+  let watchId: bigint = 0n;
+  let fragment: boolean = false;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        key_ = reader.bytes();
+        key = reader.bytes();
         break;
       case 18:
-        rangeEnd_ = reader.bytes();
+        rangeEnd = reader.bytes();
         break;
       case 24:
-        startRevision_ = reader.int64Number();
+        startRevision = reader.int64Number();
         break;
       case 32:
-        progressNotify_ = reader.bool();
+        progressNotify = reader.bool();
         break;
       case 40:
-        filters_.push(reader.int32() as FilterType);
+        filters.push(reader.int32() as FilterType);
         break;
       case 42: {
         const end = reader.enter();
-        while (reader.position < reader.end) filters_.push(reader.int32() as FilterType);
+        while (reader.position < reader.end) filters.push(reader.int32() as FilterType);
         reader.leave(end);
         break;
       }
       case 48:
-        prevKv_ = reader.bool();
+        prevKv = reader.bool();
         break;
       case 56:
-        watchId_ = reader.int64();
+        watchId = reader.int64();
         break;
       case 64:
-        fragment_ = reader.bool();
+        fragment = reader.bool();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { key: key_, rangeEnd: rangeEnd_, startRevision: startRevision_, progressNotify: progressNotify_, filters: filters_, prevKv: prevKv_, watchId: watchId_, fragment: fragment_ };
+  return { key, rangeEnd, startRevision, progressNotify, filters, prevKv, watchId, fragment };
 }
 
 export function sizeWatchCreateRequest(message: WatchCreateRequest): number {
@@ -2183,37 +2183,37 @@ export function sizeWatchCreateRequest(message: WatchCreateRequest): number {
 
 export function writeWatchCreateRequest(message: WatchCreateRequest, writer: Writer): void {
   if (message.key.length !== 0) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.blob(message.key);
   }
   if (message.rangeEnd.length !== 0) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.blob(message.rangeEnd);
   }
   if (message.startRevision !== 0) {
-    writer.uint32(24);
+    writer.byte(24);
     writer.int64Number(message.startRevision);
   }
   if (message.progressNotify) {
-    writer.uint32(32);
-    writer.bool(message.progressNotify);
+    writer.byte(32);
+    writer.byte(message.progressNotify ? 1 : 0);
   }
   if (message.filters.length !== 0) {
-    writer.uint32(42);
+    writer.byte(42);
     writer.length();
     for (const value of message.filters) writer.int32(value);
   }
   if (message.prevKv) {
-    writer.uint32(48);
-    writer.bool(message.prevKv);
+    writer.byte(48);
+    writer.byte(message.prevKv ? 1 : 0);
   }
   if (message.watchId !== 0n) {
-    writer.uint32(56);
+    writer.byte(56);
     writer.int64(message.watchId);
   }
   if (message.fragment) {
-    writer.uint32(64);
-    writer.bool(message.fragment);
+    writer.byte(64);
+    writer.byte(message.fragment ? 1 : 0);
   }
 }
 
@@ -2239,18 +2239,18 @@ export const WatchCancelRequest: MessageType<WatchCancelRequest> = {
 };
 
 export function readWatchCancelRequest(reader: Reader): WatchCancelRequest {
-  let watchId_: bigint = 0n;
+  let watchId: bigint = 0n;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        watchId_ = reader.int64();
+        watchId = reader.int64();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { watchId: watchId_ };
+  return { watchId };
 }
 
 export function sizeWatchCancelRequest(message: WatchCancelRequest): number {
@@ -2263,7 +2263,7 @@ export function sizeWatchCancelRequest(message: WatchCancelRequest): number {
 
 export function writeWatchCancelRequest(message: WatchCancelRequest, writer: Writer): void {
   if (message.watchId !== 0n) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int64(message.watchId);
   }
 }
@@ -2339,44 +2339,44 @@ export const WatchResponse: MessageType<WatchResponse> = {
 };
 
 export function readWatchResponse(reader: Reader): WatchResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  let watchId_: bigint = 0n;
-  let created_: boolean = false;
-  let canceled_: boolean = false;
-  let compactRevision_: number = 0;
-  let cancelReason_: string = '';
-  let fragment_: boolean = false;
-  const events_: Event[] = [];
+  let header: ResponseHeader | undefined = undefined;
+  let watchId: bigint = 0n;
+  let created: boolean = false;
+  let canceled: boolean = false;
+  let compactRevision: number = 0;
+  let cancelReason: string = '';
+  let fragment: boolean = false;
+  const events: Event[] = [];
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 16:
-        watchId_ = reader.int64();
+        watchId = reader.int64();
         break;
       case 24:
-        created_ = reader.bool();
+        created = reader.bool();
         break;
       case 32:
-        canceled_ = reader.bool();
+        canceled = reader.bool();
         break;
       case 40:
-        compactRevision_ = reader.int64Number();
+        compactRevision = reader.int64Number();
         break;
       case 50:
-        cancelReason_ = reader.string();
+        cancelReason = reader.string();
         break;
       case 56:
-        fragment_ = reader.bool();
+        fragment = reader.bool();
         break;
       case 90: {
         const end = reader.enter();
-        events_.push(readEvent(reader));
+        events.push(readEvent(reader));
         reader.leave(end);
         break;
       }
@@ -2384,7 +2384,7 @@ export function readWatchResponse(reader: Reader): WatchResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_, watchId: watchId_, created: created_, canceled: canceled_, compactRevision: compactRevision_, cancelReason: cancelReason_, fragment: fragment_, events: events_ };
+  return { header, watchId, created, canceled, compactRevision, cancelReason, fragment, events };
 }
 
 export function sizeWatchResponse(message: WatchResponse): number {
@@ -2420,36 +2420,36 @@ export function sizeWatchResponse(message: WatchResponse): number {
 
 export function writeWatchResponse(message: WatchResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   if (message.watchId !== 0n) {
-    writer.uint32(16);
+    writer.byte(16);
     writer.int64(message.watchId);
   }
   if (message.created) {
-    writer.uint32(24);
-    writer.bool(message.created);
+    writer.byte(24);
+    writer.byte(message.created ? 1 : 0);
   }
   if (message.canceled) {
-    writer.uint32(32);
-    writer.bool(message.canceled);
+    writer.byte(32);
+    writer.byte(message.canceled ? 1 : 0);
   }
   if (message.compactRevision !== 0) {
-    writer.uint32(40);
+    writer.byte(40);
     writer.int64Number(message.compactRevision);
   }
   if (message.cancelReason !== '') {
-    writer.uint32(50);
+    writer.byte(50);
     writer.string(message.cancelReason);
   }
   if (message.fragment) {
-    writer.uint32(56);
-    writer.bool(message.fragment);
+    writer.byte(56);
+    writer.byte(message.fragment ? 1 : 0);
   }
   for (const value of message.events) {
-    writer.uint32(90);
+    writer.byte(90);
     writer.length();
     writeEvent(value, writer);
   }
@@ -2479,22 +2479,22 @@ export const LeaseGrantRequest: MessageType<LeaseGrantRequest> = {
 };
 
 export function readLeaseGrantRequest(reader: Reader): LeaseGrantRequest {
-  let TTL_: number = 0;
-  let ID_: bigint = 0n;
+  let TTL: number = 0;
+  let ID: bigint = 0n;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        TTL_ = reader.int64Number();
+        TTL = reader.int64Number();
         break;
       case 16:
-        ID_ = reader.int64();
+        ID = reader.int64();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { TTL: TTL_, ID: ID_ };
+  return { TTL, ID };
 }
 
 export function sizeLeaseGrantRequest(message: LeaseGrantRequest): number {
@@ -2510,11 +2510,11 @@ export function sizeLeaseGrantRequest(message: LeaseGrantRequest): number {
 
 export function writeLeaseGrantRequest(message: LeaseGrantRequest, writer: Writer): void {
   if (message.TTL !== 0) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int64Number(message.TTL);
   }
   if (message.ID !== 0n) {
-    writer.uint32(16);
+    writer.byte(16);
     writer.int64(message.ID);
   }
 }
@@ -2547,33 +2547,33 @@ export const LeaseGrantResponse: MessageType<LeaseGrantResponse> = {
 };
 
 export function readLeaseGrantResponse(reader: Reader): LeaseGrantResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  let ID_: bigint = 0n;
-  let TTL_: number = 0;
-  let error_: string = '';
+  let header: ResponseHeader | undefined = undefined;
+  let ID: bigint = 0n;
+  let TTL: number = 0;
+  let error: string = '';
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 16:
-        ID_ = reader.int64();
+        ID = reader.int64();
         break;
       case 24:
-        TTL_ = reader.int64Number();
+        TTL = reader.int64Number();
         break;
       case 34:
-        error_ = reader.string();
+        error = reader.string();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { header: header_, ID: ID_, TTL: TTL_, error: error_ };
+  return { header, ID, TTL, error };
 }
 
 export function sizeLeaseGrantResponse(message: LeaseGrantResponse): number {
@@ -2596,20 +2596,20 @@ export function sizeLeaseGrantResponse(message: LeaseGrantResponse): number {
 
 export function writeLeaseGrantResponse(message: LeaseGrantResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   if (message.ID !== 0n) {
-    writer.uint32(16);
+    writer.byte(16);
     writer.int64(message.ID);
   }
   if (message.TTL !== 0) {
-    writer.uint32(24);
+    writer.byte(24);
     writer.int64Number(message.TTL);
   }
   if (message.error !== '') {
-    writer.uint32(34);
+    writer.byte(34);
     writer.string(message.error);
   }
 }
@@ -2636,18 +2636,18 @@ export const LeaseRevokeRequest: MessageType<LeaseRevokeRequest> = {
 };
 
 export function readLeaseRevokeRequest(reader: Reader): LeaseRevokeRequest {
-  let ID_: bigint = 0n;
+  let ID: bigint = 0n;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        ID_ = reader.int64();
+        ID = reader.int64();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { ID: ID_ };
+  return { ID };
 }
 
 export function sizeLeaseRevokeRequest(message: LeaseRevokeRequest): number {
@@ -2660,7 +2660,7 @@ export function sizeLeaseRevokeRequest(message: LeaseRevokeRequest): number {
 
 export function writeLeaseRevokeRequest(message: LeaseRevokeRequest, writer: Writer): void {
   if (message.ID !== 0n) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int64(message.ID);
   }
 }
@@ -2687,13 +2687,13 @@ export const LeaseRevokeResponse: MessageType<LeaseRevokeResponse> = {
 };
 
 export function readLeaseRevokeResponse(reader: Reader): LeaseRevokeResponse {
-  let header_: ResponseHeader | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
@@ -2701,7 +2701,7 @@ export function readLeaseRevokeResponse(reader: Reader): LeaseRevokeResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_ };
+  return { header };
 }
 
 export function sizeLeaseRevokeResponse(message: LeaseRevokeResponse): number {
@@ -2715,7 +2715,7 @@ export function sizeLeaseRevokeResponse(message: LeaseRevokeResponse): number {
 
 export function writeLeaseRevokeResponse(message: LeaseRevokeResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
@@ -2745,22 +2745,22 @@ export const LeaseCheckpoint: MessageType<LeaseCheckpoint> = {
 };
 
 export function readLeaseCheckpoint(reader: Reader): LeaseCheckpoint {
-  let ID_: bigint = 0n;
-  let remainingTTL_: number = 0;
+  let ID: bigint = 0n;
+  let remainingTTL: number = 0;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        ID_ = reader.int64();
+        ID = reader.int64();
         break;
       case 16:
-        remainingTTL_ = reader.int64Number();
+        remainingTTL = reader.int64Number();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { ID: ID_, remainingTTL: remainingTTL_ };
+  return { ID, remainingTTL };
 }
 
 export function sizeLeaseCheckpoint(message: LeaseCheckpoint): number {
@@ -2776,11 +2776,11 @@ export function sizeLeaseCheckpoint(message: LeaseCheckpoint): number {
 
 export function writeLeaseCheckpoint(message: LeaseCheckpoint, writer: Writer): void {
   if (message.ID !== 0n) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int64(message.ID);
   }
   if (message.remainingTTL !== 0) {
-    writer.uint32(16);
+    writer.byte(16);
     writer.int64Number(message.remainingTTL);
   }
 }
@@ -2807,13 +2807,13 @@ export const LeaseCheckpointRequest: MessageType<LeaseCheckpointRequest> = {
 };
 
 export function readLeaseCheckpointRequest(reader: Reader): LeaseCheckpointRequest {
-  const checkpoints_: LeaseCheckpoint[] = [];
+  const checkpoints: LeaseCheckpoint[] = [];
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        checkpoints_.push(readLeaseCheckpoint(reader));
+        checkpoints.push(readLeaseCheckpoint(reader));
         reader.leave(end);
         break;
       }
@@ -2821,7 +2821,7 @@ export function readLeaseCheckpointRequest(reader: Reader): LeaseCheckpointReque
         reader.skip(tag);
     }
   }
-  return { checkpoints: checkpoints_ };
+  return { checkpoints };
 }
 
 export function sizeLeaseCheckpointRequest(message: LeaseCheckpointRequest): number {
@@ -2835,7 +2835,7 @@ export function sizeLeaseCheckpointRequest(message: LeaseCheckpointRequest): num
 
 export function writeLeaseCheckpointRequest(message: LeaseCheckpointRequest, writer: Writer): void {
   for (const value of message.checkpoints) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeLeaseCheckpoint(value, writer);
   }
@@ -2863,13 +2863,13 @@ export const LeaseCheckpointResponse: MessageType<LeaseCheckpointResponse> = {
 };
 
 export function readLeaseCheckpointResponse(reader: Reader): LeaseCheckpointResponse {
-  let header_: ResponseHeader | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
@@ -2877,7 +2877,7 @@ export function readLeaseCheckpointResponse(reader: Reader): LeaseCheckpointResp
         reader.skip(tag);
     }
   }
-  return { header: header_ };
+  return { header };
 }
 
 export function sizeLeaseCheckpointResponse(message: LeaseCheckpointResponse): number {
@@ -2891,7 +2891,7 @@ export function sizeLeaseCheckpointResponse(message: LeaseCheckpointResponse): n
 
 export function writeLeaseCheckpointResponse(message: LeaseCheckpointResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
@@ -2919,18 +2919,18 @@ export const LeaseKeepAliveRequest: MessageType<LeaseKeepAliveRequest> = {
 };
 
 export function readLeaseKeepAliveRequest(reader: Reader): LeaseKeepAliveRequest {
-  let ID_: bigint = 0n;
+  let ID: bigint = 0n;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        ID_ = reader.int64();
+        ID = reader.int64();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { ID: ID_ };
+  return { ID };
 }
 
 export function sizeLeaseKeepAliveRequest(message: LeaseKeepAliveRequest): number {
@@ -2943,7 +2943,7 @@ export function sizeLeaseKeepAliveRequest(message: LeaseKeepAliveRequest): numbe
 
 export function writeLeaseKeepAliveRequest(message: LeaseKeepAliveRequest, writer: Writer): void {
   if (message.ID !== 0n) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int64(message.ID);
   }
 }
@@ -2974,29 +2974,29 @@ export const LeaseKeepAliveResponse: MessageType<LeaseKeepAliveResponse> = {
 };
 
 export function readLeaseKeepAliveResponse(reader: Reader): LeaseKeepAliveResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  let ID_: bigint = 0n;
-  let TTL_: number = 0;
+  let header: ResponseHeader | undefined = undefined;
+  let ID: bigint = 0n;
+  let TTL: number = 0;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 16:
-        ID_ = reader.int64();
+        ID = reader.int64();
         break;
       case 24:
-        TTL_ = reader.int64Number();
+        TTL = reader.int64Number();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { header: header_, ID: ID_, TTL: TTL_ };
+  return { header, ID, TTL };
 }
 
 export function sizeLeaseKeepAliveResponse(message: LeaseKeepAliveResponse): number {
@@ -3016,16 +3016,16 @@ export function sizeLeaseKeepAliveResponse(message: LeaseKeepAliveResponse): num
 
 export function writeLeaseKeepAliveResponse(message: LeaseKeepAliveResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   if (message.ID !== 0n) {
-    writer.uint32(16);
+    writer.byte(16);
     writer.int64(message.ID);
   }
   if (message.TTL !== 0) {
-    writer.uint32(24);
+    writer.byte(24);
     writer.int64Number(message.TTL);
   }
 }
@@ -3054,22 +3054,22 @@ export const LeaseTimeToLiveRequest: MessageType<LeaseTimeToLiveRequest> = {
 };
 
 export function readLeaseTimeToLiveRequest(reader: Reader): LeaseTimeToLiveRequest {
-  let ID_: bigint = 0n;
-  let keys_: boolean = false;
+  let ID: bigint = 0n;
+  let keys: boolean = false;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        ID_ = reader.int64();
+        ID = reader.int64();
         break;
       case 16:
-        keys_ = reader.bool();
+        keys = reader.bool();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { ID: ID_, keys: keys_ };
+  return { ID, keys };
 }
 
 export function sizeLeaseTimeToLiveRequest(message: LeaseTimeToLiveRequest): number {
@@ -3085,12 +3085,12 @@ export function sizeLeaseTimeToLiveRequest(message: LeaseTimeToLiveRequest): num
 
 export function writeLeaseTimeToLiveRequest(message: LeaseTimeToLiveRequest, writer: Writer): void {
   if (message.ID !== 0n) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int64(message.ID);
   }
   if (message.keys) {
-    writer.uint32(16);
-    writer.bool(message.keys);
+    writer.byte(16);
+    writer.byte(message.keys ? 1 : 0);
   }
 }
 
@@ -3124,37 +3124,37 @@ export const LeaseTimeToLiveResponse: MessageType<LeaseTimeToLiveResponse> = {
 };
 
 export function readLeaseTimeToLiveResponse(reader: Reader): LeaseTimeToLiveResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  let ID_: bigint = 0n;
-  let TTL_: number = 0;
-  let grantedTTL_: number = 0;
-  const keys_: Uint8Array[] = [];
+  let header: ResponseHeader | undefined = undefined;
+  let ID: bigint = 0n;
+  let TTL: number = 0;
+  let grantedTTL: number = 0;
+  const keys: Uint8Array[] = [];
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 16:
-        ID_ = reader.int64();
+        ID = reader.int64();
         break;
       case 24:
-        TTL_ = reader.int64Number();
+        TTL = reader.int64Number();
         break;
       case 32:
-        grantedTTL_ = reader.int64Number();
+        grantedTTL = reader.int64Number();
         break;
       case 42:
-        keys_.push(reader.bytes());
+        keys.push(reader.bytes());
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { header: header_, ID: ID_, TTL: TTL_, grantedTTL: grantedTTL_, keys: keys_ };
+  return { header, ID, TTL, grantedTTL, keys };
 }
 
 export function sizeLeaseTimeToLiveResponse(message: LeaseTimeToLiveResponse): number {
@@ -3180,24 +3180,24 @@ export function sizeLeaseTimeToLiveResponse(message: LeaseTimeToLiveResponse): n
 
 export function writeLeaseTimeToLiveResponse(message: LeaseTimeToLiveResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   if (message.ID !== 0n) {
-    writer.uint32(16);
+    writer.byte(16);
     writer.int64(message.ID);
   }
   if (message.TTL !== 0) {
-    writer.uint32(24);
+    writer.byte(24);
     writer.int64Number(message.TTL);
   }
   if (message.grantedTTL !== 0) {
-    writer.uint32(32);
+    writer.byte(32);
     writer.int64Number(message.grantedTTL);
   }
   for (const value of message.keys) {
-    writer.uint32(42);
+    writer.byte(42);
     writer.blob(value);
   }
 }
@@ -3259,18 +3259,18 @@ export const LeaseStatus: MessageType<LeaseStatus> = {
 };
 
 export function readLeaseStatus(reader: Reader): LeaseStatus {
-  let ID_: bigint = 0n;
+  let ID: bigint = 0n;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        ID_ = reader.int64();
+        ID = reader.int64();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { ID: ID_ };
+  return { ID };
 }
 
 export function sizeLeaseStatus(message: LeaseStatus): number {
@@ -3283,7 +3283,7 @@ export function sizeLeaseStatus(message: LeaseStatus): number {
 
 export function writeLeaseStatus(message: LeaseStatus, writer: Writer): void {
   if (message.ID !== 0n) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int64(message.ID);
   }
 }
@@ -3312,20 +3312,20 @@ export const LeaseLeasesResponse: MessageType<LeaseLeasesResponse> = {
 };
 
 export function readLeaseLeasesResponse(reader: Reader): LeaseLeasesResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  const leases_: LeaseStatus[] = [];
+  let header: ResponseHeader | undefined = undefined;
+  const leases: LeaseStatus[] = [];
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 18: {
         const end = reader.enter();
-        leases_.push(readLeaseStatus(reader));
+        leases.push(readLeaseStatus(reader));
         reader.leave(end);
         break;
       }
@@ -3333,7 +3333,7 @@ export function readLeaseLeasesResponse(reader: Reader): LeaseLeasesResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_, leases: leases_ };
+  return { header, leases };
 }
 
 export function sizeLeaseLeasesResponse(message: LeaseLeasesResponse): number {
@@ -3351,12 +3351,12 @@ export function sizeLeaseLeasesResponse(message: LeaseLeasesResponse): number {
 
 export function writeLeaseLeasesResponse(message: LeaseLeasesResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   for (const value of message.leases) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.length();
     writeLeaseStatus(value, writer);
   }
@@ -3392,34 +3392,34 @@ export const Member: MessageType<Member> = {
 };
 
 export function readMember(reader: Reader): Member {
-  let ID_: bigint = 0n;
-  let name_: string = '';
-  const peerURLs_: string[] = [];
-  const clientURLs_: string[] = [];
-  let isLearner_: boolean = false;
+  let ID: bigint = 0n;
+  let name: string = '';
+  const peerURLs: string[] = [];
+  const clientURLs: string[] = [];
+  let isLearner: boolean = false;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        ID_ = reader.uint64();
+        ID = reader.uint64();
         break;
       case 18:
-        name_ = reader.string();
+        name = reader.string();
         break;
       case 26:
-        peerURLs_.push(reader.string());
+        peerURLs.push(reader.string());
         break;
       case 34:
-        clientURLs_.push(reader.string());
+        clientURLs.push(reader.string());
         break;
       case 40:
-        isLearner_ = reader.bool();
+        isLearner = reader.bool();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { ID: ID_, name: name_, peerURLs: peerURLs_, clientURLs: clientURLs_, isLearner: isLearner_ };
+  return { ID, name, peerURLs, clientURLs, isLearner };
 }
 
 export function sizeMember(message: Member): number {
@@ -3444,24 +3444,24 @@ export function sizeMember(message: Member): number {
 
 export function writeMember(message: Member, writer: Writer): void {
   if (message.ID !== 0n) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int64(message.ID);
   }
   if (message.name !== '') {
-    writer.uint32(18);
+    writer.byte(18);
     writer.string(message.name);
   }
   for (const value of message.peerURLs) {
-    writer.uint32(26);
+    writer.byte(26);
     writer.string(value);
   }
   for (const value of message.clientURLs) {
-    writer.uint32(34);
+    writer.byte(34);
     writer.string(value);
   }
   if (message.isLearner) {
-    writer.uint32(40);
-    writer.bool(message.isLearner);
+    writer.byte(40);
+    writer.byte(message.isLearner ? 1 : 0);
   }
 }
 
@@ -3489,22 +3489,22 @@ export const MemberAddRequest: MessageType<MemberAddRequest> = {
 };
 
 export function readMemberAddRequest(reader: Reader): MemberAddRequest {
-  const peerURLs_: string[] = [];
-  let isLearner_: boolean = false;
+  const peerURLs: string[] = [];
+  let isLearner: boolean = false;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        peerURLs_.push(reader.string());
+        peerURLs.push(reader.string());
         break;
       case 16:
-        isLearner_ = reader.bool();
+        isLearner = reader.bool();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { peerURLs: peerURLs_, isLearner: isLearner_ };
+  return { peerURLs, isLearner };
 }
 
 export function sizeMemberAddRequest(message: MemberAddRequest): number {
@@ -3520,12 +3520,12 @@ export function sizeMemberAddRequest(message: MemberAddRequest): number {
 
 export function writeMemberAddRequest(message: MemberAddRequest, writer: Writer): void {
   for (const value of message.peerURLs) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.string(value);
   }
   if (message.isLearner) {
-    writer.uint32(16);
-    writer.bool(message.isLearner);
+    writer.byte(16);
+    writer.byte(message.isLearner ? 1 : 0);
   }
 }
 
@@ -3555,27 +3555,27 @@ export const MemberAddResponse: MessageType<MemberAddResponse> = {
 };
 
 export function readMemberAddResponse(reader: Reader): MemberAddResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  let member_: Member | undefined = undefined;
-  const members_: Member[] = [];
+  let header: ResponseHeader | undefined = undefined;
+  let member: Member | undefined = undefined;
+  const members: Member[] = [];
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 18: {
         const end = reader.enter();
-        member_ = readMember(reader);
+        member = readMember(reader);
         reader.leave(end);
         break;
       }
       case 26: {
         const end = reader.enter();
-        members_.push(readMember(reader));
+        members.push(readMember(reader));
         reader.leave(end);
         break;
       }
@@ -3583,7 +3583,7 @@ export function readMemberAddResponse(reader: Reader): MemberAddResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_, member: member_, members: members_ };
+  return { header, member, members };
 }
 
 export function sizeMemberAddResponse(message: MemberAddResponse): number {
@@ -3605,17 +3605,17 @@ export function sizeMemberAddResponse(message: MemberAddResponse): number {
 
 export function writeMemberAddResponse(message: MemberAddResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   if (message.member !== undefined) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.length();
     writeMember(message.member, writer);
   }
   for (const value of message.members) {
-    writer.uint32(26);
+    writer.byte(26);
     writer.length();
     writeMember(value, writer);
   }
@@ -3643,18 +3643,18 @@ export const MemberRemoveRequest: MessageType<MemberRemoveRequest> = {
 };
 
 export function readMemberRemoveRequest(reader: Reader): MemberRemoveRequest {
-  let ID_: bigint = 0n;
+  let ID: bigint = 0n;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        ID_ = reader.uint64();
+        ID = reader.uint64();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { ID: ID_ };
+  return { ID };
 }
 
 export function sizeMemberRemoveRequest(message: MemberRemoveRequest): number {
@@ -3667,7 +3667,7 @@ export function sizeMemberRemoveRequest(message: MemberRemoveRequest): number {
 
 export function writeMemberRemoveRequest(message: MemberRemoveRequest, writer: Writer): void {
   if (message.ID !== 0n) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int64(message.ID);
   }
 }
@@ -3696,20 +3696,20 @@ export const MemberRemoveResponse: MessageType<MemberRemoveResponse> = {
 };
 
 export function readMemberRemoveResponse(reader: Reader): MemberRemoveResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  const members_: Member[] = [];
+  let header: ResponseHeader | undefined = undefined;
+  const members: Member[] = [];
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 18: {
         const end = reader.enter();
-        members_.push(readMember(reader));
+        members.push(readMember(reader));
         reader.leave(end);
         break;
       }
@@ -3717,7 +3717,7 @@ export function readMemberRemoveResponse(reader: Reader): MemberRemoveResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_, members: members_ };
+  return { header, members };
 }
 
 export function sizeMemberRemoveResponse(message: MemberRemoveResponse): number {
@@ -3735,12 +3735,12 @@ export function sizeMemberRemoveResponse(message: MemberRemoveResponse): number 
 
 export function writeMemberRemoveResponse(message: MemberRemoveResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   for (const value of message.members) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.length();
     writeMember(value, writer);
   }
@@ -3770,22 +3770,22 @@ export const MemberUpdateRequest: MessageType<MemberUpdateRequest> = {
 };
 
 export function readMemberUpdateRequest(reader: Reader): MemberUpdateRequest {
-  let ID_: bigint = 0n;
-  const peerURLs_: string[] = [];
+  let ID: bigint = 0n;
+  const peerURLs: string[] = [];
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        ID_ = reader.uint64();
+        ID = reader.uint64();
         break;
       case 18:
-        peerURLs_.push(reader.string());
+        peerURLs.push(reader.string());
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { ID: ID_, peerURLs: peerURLs_ };
+  return { ID, peerURLs };
 }
 
 export function sizeMemberUpdateRequest(message: MemberUpdateRequest): number {
@@ -3801,11 +3801,11 @@ export function sizeMemberUpdateRequest(message: MemberUpdateRequest): number {
 
 export function writeMemberUpdateRequest(message: MemberUpdateRequest, writer: Writer): void {
   if (message.ID !== 0n) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int64(message.ID);
   }
   for (const value of message.peerURLs) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.string(value);
   }
 }
@@ -3834,20 +3834,20 @@ export const MemberUpdateResponse: MessageType<MemberUpdateResponse> = {
 };
 
 export function readMemberUpdateResponse(reader: Reader): MemberUpdateResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  const members_: Member[] = [];
+  let header: ResponseHeader | undefined = undefined;
+  const members: Member[] = [];
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 18: {
         const end = reader.enter();
-        members_.push(readMember(reader));
+        members.push(readMember(reader));
         reader.leave(end);
         break;
       }
@@ -3855,7 +3855,7 @@ export function readMemberUpdateResponse(reader: Reader): MemberUpdateResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_, members: members_ };
+  return { header, members };
 }
 
 export function sizeMemberUpdateResponse(message: MemberUpdateResponse): number {
@@ -3873,12 +3873,12 @@ export function sizeMemberUpdateResponse(message: MemberUpdateResponse): number 
 
 export function writeMemberUpdateResponse(message: MemberUpdateResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   for (const value of message.members) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.length();
     writeMember(value, writer);
   }
@@ -3906,18 +3906,18 @@ export const MemberListRequest: MessageType<MemberListRequest> = {
 };
 
 export function readMemberListRequest(reader: Reader): MemberListRequest {
-  let linearizable_: boolean = false;
+  let linearizable: boolean = false;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        linearizable_ = reader.bool();
+        linearizable = reader.bool();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { linearizable: linearizable_ };
+  return { linearizable };
 }
 
 export function sizeMemberListRequest(message: MemberListRequest): number {
@@ -3930,8 +3930,8 @@ export function sizeMemberListRequest(message: MemberListRequest): number {
 
 export function writeMemberListRequest(message: MemberListRequest, writer: Writer): void {
   if (message.linearizable) {
-    writer.uint32(8);
-    writer.bool(message.linearizable);
+    writer.byte(8);
+    writer.byte(message.linearizable ? 1 : 0);
   }
 }
 
@@ -3959,20 +3959,20 @@ export const MemberListResponse: MessageType<MemberListResponse> = {
 };
 
 export function readMemberListResponse(reader: Reader): MemberListResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  const members_: Member[] = [];
+  let header: ResponseHeader | undefined = undefined;
+  const members: Member[] = [];
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 18: {
         const end = reader.enter();
-        members_.push(readMember(reader));
+        members.push(readMember(reader));
         reader.leave(end);
         break;
       }
@@ -3980,7 +3980,7 @@ export function readMemberListResponse(reader: Reader): MemberListResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_, members: members_ };
+  return { header, members };
 }
 
 export function sizeMemberListResponse(message: MemberListResponse): number {
@@ -3998,12 +3998,12 @@ export function sizeMemberListResponse(message: MemberListResponse): number {
 
 export function writeMemberListResponse(message: MemberListResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   for (const value of message.members) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.length();
     writeMember(value, writer);
   }
@@ -4031,18 +4031,18 @@ export const MemberPromoteRequest: MessageType<MemberPromoteRequest> = {
 };
 
 export function readMemberPromoteRequest(reader: Reader): MemberPromoteRequest {
-  let ID_: bigint = 0n;
+  let ID: bigint = 0n;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        ID_ = reader.uint64();
+        ID = reader.uint64();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { ID: ID_ };
+  return { ID };
 }
 
 export function sizeMemberPromoteRequest(message: MemberPromoteRequest): number {
@@ -4055,7 +4055,7 @@ export function sizeMemberPromoteRequest(message: MemberPromoteRequest): number 
 
 export function writeMemberPromoteRequest(message: MemberPromoteRequest, writer: Writer): void {
   if (message.ID !== 0n) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int64(message.ID);
   }
 }
@@ -4084,20 +4084,20 @@ export const MemberPromoteResponse: MessageType<MemberPromoteResponse> = {
 };
 
 export function readMemberPromoteResponse(reader: Reader): MemberPromoteResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  const members_: Member[] = [];
+  let header: ResponseHeader | undefined = undefined;
+  const members: Member[] = [];
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 18: {
         const end = reader.enter();
-        members_.push(readMember(reader));
+        members.push(readMember(reader));
         reader.leave(end);
         break;
       }
@@ -4105,7 +4105,7 @@ export function readMemberPromoteResponse(reader: Reader): MemberPromoteResponse
         reader.skip(tag);
     }
   }
-  return { header: header_, members: members_ };
+  return { header, members };
 }
 
 export function sizeMemberPromoteResponse(message: MemberPromoteResponse): number {
@@ -4123,12 +4123,12 @@ export function sizeMemberPromoteResponse(message: MemberPromoteResponse): numbe
 
 export function writeMemberPromoteResponse(message: MemberPromoteResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   for (const value of message.members) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.length();
     writeMember(value, writer);
   }
@@ -4191,13 +4191,13 @@ export const DefragmentResponse: MessageType<DefragmentResponse> = {
 };
 
 export function readDefragmentResponse(reader: Reader): DefragmentResponse {
-  let header_: ResponseHeader | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
@@ -4205,7 +4205,7 @@ export function readDefragmentResponse(reader: Reader): DefragmentResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_ };
+  return { header };
 }
 
 export function sizeDefragmentResponse(message: DefragmentResponse): number {
@@ -4219,7 +4219,7 @@ export function sizeDefragmentResponse(message: DefragmentResponse): number {
 
 export function writeDefragmentResponse(message: DefragmentResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
@@ -4247,18 +4247,18 @@ export const MoveLeaderRequest: MessageType<MoveLeaderRequest> = {
 };
 
 export function readMoveLeaderRequest(reader: Reader): MoveLeaderRequest {
-  let targetID_: bigint = 0n;
+  let targetID: bigint = 0n;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        targetID_ = reader.uint64();
+        targetID = reader.uint64();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { targetID: targetID_ };
+  return { targetID };
 }
 
 export function sizeMoveLeaderRequest(message: MoveLeaderRequest): number {
@@ -4271,7 +4271,7 @@ export function sizeMoveLeaderRequest(message: MoveLeaderRequest): number {
 
 export function writeMoveLeaderRequest(message: MoveLeaderRequest, writer: Writer): void {
   if (message.targetID !== 0n) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int64(message.targetID);
   }
 }
@@ -4298,13 +4298,13 @@ export const MoveLeaderResponse: MessageType<MoveLeaderResponse> = {
 };
 
 export function readMoveLeaderResponse(reader: Reader): MoveLeaderResponse {
-  let header_: ResponseHeader | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
@@ -4312,7 +4312,7 @@ export function readMoveLeaderResponse(reader: Reader): MoveLeaderResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_ };
+  return { header };
 }
 
 export function sizeMoveLeaderResponse(message: MoveLeaderResponse): number {
@@ -4326,7 +4326,7 @@ export function sizeMoveLeaderResponse(message: MoveLeaderResponse): number {
 
 export function writeMoveLeaderResponse(message: MoveLeaderResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
@@ -4358,26 +4358,26 @@ export const AlarmRequest: MessageType<AlarmRequest> = {
 };
 
 export function readAlarmRequest(reader: Reader): AlarmRequest {
-  let action_: AlarmAction = 0;
-  let memberID_: bigint = 0n;
-  let alarm_: AlarmType = 0;
+  let action: AlarmAction = 0;
+  let memberID: bigint = 0n;
+  let alarm: AlarmType = 0;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        action_ = reader.int32() as AlarmAction;
+        action = reader.int32() as AlarmAction;
         break;
       case 16:
-        memberID_ = reader.uint64();
+        memberID = reader.uint64();
         break;
       case 24:
-        alarm_ = reader.int32() as AlarmType;
+        alarm = reader.int32() as AlarmType;
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { action: action_, memberID: memberID_, alarm: alarm_ };
+  return { action, memberID, alarm };
 }
 
 export function sizeAlarmRequest(message: AlarmRequest): number {
@@ -4396,15 +4396,15 @@ export function sizeAlarmRequest(message: AlarmRequest): number {
 
 export function writeAlarmRequest(message: AlarmRequest, writer: Writer): void {
   if (message.action !== 0) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int32(message.action);
   }
   if (message.memberID !== 0n) {
-    writer.uint32(16);
+    writer.byte(16);
     writer.int64(message.memberID);
   }
   if (message.alarm !== 0) {
-    writer.uint32(24);
+    writer.byte(24);
     writer.int32(message.alarm);
   }
 }
@@ -4433,22 +4433,22 @@ export const AlarmMember: MessageType<AlarmMember> = {
 };
 
 export function readAlarmMember(reader: Reader): AlarmMember {
-  let memberID_: bigint = 0n;
-  let alarm_: AlarmType = 0;
+  let memberID: bigint = 0n;
+  let alarm: AlarmType = 0;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        memberID_ = reader.uint64();
+        memberID = reader.uint64();
         break;
       case 16:
-        alarm_ = reader.int32() as AlarmType;
+        alarm = reader.int32() as AlarmType;
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { memberID: memberID_, alarm: alarm_ };
+  return { memberID, alarm };
 }
 
 export function sizeAlarmMember(message: AlarmMember): number {
@@ -4464,11 +4464,11 @@ export function sizeAlarmMember(message: AlarmMember): number {
 
 export function writeAlarmMember(message: AlarmMember, writer: Writer): void {
   if (message.memberID !== 0n) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int64(message.memberID);
   }
   if (message.alarm !== 0) {
-    writer.uint32(16);
+    writer.byte(16);
     writer.int32(message.alarm);
   }
 }
@@ -4497,20 +4497,20 @@ export const AlarmResponse: MessageType<AlarmResponse> = {
 };
 
 export function readAlarmResponse(reader: Reader): AlarmResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  const alarms_: AlarmMember[] = [];
+  let header: ResponseHeader | undefined = undefined;
+  const alarms: AlarmMember[] = [];
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 18: {
         const end = reader.enter();
-        alarms_.push(readAlarmMember(reader));
+        alarms.push(readAlarmMember(reader));
         reader.leave(end);
         break;
       }
@@ -4518,7 +4518,7 @@ export function readAlarmResponse(reader: Reader): AlarmResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_, alarms: alarms_ };
+  return { header, alarms };
 }
 
 export function sizeAlarmResponse(message: AlarmResponse): number {
@@ -4536,12 +4536,12 @@ export function sizeAlarmResponse(message: AlarmResponse): number {
 
 export function writeAlarmResponse(message: AlarmResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   for (const value of message.alarms) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.length();
     writeAlarmMember(value, writer);
   }
@@ -4571,22 +4571,22 @@ export const DowngradeRequest: MessageType<DowngradeRequest> = {
 };
 
 export function readDowngradeRequest(reader: Reader): DowngradeRequest {
-  let action_: DowngradeAction = 0;
-  let version_: string = '';
+  let action: DowngradeAction = 0;
+  let version: string = '';
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        action_ = reader.int32() as DowngradeAction;
+        action = reader.int32() as DowngradeAction;
         break;
       case 18:
-        version_ = reader.string();
+        version = reader.string();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { action: action_, version: version_ };
+  return { action, version };
 }
 
 export function sizeDowngradeRequest(message: DowngradeRequest): number {
@@ -4602,11 +4602,11 @@ export function sizeDowngradeRequest(message: DowngradeRequest): number {
 
 export function writeDowngradeRequest(message: DowngradeRequest, writer: Writer): void {
   if (message.action !== 0) {
-    writer.uint32(8);
+    writer.byte(8);
     writer.int32(message.action);
   }
   if (message.version !== '') {
-    writer.uint32(18);
+    writer.byte(18);
     writer.string(message.version);
   }
 }
@@ -4635,25 +4635,25 @@ export const DowngradeResponse: MessageType<DowngradeResponse> = {
 };
 
 export function readDowngradeResponse(reader: Reader): DowngradeResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  let version_: string = '';
+  let header: ResponseHeader | undefined = undefined;
+  let version: string = '';
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 18:
-        version_ = reader.string();
+        version = reader.string();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { header: header_, version: version_ };
+  return { header, version };
 }
 
 export function sizeDowngradeResponse(message: DowngradeResponse): number {
@@ -4670,12 +4670,12 @@ export function sizeDowngradeResponse(message: DowngradeResponse): number {
 
 export function writeDowngradeResponse(message: DowngradeResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   if (message.version !== '') {
-    writer.uint32(18);
+    writer.byte(18);
     writer.string(message.version);
   }
 }
@@ -4702,18 +4702,18 @@ export const DowngradeVersionTestRequest: MessageType<DowngradeVersionTestReques
 };
 
 export function readDowngradeVersionTestRequest(reader: Reader): DowngradeVersionTestRequest {
-  let ver_: string = '';
+  let ver: string = '';
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        ver_ = reader.string();
+        ver = reader.string();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { ver: ver_ };
+  return { ver };
 }
 
 export function sizeDowngradeVersionTestRequest(message: DowngradeVersionTestRequest): number {
@@ -4726,7 +4726,7 @@ export function sizeDowngradeVersionTestRequest(message: DowngradeVersionTestReq
 
 export function writeDowngradeVersionTestRequest(message: DowngradeVersionTestRequest, writer: Writer): void {
   if (message.ver !== '') {
-    writer.uint32(10);
+    writer.byte(10);
     writer.string(message.ver);
   }
 }
@@ -4755,22 +4755,22 @@ export const DowngradeInfo: MessageType<DowngradeInfo> = {
 };
 
 export function readDowngradeInfo(reader: Reader): DowngradeInfo {
-  let enabled_: boolean = false;
-  let targetVersion_: string = '';
+  let enabled: boolean = false;
+  let targetVersion: string = '';
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 8:
-        enabled_ = reader.bool();
+        enabled = reader.bool();
         break;
       case 18:
-        targetVersion_ = reader.string();
+        targetVersion = reader.string();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { enabled: enabled_, targetVersion: targetVersion_ };
+  return { enabled, targetVersion };
 }
 
 export function sizeDowngradeInfo(message: DowngradeInfo): number {
@@ -4786,11 +4786,11 @@ export function sizeDowngradeInfo(message: DowngradeInfo): number {
 
 export function writeDowngradeInfo(message: DowngradeInfo, writer: Writer): void {
   if (message.enabled) {
-    writer.uint32(8);
-    writer.bool(message.enabled);
+    writer.byte(8);
+    writer.byte(message.enabled ? 1 : 0);
   }
   if (message.targetVersion !== '') {
-    writer.uint32(18);
+    writer.byte(18);
     writer.string(message.targetVersion);
   }
 }
@@ -4876,64 +4876,64 @@ export const StatusResponse: MessageType<StatusResponse> = {
 };
 
 export function readStatusResponse(reader: Reader): StatusResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  let version_: string = '';
-  let dbSize_: number = 0;
-  let leader_: bigint = 0n;
-  let raftIndex_: number = 0;
-  let raftTerm_: number = 0;
-  let raftAppliedIndex_: number = 0;
-  const errors_: string[] = [];
-  let dbSizeInUse_: number = 0;
-  let isLearner_: boolean = false;
-  let storageVersion_: string = '';
-  let dbSizeQuota_: number = 0;
-  let downgradeInfo_: DowngradeInfo | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
+  let version: string = '';
+  let dbSize: number = 0;
+  let leader: bigint = 0n;
+  let raftIndex: number = 0;
+  let raftTerm: number = 0;
+  let raftAppliedIndex: number = 0;
+  const errors: string[] = [];
+  let dbSizeInUse: number = 0;
+  let isLearner: boolean = false;
+  let storageVersion: string = '';
+  let dbSizeQuota: number = 0;
+  let downgradeInfo: DowngradeInfo | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 18:
-        version_ = reader.string();
+        version = reader.string();
         break;
       case 24:
-        dbSize_ = reader.int64Number();
+        dbSize = reader.int64Number();
         break;
       case 32:
-        leader_ = reader.uint64();
+        leader = reader.uint64();
         break;
       case 40:
-        raftIndex_ = reader.uint64Number();
+        raftIndex = reader.uint64Number();
         break;
       case 48:
-        raftTerm_ = reader.uint64Number();
+        raftTerm = reader.uint64Number();
         break;
       case 56:
-        raftAppliedIndex_ = reader.uint64Number();
+        raftAppliedIndex = reader.uint64Number();
         break;
       case 66:
-        errors_.push(reader.string());
+        errors.push(reader.string());
         break;
       case 72:
-        dbSizeInUse_ = reader.int64Number();
+        dbSizeInUse = reader.int64Number();
         break;
       case 80:
-        isLearner_ = reader.bool();
+        isLearner = reader.bool();
         break;
       case 90:
-        storageVersion_ = reader.string();
+        storageVersion = reader.string();
         break;
       case 96:
-        dbSizeQuota_ = reader.int64Number();
+        dbSizeQuota = reader.int64Number();
         break;
       case 106: {
         const end = reader.enter();
-        downgradeInfo_ = readDowngradeInfo(reader);
+        downgradeInfo = readDowngradeInfo(reader);
         reader.leave(end);
         break;
       }
@@ -4941,7 +4941,7 @@ export function readStatusResponse(reader: Reader): StatusResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_, version: version_, dbSize: dbSize_, leader: leader_, raftIndex: raftIndex_, raftTerm: raftTerm_, raftAppliedIndex: raftAppliedIndex_, errors: errors_, dbSizeInUse: dbSizeInUse_, isLearner: isLearner_, storageVersion: storageVersion_, dbSizeQuota: dbSizeQuota_, downgradeInfo: downgradeInfo_ };
+  return { header, version, dbSize, leader, raftIndex, raftTerm, raftAppliedIndex, errors, dbSizeInUse, isLearner, storageVersion, dbSizeQuota, downgradeInfo };
 }
 
 export function sizeStatusResponse(message: StatusResponse): number {
@@ -4992,56 +4992,56 @@ export function sizeStatusResponse(message: StatusResponse): number {
 
 export function writeStatusResponse(message: StatusResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   if (message.version !== '') {
-    writer.uint32(18);
+    writer.byte(18);
     writer.string(message.version);
   }
   if (message.dbSize !== 0) {
-    writer.uint32(24);
+    writer.byte(24);
     writer.int64Number(message.dbSize);
   }
   if (message.leader !== 0n) {
-    writer.uint32(32);
+    writer.byte(32);
     writer.int64(message.leader);
   }
   if (message.raftIndex !== 0) {
-    writer.uint32(40);
+    writer.byte(40);
     writer.int64Number(message.raftIndex);
   }
   if (message.raftTerm !== 0) {
-    writer.uint32(48);
+    writer.byte(48);
     writer.int64Number(message.raftTerm);
   }
   if (message.raftAppliedIndex !== 0) {
-    writer.uint32(56);
+    writer.byte(56);
     writer.int64Number(message.raftAppliedIndex);
   }
   for (const value of message.errors) {
-    writer.uint32(66);
+    writer.byte(66);
     writer.string(value);
   }
   if (message.dbSizeInUse !== 0) {
-    writer.uint32(72);
+    writer.byte(72);
     writer.int64Number(message.dbSizeInUse);
   }
   if (message.isLearner) {
-    writer.uint32(80);
-    writer.bool(message.isLearner);
+    writer.byte(80);
+    writer.byte(message.isLearner ? 1 : 0);
   }
   if (message.storageVersion !== '') {
-    writer.uint32(90);
+    writer.byte(90);
     writer.string(message.storageVersion);
   }
   if (message.dbSizeQuota !== 0) {
-    writer.uint32(96);
+    writer.byte(96);
     writer.int64Number(message.dbSizeQuota);
   }
   if (message.downgradeInfo !== undefined) {
-    writer.uint32(106);
+    writer.byte(106);
     writer.length();
     writeDowngradeInfo(message.downgradeInfo, writer);
   }
@@ -5104,13 +5104,13 @@ export const AuthEnableResponse: MessageType<AuthEnableResponse> = {
 };
 
 export function readAuthEnableResponse(reader: Reader): AuthEnableResponse {
-  let header_: ResponseHeader | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
@@ -5118,7 +5118,7 @@ export function readAuthEnableResponse(reader: Reader): AuthEnableResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_ };
+  return { header };
 }
 
 export function sizeAuthEnableResponse(message: AuthEnableResponse): number {
@@ -5132,7 +5132,7 @@ export function sizeAuthEnableResponse(message: AuthEnableResponse): number {
 
 export function writeAuthEnableResponse(message: AuthEnableResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
@@ -5195,13 +5195,13 @@ export const AuthDisableResponse: MessageType<AuthDisableResponse> = {
 };
 
 export function readAuthDisableResponse(reader: Reader): AuthDisableResponse {
-  let header_: ResponseHeader | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
@@ -5209,7 +5209,7 @@ export function readAuthDisableResponse(reader: Reader): AuthDisableResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_ };
+  return { header };
 }
 
 export function sizeAuthDisableResponse(message: AuthDisableResponse): number {
@@ -5223,7 +5223,7 @@ export function sizeAuthDisableResponse(message: AuthDisableResponse): number {
 
 export function writeAuthDisableResponse(message: AuthDisableResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
@@ -5290,29 +5290,29 @@ export const AuthStatusResponse: MessageType<AuthStatusResponse> = {
 };
 
 export function readAuthStatusResponse(reader: Reader): AuthStatusResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  let enabled_: boolean = false;
-  let authRevision_: number = 0;
+  let header: ResponseHeader | undefined = undefined;
+  let enabled: boolean = false;
+  let authRevision: number = 0;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 16:
-        enabled_ = reader.bool();
+        enabled = reader.bool();
         break;
       case 24:
-        authRevision_ = reader.uint64Number();
+        authRevision = reader.uint64Number();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { header: header_, enabled: enabled_, authRevision: authRevision_ };
+  return { header, enabled, authRevision };
 }
 
 export function sizeAuthStatusResponse(message: AuthStatusResponse): number {
@@ -5332,16 +5332,16 @@ export function sizeAuthStatusResponse(message: AuthStatusResponse): number {
 
 export function writeAuthStatusResponse(message: AuthStatusResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   if (message.enabled) {
-    writer.uint32(16);
-    writer.bool(message.enabled);
+    writer.byte(16);
+    writer.byte(message.enabled ? 1 : 0);
   }
   if (message.authRevision !== 0) {
-    writer.uint32(24);
+    writer.byte(24);
     writer.int64Number(message.authRevision);
   }
 }
@@ -5370,22 +5370,22 @@ export const AuthenticateRequest: MessageType<AuthenticateRequest> = {
 };
 
 export function readAuthenticateRequest(reader: Reader): AuthenticateRequest {
-  let name_: string = '';
-  let password_: string = '';
+  let name: string = '';
+  let password: string = '';
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        name_ = reader.string();
+        name = reader.string();
         break;
       case 18:
-        password_ = reader.string();
+        password = reader.string();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { name: name_, password: password_ };
+  return { name, password };
 }
 
 export function sizeAuthenticateRequest(message: AuthenticateRequest): number {
@@ -5401,11 +5401,11 @@ export function sizeAuthenticateRequest(message: AuthenticateRequest): number {
 
 export function writeAuthenticateRequest(message: AuthenticateRequest, writer: Writer): void {
   if (message.name !== '') {
-    writer.uint32(10);
+    writer.byte(10);
     writer.string(message.name);
   }
   if (message.password !== '') {
-    writer.uint32(18);
+    writer.byte(18);
     writer.string(message.password);
   }
 }
@@ -5434,25 +5434,25 @@ export const AuthenticateResponse: MessageType<AuthenticateResponse> = {
 };
 
 export function readAuthenticateResponse(reader: Reader): AuthenticateResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  let token_: string = '';
+  let header: ResponseHeader | undefined = undefined;
+  let token: string = '';
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 18:
-        token_ = reader.string();
+        token = reader.string();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { header: header_, token: token_ };
+  return { header, token };
 }
 
 export function sizeAuthenticateResponse(message: AuthenticateResponse): number {
@@ -5469,12 +5469,12 @@ export function sizeAuthenticateResponse(message: AuthenticateResponse): number 
 
 export function writeAuthenticateResponse(message: AuthenticateResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   if (message.token !== '') {
-    writer.uint32(18);
+    writer.byte(18);
     writer.string(message.token);
   }
 }
@@ -5507,33 +5507,33 @@ export const AuthUserAddRequest: MessageType<AuthUserAddRequest> = {
 };
 
 export function readAuthUserAddRequest(reader: Reader): AuthUserAddRequest {
-  let name_: string = '';
-  let password_: string = '';
-  let options_: UserAddOptions | undefined = undefined;
-  let hashedPassword_: string = '';
+  let name: string = '';
+  let password: string = '';
+  let options: UserAddOptions | undefined = undefined;
+  let hashedPassword: string = '';
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        name_ = reader.string();
+        name = reader.string();
         break;
       case 18:
-        password_ = reader.string();
+        password = reader.string();
         break;
       case 26: {
         const end = reader.enter();
-        options_ = readUserAddOptions(reader);
+        options = readUserAddOptions(reader);
         reader.leave(end);
         break;
       }
       case 34:
-        hashedPassword_ = reader.string();
+        hashedPassword = reader.string();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { name: name_, password: password_, options: options_, hashedPassword: hashedPassword_ };
+  return { name, password, options, hashedPassword };
 }
 
 export function sizeAuthUserAddRequest(message: AuthUserAddRequest): number {
@@ -5556,20 +5556,20 @@ export function sizeAuthUserAddRequest(message: AuthUserAddRequest): number {
 
 export function writeAuthUserAddRequest(message: AuthUserAddRequest, writer: Writer): void {
   if (message.name !== '') {
-    writer.uint32(10);
+    writer.byte(10);
     writer.string(message.name);
   }
   if (message.password !== '') {
-    writer.uint32(18);
+    writer.byte(18);
     writer.string(message.password);
   }
   if (message.options !== undefined) {
-    writer.uint32(26);
+    writer.byte(26);
     writer.length();
     writeUserAddOptions(message.options, writer);
   }
   if (message.hashedPassword !== '') {
-    writer.uint32(34);
+    writer.byte(34);
     writer.string(message.hashedPassword);
   }
 }
@@ -5596,13 +5596,13 @@ export const AuthUserAddResponse: MessageType<AuthUserAddResponse> = {
 };
 
 export function readAuthUserAddResponse(reader: Reader): AuthUserAddResponse {
-  let header_: ResponseHeader | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
@@ -5610,7 +5610,7 @@ export function readAuthUserAddResponse(reader: Reader): AuthUserAddResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_ };
+  return { header };
 }
 
 export function sizeAuthUserAddResponse(message: AuthUserAddResponse): number {
@@ -5624,7 +5624,7 @@ export function sizeAuthUserAddResponse(message: AuthUserAddResponse): number {
 
 export function writeAuthUserAddResponse(message: AuthUserAddResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
@@ -5652,18 +5652,18 @@ export const AuthUserGetRequest: MessageType<AuthUserGetRequest> = {
 };
 
 export function readAuthUserGetRequest(reader: Reader): AuthUserGetRequest {
-  let name_: string = '';
+  let name: string = '';
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        name_ = reader.string();
+        name = reader.string();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { name: name_ };
+  return { name };
 }
 
 export function sizeAuthUserGetRequest(message: AuthUserGetRequest): number {
@@ -5676,7 +5676,7 @@ export function sizeAuthUserGetRequest(message: AuthUserGetRequest): number {
 
 export function writeAuthUserGetRequest(message: AuthUserGetRequest, writer: Writer): void {
   if (message.name !== '') {
-    writer.uint32(10);
+    writer.byte(10);
     writer.string(message.name);
   }
 }
@@ -5705,25 +5705,25 @@ export const AuthUserGetResponse: MessageType<AuthUserGetResponse> = {
 };
 
 export function readAuthUserGetResponse(reader: Reader): AuthUserGetResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  const roles_: string[] = [];
+  let header: ResponseHeader | undefined = undefined;
+  const roles: string[] = [];
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 18:
-        roles_.push(reader.string());
+        roles.push(reader.string());
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { header: header_, roles: roles_ };
+  return { header, roles };
 }
 
 export function sizeAuthUserGetResponse(message: AuthUserGetResponse): number {
@@ -5740,12 +5740,12 @@ export function sizeAuthUserGetResponse(message: AuthUserGetResponse): number {
 
 export function writeAuthUserGetResponse(message: AuthUserGetResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   for (const value of message.roles) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.string(value);
   }
 }
@@ -5809,25 +5809,25 @@ export const AuthUserListResponse: MessageType<AuthUserListResponse> = {
 };
 
 export function readAuthUserListResponse(reader: Reader): AuthUserListResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  const users_: string[] = [];
+  let header: ResponseHeader | undefined = undefined;
+  const users: string[] = [];
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 18:
-        users_.push(reader.string());
+        users.push(reader.string());
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { header: header_, users: users_ };
+  return { header, users };
 }
 
 export function sizeAuthUserListResponse(message: AuthUserListResponse): number {
@@ -5844,12 +5844,12 @@ export function sizeAuthUserListResponse(message: AuthUserListResponse): number 
 
 export function writeAuthUserListResponse(message: AuthUserListResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   for (const value of message.users) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.string(value);
   }
 }
@@ -5876,18 +5876,18 @@ export const AuthUserDeleteRequest: MessageType<AuthUserDeleteRequest> = {
 };
 
 export function readAuthUserDeleteRequest(reader: Reader): AuthUserDeleteRequest {
-  let name_: string = '';
+  let name: string = '';
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        name_ = reader.string();
+        name = reader.string();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { name: name_ };
+  return { name };
 }
 
 export function sizeAuthUserDeleteRequest(message: AuthUserDeleteRequest): number {
@@ -5900,7 +5900,7 @@ export function sizeAuthUserDeleteRequest(message: AuthUserDeleteRequest): numbe
 
 export function writeAuthUserDeleteRequest(message: AuthUserDeleteRequest, writer: Writer): void {
   if (message.name !== '') {
-    writer.uint32(10);
+    writer.byte(10);
     writer.string(message.name);
   }
 }
@@ -5927,13 +5927,13 @@ export const AuthUserDeleteResponse: MessageType<AuthUserDeleteResponse> = {
 };
 
 export function readAuthUserDeleteResponse(reader: Reader): AuthUserDeleteResponse {
-  let header_: ResponseHeader | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
@@ -5941,7 +5941,7 @@ export function readAuthUserDeleteResponse(reader: Reader): AuthUserDeleteRespon
         reader.skip(tag);
     }
   }
-  return { header: header_ };
+  return { header };
 }
 
 export function sizeAuthUserDeleteResponse(message: AuthUserDeleteResponse): number {
@@ -5955,7 +5955,7 @@ export function sizeAuthUserDeleteResponse(message: AuthUserDeleteResponse): num
 
 export function writeAuthUserDeleteResponse(message: AuthUserDeleteResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
@@ -5987,26 +5987,26 @@ export const AuthUserChangePasswordRequest: MessageType<AuthUserChangePasswordRe
 };
 
 export function readAuthUserChangePasswordRequest(reader: Reader): AuthUserChangePasswordRequest {
-  let name_: string = '';
-  let password_: string = '';
-  let hashedPassword_: string = '';
+  let name: string = '';
+  let password: string = '';
+  let hashedPassword: string = '';
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        name_ = reader.string();
+        name = reader.string();
         break;
       case 18:
-        password_ = reader.string();
+        password = reader.string();
         break;
       case 26:
-        hashedPassword_ = reader.string();
+        hashedPassword = reader.string();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { name: name_, password: password_, hashedPassword: hashedPassword_ };
+  return { name, password, hashedPassword };
 }
 
 export function sizeAuthUserChangePasswordRequest(message: AuthUserChangePasswordRequest): number {
@@ -6025,15 +6025,15 @@ export function sizeAuthUserChangePasswordRequest(message: AuthUserChangePasswor
 
 export function writeAuthUserChangePasswordRequest(message: AuthUserChangePasswordRequest, writer: Writer): void {
   if (message.name !== '') {
-    writer.uint32(10);
+    writer.byte(10);
     writer.string(message.name);
   }
   if (message.password !== '') {
-    writer.uint32(18);
+    writer.byte(18);
     writer.string(message.password);
   }
   if (message.hashedPassword !== '') {
-    writer.uint32(26);
+    writer.byte(26);
     writer.string(message.hashedPassword);
   }
 }
@@ -6060,13 +6060,13 @@ export const AuthUserChangePasswordResponse: MessageType<AuthUserChangePasswordR
 };
 
 export function readAuthUserChangePasswordResponse(reader: Reader): AuthUserChangePasswordResponse {
-  let header_: ResponseHeader | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
@@ -6074,7 +6074,7 @@ export function readAuthUserChangePasswordResponse(reader: Reader): AuthUserChan
         reader.skip(tag);
     }
   }
-  return { header: header_ };
+  return { header };
 }
 
 export function sizeAuthUserChangePasswordResponse(message: AuthUserChangePasswordResponse): number {
@@ -6088,7 +6088,7 @@ export function sizeAuthUserChangePasswordResponse(message: AuthUserChangePasswo
 
 export function writeAuthUserChangePasswordResponse(message: AuthUserChangePasswordResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
@@ -6118,22 +6118,22 @@ export const AuthUserGrantRoleRequest: MessageType<AuthUserGrantRoleRequest> = {
 };
 
 export function readAuthUserGrantRoleRequest(reader: Reader): AuthUserGrantRoleRequest {
-  let user_: string = '';
-  let role_: string = '';
+  let user: string = '';
+  let role: string = '';
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        user_ = reader.string();
+        user = reader.string();
         break;
       case 18:
-        role_ = reader.string();
+        role = reader.string();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { user: user_, role: role_ };
+  return { user, role };
 }
 
 export function sizeAuthUserGrantRoleRequest(message: AuthUserGrantRoleRequest): number {
@@ -6149,11 +6149,11 @@ export function sizeAuthUserGrantRoleRequest(message: AuthUserGrantRoleRequest):
 
 export function writeAuthUserGrantRoleRequest(message: AuthUserGrantRoleRequest, writer: Writer): void {
   if (message.user !== '') {
-    writer.uint32(10);
+    writer.byte(10);
     writer.string(message.user);
   }
   if (message.role !== '') {
-    writer.uint32(18);
+    writer.byte(18);
     writer.string(message.role);
   }
 }
@@ -6180,13 +6180,13 @@ export const AuthUserGrantRoleResponse: MessageType<AuthUserGrantRoleResponse> =
 };
 
 export function readAuthUserGrantRoleResponse(reader: Reader): AuthUserGrantRoleResponse {
-  let header_: ResponseHeader | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
@@ -6194,7 +6194,7 @@ export function readAuthUserGrantRoleResponse(reader: Reader): AuthUserGrantRole
         reader.skip(tag);
     }
   }
-  return { header: header_ };
+  return { header };
 }
 
 export function sizeAuthUserGrantRoleResponse(message: AuthUserGrantRoleResponse): number {
@@ -6208,7 +6208,7 @@ export function sizeAuthUserGrantRoleResponse(message: AuthUserGrantRoleResponse
 
 export function writeAuthUserGrantRoleResponse(message: AuthUserGrantRoleResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
@@ -6238,22 +6238,22 @@ export const AuthUserRevokeRoleRequest: MessageType<AuthUserRevokeRoleRequest> =
 };
 
 export function readAuthUserRevokeRoleRequest(reader: Reader): AuthUserRevokeRoleRequest {
-  let name_: string = '';
-  let role_: string = '';
+  let name: string = '';
+  let role: string = '';
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        name_ = reader.string();
+        name = reader.string();
         break;
       case 18:
-        role_ = reader.string();
+        role = reader.string();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { name: name_, role: role_ };
+  return { name, role };
 }
 
 export function sizeAuthUserRevokeRoleRequest(message: AuthUserRevokeRoleRequest): number {
@@ -6269,11 +6269,11 @@ export function sizeAuthUserRevokeRoleRequest(message: AuthUserRevokeRoleRequest
 
 export function writeAuthUserRevokeRoleRequest(message: AuthUserRevokeRoleRequest, writer: Writer): void {
   if (message.name !== '') {
-    writer.uint32(10);
+    writer.byte(10);
     writer.string(message.name);
   }
   if (message.role !== '') {
-    writer.uint32(18);
+    writer.byte(18);
     writer.string(message.role);
   }
 }
@@ -6300,13 +6300,13 @@ export const AuthUserRevokeRoleResponse: MessageType<AuthUserRevokeRoleResponse>
 };
 
 export function readAuthUserRevokeRoleResponse(reader: Reader): AuthUserRevokeRoleResponse {
-  let header_: ResponseHeader | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
@@ -6314,7 +6314,7 @@ export function readAuthUserRevokeRoleResponse(reader: Reader): AuthUserRevokeRo
         reader.skip(tag);
     }
   }
-  return { header: header_ };
+  return { header };
 }
 
 export function sizeAuthUserRevokeRoleResponse(message: AuthUserRevokeRoleResponse): number {
@@ -6328,7 +6328,7 @@ export function sizeAuthUserRevokeRoleResponse(message: AuthUserRevokeRoleRespon
 
 export function writeAuthUserRevokeRoleResponse(message: AuthUserRevokeRoleResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
@@ -6356,18 +6356,18 @@ export const AuthRoleAddRequest: MessageType<AuthRoleAddRequest> = {
 };
 
 export function readAuthRoleAddRequest(reader: Reader): AuthRoleAddRequest {
-  let name_: string = '';
+  let name: string = '';
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        name_ = reader.string();
+        name = reader.string();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { name: name_ };
+  return { name };
 }
 
 export function sizeAuthRoleAddRequest(message: AuthRoleAddRequest): number {
@@ -6380,7 +6380,7 @@ export function sizeAuthRoleAddRequest(message: AuthRoleAddRequest): number {
 
 export function writeAuthRoleAddRequest(message: AuthRoleAddRequest, writer: Writer): void {
   if (message.name !== '') {
-    writer.uint32(10);
+    writer.byte(10);
     writer.string(message.name);
   }
 }
@@ -6407,13 +6407,13 @@ export const AuthRoleAddResponse: MessageType<AuthRoleAddResponse> = {
 };
 
 export function readAuthRoleAddResponse(reader: Reader): AuthRoleAddResponse {
-  let header_: ResponseHeader | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
@@ -6421,7 +6421,7 @@ export function readAuthRoleAddResponse(reader: Reader): AuthRoleAddResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_ };
+  return { header };
 }
 
 export function sizeAuthRoleAddResponse(message: AuthRoleAddResponse): number {
@@ -6435,7 +6435,7 @@ export function sizeAuthRoleAddResponse(message: AuthRoleAddResponse): number {
 
 export function writeAuthRoleAddResponse(message: AuthRoleAddResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
@@ -6463,18 +6463,18 @@ export const AuthRoleGetRequest: MessageType<AuthRoleGetRequest> = {
 };
 
 export function readAuthRoleGetRequest(reader: Reader): AuthRoleGetRequest {
-  let role_: string = '';
+  let role: string = '';
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        role_ = reader.string();
+        role = reader.string();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { role: role_ };
+  return { role };
 }
 
 export function sizeAuthRoleGetRequest(message: AuthRoleGetRequest): number {
@@ -6487,7 +6487,7 @@ export function sizeAuthRoleGetRequest(message: AuthRoleGetRequest): number {
 
 export function writeAuthRoleGetRequest(message: AuthRoleGetRequest, writer: Writer): void {
   if (message.role !== '') {
-    writer.uint32(10);
+    writer.byte(10);
     writer.string(message.role);
   }
 }
@@ -6516,20 +6516,20 @@ export const AuthRoleGetResponse: MessageType<AuthRoleGetResponse> = {
 };
 
 export function readAuthRoleGetResponse(reader: Reader): AuthRoleGetResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  const perm_: Permission[] = [];
+  let header: ResponseHeader | undefined = undefined;
+  const perm: Permission[] = [];
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 18: {
         const end = reader.enter();
-        perm_.push(readPermission(reader));
+        perm.push(readPermission(reader));
         reader.leave(end);
         break;
       }
@@ -6537,7 +6537,7 @@ export function readAuthRoleGetResponse(reader: Reader): AuthRoleGetResponse {
         reader.skip(tag);
     }
   }
-  return { header: header_, perm: perm_ };
+  return { header, perm };
 }
 
 export function sizeAuthRoleGetResponse(message: AuthRoleGetResponse): number {
@@ -6555,12 +6555,12 @@ export function sizeAuthRoleGetResponse(message: AuthRoleGetResponse): number {
 
 export function writeAuthRoleGetResponse(message: AuthRoleGetResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   for (const value of message.perm) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.length();
     writePermission(value, writer);
   }
@@ -6625,25 +6625,25 @@ export const AuthRoleListResponse: MessageType<AuthRoleListResponse> = {
 };
 
 export function readAuthRoleListResponse(reader: Reader): AuthRoleListResponse {
-  let header_: ResponseHeader | undefined = undefined;
-  const roles_: string[] = [];
+  let header: ResponseHeader | undefined = undefined;
+  const roles: string[] = [];
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
       case 18:
-        roles_.push(reader.string());
+        roles.push(reader.string());
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { header: header_, roles: roles_ };
+  return { header, roles };
 }
 
 export function sizeAuthRoleListResponse(message: AuthRoleListResponse): number {
@@ -6660,12 +6660,12 @@ export function sizeAuthRoleListResponse(message: AuthRoleListResponse): number 
 
 export function writeAuthRoleListResponse(message: AuthRoleListResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
   for (const value of message.roles) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.string(value);
   }
 }
@@ -6692,18 +6692,18 @@ export const AuthRoleDeleteRequest: MessageType<AuthRoleDeleteRequest> = {
 };
 
 export function readAuthRoleDeleteRequest(reader: Reader): AuthRoleDeleteRequest {
-  let role_: string = '';
+  let role: string = '';
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        role_ = reader.string();
+        role = reader.string();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { role: role_ };
+  return { role };
 }
 
 export function sizeAuthRoleDeleteRequest(message: AuthRoleDeleteRequest): number {
@@ -6716,7 +6716,7 @@ export function sizeAuthRoleDeleteRequest(message: AuthRoleDeleteRequest): numbe
 
 export function writeAuthRoleDeleteRequest(message: AuthRoleDeleteRequest, writer: Writer): void {
   if (message.role !== '') {
-    writer.uint32(10);
+    writer.byte(10);
     writer.string(message.role);
   }
 }
@@ -6743,13 +6743,13 @@ export const AuthRoleDeleteResponse: MessageType<AuthRoleDeleteResponse> = {
 };
 
 export function readAuthRoleDeleteResponse(reader: Reader): AuthRoleDeleteResponse {
-  let header_: ResponseHeader | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
@@ -6757,7 +6757,7 @@ export function readAuthRoleDeleteResponse(reader: Reader): AuthRoleDeleteRespon
         reader.skip(tag);
     }
   }
-  return { header: header_ };
+  return { header };
 }
 
 export function sizeAuthRoleDeleteResponse(message: AuthRoleDeleteResponse): number {
@@ -6771,7 +6771,7 @@ export function sizeAuthRoleDeleteResponse(message: AuthRoleDeleteResponse): num
 
 export function writeAuthRoleDeleteResponse(message: AuthRoleDeleteResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
@@ -6801,17 +6801,17 @@ export const AuthRoleGrantPermissionRequest: MessageType<AuthRoleGrantPermission
 };
 
 export function readAuthRoleGrantPermissionRequest(reader: Reader): AuthRoleGrantPermissionRequest {
-  let name_: string = '';
-  let perm_: Permission | undefined = undefined;
+  let name: string = '';
+  let perm: Permission | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        name_ = reader.string();
+        name = reader.string();
         break;
       case 18: {
         const end = reader.enter();
-        perm_ = readPermission(reader);
+        perm = readPermission(reader);
         reader.leave(end);
         break;
       }
@@ -6819,7 +6819,7 @@ export function readAuthRoleGrantPermissionRequest(reader: Reader): AuthRoleGran
         reader.skip(tag);
     }
   }
-  return { name: name_, perm: perm_ };
+  return { name, perm };
 }
 
 export function sizeAuthRoleGrantPermissionRequest(message: AuthRoleGrantPermissionRequest): number {
@@ -6836,11 +6836,11 @@ export function sizeAuthRoleGrantPermissionRequest(message: AuthRoleGrantPermiss
 
 export function writeAuthRoleGrantPermissionRequest(message: AuthRoleGrantPermissionRequest, writer: Writer): void {
   if (message.name !== '') {
-    writer.uint32(10);
+    writer.byte(10);
     writer.string(message.name);
   }
   if (message.perm !== undefined) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.length();
     writePermission(message.perm, writer);
   }
@@ -6868,13 +6868,13 @@ export const AuthRoleGrantPermissionResponse: MessageType<AuthRoleGrantPermissio
 };
 
 export function readAuthRoleGrantPermissionResponse(reader: Reader): AuthRoleGrantPermissionResponse {
-  let header_: ResponseHeader | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
@@ -6882,7 +6882,7 @@ export function readAuthRoleGrantPermissionResponse(reader: Reader): AuthRoleGra
         reader.skip(tag);
     }
   }
-  return { header: header_ };
+  return { header };
 }
 
 export function sizeAuthRoleGrantPermissionResponse(message: AuthRoleGrantPermissionResponse): number {
@@ -6896,7 +6896,7 @@ export function sizeAuthRoleGrantPermissionResponse(message: AuthRoleGrantPermis
 
 export function writeAuthRoleGrantPermissionResponse(message: AuthRoleGrantPermissionResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
@@ -6928,26 +6928,26 @@ export const AuthRoleRevokePermissionRequest: MessageType<AuthRoleRevokePermissi
 };
 
 export function readAuthRoleRevokePermissionRequest(reader: Reader): AuthRoleRevokePermissionRequest {
-  let role_: string = '';
-  let key_: Uint8Array = emptyBytes;
-  let rangeEnd_: Uint8Array = emptyBytes;
+  let role: string = '';
+  let key: Uint8Array = emptyBytes;
+  let rangeEnd: Uint8Array = emptyBytes;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10:
-        role_ = reader.string();
+        role = reader.string();
         break;
       case 18:
-        key_ = reader.bytes();
+        key = reader.bytes();
         break;
       case 26:
-        rangeEnd_ = reader.bytes();
+        rangeEnd = reader.bytes();
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { role: role_, key: key_, rangeEnd: rangeEnd_ };
+  return { role, key, rangeEnd };
 }
 
 export function sizeAuthRoleRevokePermissionRequest(message: AuthRoleRevokePermissionRequest): number {
@@ -6966,15 +6966,15 @@ export function sizeAuthRoleRevokePermissionRequest(message: AuthRoleRevokePermi
 
 export function writeAuthRoleRevokePermissionRequest(message: AuthRoleRevokePermissionRequest, writer: Writer): void {
   if (message.role !== '') {
-    writer.uint32(10);
+    writer.byte(10);
     writer.string(message.role);
   }
   if (message.key.length !== 0) {
-    writer.uint32(18);
+    writer.byte(18);
     writer.blob(message.key);
   }
   if (message.rangeEnd.length !== 0) {
-    writer.uint32(26);
+    writer.byte(26);
     writer.blob(message.rangeEnd);
   }
 }
@@ -7001,13 +7001,13 @@ export const AuthRoleRevokePermissionResponse: MessageType<AuthRoleRevokePermiss
 };
 
 export function readAuthRoleRevokePermissionResponse(reader: Reader): AuthRoleRevokePermissionResponse {
-  let header_: ResponseHeader | undefined = undefined;
+  let header: ResponseHeader | undefined = undefined;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
         const end = reader.enter();
-        header_ = readResponseHeader(reader);
+        header = readResponseHeader(reader);
         reader.leave(end);
         break;
       }
@@ -7015,7 +7015,7 @@ export function readAuthRoleRevokePermissionResponse(reader: Reader): AuthRoleRe
         reader.skip(tag);
     }
   }
-  return { header: header_ };
+  return { header };
 }
 
 export function sizeAuthRoleRevokePermissionResponse(message: AuthRoleRevokePermissionResponse): number {
@@ -7029,7 +7029,7 @@ export function sizeAuthRoleRevokePermissionResponse(message: AuthRoleRevokePerm
 
 export function writeAuthRoleRevokePermissionResponse(message: AuthRoleRevokePermissionResponse, writer: Writer): void {
   if (message.header !== undefined) {
-    writer.uint32(10);
+    writer.byte(10);
     writer.length();
     writeResponseHeader(message.header, writer);
   }
