@@ -18,7 +18,11 @@ export class Log {
   #stable: LogIndex;
   #handedOut: LogIndex;
 
-  constructor(base: EntryId, entries: readonly Entry[], commit: LogIndex) {
+  constructor(
+    base: EntryId,
+    entries: readonly Entry[],
+    { commit, applied }: { commit: LogIndex; applied: LogIndex },
+  ) {
     this.#base = base;
     this.#entries = [...entries];
     assert(
@@ -27,8 +31,9 @@ export class Log {
     );
     this.#stable = this.lastIndex;
     this.#handedOut = this.lastIndex;
-    this.#applied = base.index;
-    this.#commit = Math.max(base.index, Math.min(commit, this.lastIndex));
+    assert(applied >= base.index && applied <= this.lastIndex, 'log: applied is outside');
+    this.#applied = applied;
+    this.#commit = Math.max(applied, Math.min(commit, this.lastIndex));
   }
 
   get firstIndex(): LogIndex {

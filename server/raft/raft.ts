@@ -30,6 +30,8 @@ export interface Persisted {
   /** The entry before `entries`: what the state has applied, or earlier. */
   readonly base: EntryId;
   readonly entries: readonly Entry[];
+  /** Up to where the state has the effects; `confState` is as of this entry. */
+  readonly applied: LogIndex;
   readonly confState: ConfState;
   /** The index up to which this member once acknowledged entries that it no longer holds; 0 when it holds all. */
   readonly catchUpTo: LogIndex;
@@ -76,8 +78,8 @@ export class Raft {
   #lastBatchId = 0;
 
   constructor(modules: { random: Random }, options: RaftOptions, persisted: Persisted) {
-    const { base, entries, hardState, confState, catchUpTo } = persisted;
-    const log = new Log(base, entries, hardState.commit);
+    const { base, entries, hardState, applied, confState, catchUpTo } = persisted;
+    const log = new Log(base, entries, { commit: hardState.commit, applied });
     const initial = {
       hardState,
       conf: confState,

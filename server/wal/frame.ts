@@ -1,0 +1,173 @@
+import { Buffer } from 'node:buffer';
+import { asBuffer } from '../base/bytes.ts';
+import { crc32c } from '../base/crc32c.ts';
+import type { LogIndex } from '../base/ids.ts';
+import type { HardState } from '../raft/entry.ts';
+
+/**
+ * One batch on disk: header, records, tail, padding to 8 bytes; integers little-endian.
+ *
+ *   header  0 magic u32 | 4 crc u32 (of all that follows, seeded by the file's identity) | 8 records' size u32
+ *          12 crc of the frame before u32 | 16 batch number u64 | 24 last log index u64 | then the hard state:
+ *          32 term u64 | 40 vote u64 | 48 commit u64
+ *   tail    magic u32 | crc u32 | term u64 | vote u64 | commit u64: the hard state once more, so that one damaged
+ *           sector does not make a member forget its vote
+ *
+ * Batch k is written after the sync of batch k-1 has returned: a valid batch proves all before it durable.
+ */
+export interface Frame {
+  readonly batchNumber: number;
+  /** The log's last index once this batch is applied to it. */
+  readonly lastIndex: LogIndex;
+  readonly hardState: HardState;
+  readonly records: Uint8Array;
+  /** The checksum of the frame before this one; 0 at the head of a log. */
+  readonly previousCrc: number;
+}
+
+export interface DecodedFrame extends Frame {
+  readonly crc: number;
+  /** Bytes from the frame's start to the next one's. */
+  readonly sizeBytes: number;
+}
+
+/** "MSW1": also the version of the format. */
+const headerMagic = 0x3157_534d;
+const tailMagic = 0x3157_544d;
+export const headerBytes = 56;
+const tailBytes = 32;
+const alignmentBytes = 8;
+
+/** What ties a frame to its file: a sector written to the wrong place fails its checksum. */
+export interface FileIdentity {
+  readonly walId: number;
+  readonly sequence: number;
+}
+
+function seedOf(file: FileIdentity): number {
+  const bytes = Buffer.alloc(8);
+  bytes.writeUInt32LE(file.walId, 0);
+  bytes.writeUInt32LE(file.sequence, 4);
+  return crc32c(bytes);
+}
+
+export function frameBytes(recordsBytes: number): number {
+  const size = headerBytes + recordsBytes + tailBytes;
+  return Math.ceil(size / alignmentBytes) * alignmentBytes;
+}
+
+/**
+ * Fills in header and tail around the records, which stand at `headerBytes` already; returns the frame's checksum.
+ * `buffer` is exactly `frameBytes(recordsBytes)` long.
+ */
+export function sealFrame(
+  buffer: Buffer,
+  frame: Omit<Frame, 'records'> & { readonly recordsBytes: number },
+  file: FileIdentity,
+): number {
+  buffer.writeUInt32LE(headerMagic, 0);
+  buffer.writeUInt32LE(frame.recordsBytes, 8);
+  buffer.writeUInt32LE(frame.previousCrc, 12);
+  writeNumber(buffer, frame.batchNumber, 16);
+  writeNumber(buffer, frame.lastIndex, 24);
+  writeHardState(buffer, frame.hardState, 32);
+  const tailAt = headerBytes + frame.recordsBytes;
+  const seed = seedOf(file);
+  buffer.writeUInt32LE(tailMagic, tailAt);
+  writeHardState(buffer, frame.hardState, tailAt + 8);
+  const tail = buffer.subarray(tailAt + 8, tailAt + tailBytes);
+  buffer.writeUInt32LE(crc32c(tail, seed), tailAt + 4);
+  buffer.fill(0, tailAt + tailBytes);
+  const crc = crc32c(buffer.subarray(8), seed);
+  buffer.writeUInt32LE(crc, 4);
+  return crc;
+}
+
+export function encodeFrame(frame: Frame, file: FileIdentity): Buffer {
+  const buffer = Buffer.alloc(frameBytes(frame.records.length));
+  buffer.set(frame.records, headerBytes);
+  sealFrame(buffer, { ...frame, recordsBytes: frame.records.length }, file);
+  return buffer;
+}
+
+/** The frame that starts at `offset`; undefined when there is no whole and undamaged one. */
+export function decodeFrame(
+  bytes: Uint8Array,
+  offset: number,
+  file: FileIdentity,
+): DecodedFrame | undefined {
+  const buffer = asBuffer(bytes);
+  if (offset + headerBytes + tailBytes > buffer.length) return undefined;
+  if (buffer.readUInt32LE(offset) !== headerMagic) return undefined;
+  const recordsBytes = buffer.readUInt32LE(offset + 8);
+  const sizeBytes = frameBytes(recordsBytes);
+  if (offset + sizeBytes > buffer.length) return undefined;
+  const crc = crc32c(buffer.subarray(offset + 8, offset + sizeBytes), seedOf(file));
+  if (crc !== buffer.readUInt32LE(offset + 4)) return undefined;
+  return {
+    crc,
+    sizeBytes,
+    previousCrc: buffer.readUInt32LE(offset + 12),
+    batchNumber: readNumber(buffer, offset + 16),
+    lastIndex: readNumber(buffer, offset + 24),
+    hardState: readHardState(buffer, offset + 32),
+    records: buffer.subarray(offset + headerBytes, offset + headerBytes + recordsBytes),
+  };
+}
+
+/** The first valid frame at or after `offset`: what stands behind damaged bytes. */
+export function findFrame(
+  bytes: Uint8Array,
+  offset: number,
+  file: FileIdentity,
+): { offset: number; frame: DecodedFrame } | undefined {
+  const start = Math.ceil(offset / alignmentBytes) * alignmentBytes;
+  for (let at = start; at + headerBytes <= bytes.length; at += alignmentBytes) {
+    const frame = decodeFrame(bytes, at, file);
+    if (frame !== undefined) return { offset: at, frame };
+  }
+  return undefined;
+}
+
+/** The hard states of intact tails in [start, end): what a torn or damaged frame still tells of a vote. */
+export function findTails(
+  bytes: Uint8Array,
+  range: { start: number; end: number },
+  file: FileIdentity,
+): HardState[] {
+  const buffer = asBuffer(bytes);
+  const seed = seedOf(file);
+  const found: HardState[] = [];
+  for (let at = range.start; at + tailBytes <= range.end; at += 1) {
+    if (buffer[at] !== (tailMagic & 0xff) || buffer.readUInt32LE(at) !== tailMagic) continue;
+    const body = buffer.subarray(at + 8, at + tailBytes);
+    if (crc32c(body, seed) === buffer.readUInt32LE(at + 4)) {
+      found.push(readHardState(buffer, at + 8));
+    }
+  }
+  return found;
+}
+
+function writeHardState(buffer: Buffer, hardState: HardState, at: number): void {
+  writeNumber(buffer, hardState.term, at);
+  buffer.writeBigUInt64LE(hardState.vote, at + 8);
+  writeNumber(buffer, hardState.commit, at + 16);
+}
+
+function readHardState(buffer: Buffer, at: number): HardState {
+  return {
+    term: readNumber(buffer, at),
+    vote: buffer.readBigUInt64LE(at + 8),
+    commit: readNumber(buffer, at + 16),
+  };
+}
+
+/** A safe integer as u64 in two halves: a bigint would cost more than the rest of the header. */
+export function writeNumber(buffer: Buffer, value: number, at: number): void {
+  buffer.writeUInt32LE(value % 0x1_0000_0000, at);
+  buffer.writeUInt32LE(Math.floor(value / 0x1_0000_0000), at + 4);
+}
+
+export function readNumber(buffer: Buffer, at: number): number {
+  return buffer.readUInt32LE(at) + buffer.readUInt32LE(at + 4) * 0x1_0000_0000;
+}

@@ -1,0 +1,200 @@
+import { assert } from '../base/assert.ts';
+import type { FileSystem } from '../base/file-system.ts';
+import type { LogIndex } from '../base/ids.ts';
+import type { Entry, HardState } from '../raft/entry.ts';
+import type { DecodedFrame } from './frame.ts';
+import { decodeFrame, findFrame, findTails } from './frame.ts';
+import type { WalRecord } from './record.ts';
+import { readRecords } from './record.ts';
+import type { SegmentName } from './segment.ts';
+import { listSegments } from './segment.ts';
+
+/** What the files say, before anything is written. */
+export interface Replay {
+  /** No log was ever begun here. */
+  readonly isEmpty: boolean;
+  readonly hardState: HardState;
+  /** Stretches of the log without a gap; one, unless there is damage. The last one reaches the log's end. */
+  readonly runs: readonly Run[];
+  /** The log's last index as the last batch says, whatever is left of it. */
+  readonly lastIndex: LogIndex;
+  readonly identity: Uint8Array | undefined;
+  /** A debt of an earlier repair: until the log reaches this, the member does not vote. */
+  readonly catchUpTo: LogIndex;
+  /** Bytes that were durable once and are so no more: bit-rot, not a torn tail. */
+  readonly damage: Damage | undefined;
+  readonly segments: readonly ReplayedSegment[];
+  readonly lastFrame: { readonly batchNumber: number; readonly crc: number };
+}
+
+export interface Run {
+  /** The entry before `entries`; its term is undefined when the log no longer says. */
+  readonly base: { readonly index: LogIndex; readonly term: number | undefined };
+  readonly entries: Entry[];
+}
+
+export interface Damage {
+  readonly file: string;
+  readonly offset: number;
+}
+
+export interface ReplayedSegment {
+  readonly name: SegmentName;
+  /** Where the last valid frame ends. */
+  readonly validBytes: number;
+  /** The highest entry index in this segment or an earlier one. */
+  readonly maxIndex: LogIndex;
+}
+
+/**
+ * Reads the log. A damaged place with a valid batch behind it was durable once: damage. One with nothing valid behind
+ * it is the torn tail of a write that was never acknowledged: left out.
+ */
+export function replayWal(fileSystem: FileSystem, directory: string): Replay {
+  const replayer = new Replayer();
+  for (const name of listSegments(fileSystem, directory)) {
+    replayer.readSegment(name, fileSystem.read(`${directory}/${name.file}`));
+  }
+  return replayer.end();
+}
+
+class Replayer {
+  #hardState: HardState = { term: 0, vote: 0n, commit: 0 };
+  #runs: Run[] = [];
+  #identity: Uint8Array | undefined;
+  #catchUpTo = 0;
+  #lastIndex = 0;
+  #maxIndex = 0;
+  #previous: { batchNumber: number; crc: number } | undefined;
+  #damage: Damage | undefined;
+  /** A bad place that is damage if anything valid follows, else the torn tail. */
+  #suspect: (Damage & { readonly tails: readonly HardState[] }) | undefined;
+  readonly #segments: ReplayedSegment[] = [];
+
+  readSegment(name: SegmentName, bytes: Uint8Array): void {
+    let offset = 0;
+    let validBytes = 0;
+    while (offset < bytes.length) {
+      const frame = decodeFrame(bytes, offset, name);
+      if (frame !== undefined && this.#continues(frame)) {
+        this.#take(frame);
+        offset += frame.sizeBytes;
+        validBytes = offset;
+        continue;
+      }
+      const end = this.#nextFrameOffset(name, bytes, offset + 8) ?? bytes.length;
+      if (end < bytes.length || !isZero(bytes.subarray(offset))) {
+        const tails = findTails(bytes, { start: offset, end }, name);
+        this.#suspect ??= { file: name.file, offset, tails };
+      }
+      offset = end;
+    }
+    this.#segments.push({ name, validBytes, maxIndex: this.#maxIndex });
+  }
+
+  /** Where the next frame stands that was written after all that was read so far. */
+  #nextFrameOffset(name: SegmentName, bytes: Uint8Array, from: number): number | undefined {
+    for (let at = from; ; ) {
+      const found = findFrame(bytes, at, name);
+      if (found === undefined) return undefined;
+      if (found.frame.batchNumber > (this.#previous?.batchNumber ?? -1)) return found.offset;
+      at = found.offset + 8;
+    }
+  }
+
+  /** Each frame names the one before it; behind a damaged place only the order can be checked. */
+  #continues(frame: DecodedFrame): boolean {
+    if (this.#previous === undefined) return true;
+    const { batchNumber, crc } = this.#previous;
+    if (this.#suspect !== undefined) return frame.batchNumber > batchNumber;
+    return frame.batchNumber === batchNumber + 1 && frame.previousCrc === crc;
+  }
+
+  #take(frame: DecodedFrame): void {
+    if (this.#suspect !== undefined) this.#passDamage(this.#suspect);
+    this.#previous = { batchNumber: frame.batchNumber, crc: frame.crc };
+    for (const record of readRecords(frame.records)) this.#apply(record);
+    this.#hardState = frame.hardState;
+    this.#lastIndex = frame.lastIndex;
+  }
+
+  /**
+   * The lost batch may have overwritten any entry that was not yet committed (paper §5.3): only committed ones, whose
+   * content is final, are kept.
+   */
+  #passDamage(suspect: Damage): void {
+    this.#damage ??= { file: suspect.file, offset: suspect.offset };
+    this.#suspect = undefined;
+    for (const run of this.#runs) {
+      const kept = Math.max(0, this.#hardState.commit - run.base.index);
+      run.entries.length = Math.min(run.entries.length, kept);
+    }
+  }
+
+  #apply(record: WalRecord): void {
+    switch (record.kind) {
+      case 'identity':
+        this.#identity = record.data;
+        return;
+      case 'reset':
+        this.#runs = [{ base: record.base, entries: [] }];
+        this.#catchUpTo = record.catchUpTo;
+        this.#maxIndex = Math.max(this.#maxIndex, record.base.index);
+        return;
+      case 'entry':
+        this.#append(record.entry);
+    }
+  }
+
+  /** An entry replaces what stood at its index and after it (paper §5.3); one that joins no run begins another. */
+  #append(entry: Entry): void {
+    const { index } = entry;
+    this.#maxIndex = Math.max(this.#maxIndex, index);
+    const joined = this.#runs.findLastIndex(
+      ({ base, entries }) => index > base.index && index <= base.index + entries.length + 1,
+    );
+    const run = this.#runs[joined];
+    if (run === undefined) {
+      const isFirst = this.#runs.length === 0;
+      assert(isFirst || this.#damage !== undefined, 'wal: entries leave a gap in an undamaged log');
+      this.#runs.push({
+        base: { index: index - 1, term: index === 1 ? 0 : undefined },
+        entries: [entry],
+      });
+      return;
+    }
+    this.#runs.length = joined + 1;
+    run.entries.length = index - run.base.index - 1;
+    run.entries.push(entry);
+  }
+
+  end(): Replay {
+    return {
+      isEmpty: this.#previous === undefined,
+      hardState: this.#newestHardState(),
+      runs: this.#runs,
+      lastIndex: this.#lastIndex,
+      identity: this.#identity,
+      catchUpTo: this.#catchUpTo,
+      damage: this.#damage,
+      segments: this.#segments,
+      lastFrame: this.#previous ?? { batchNumber: 0, crc: 0 },
+    };
+  }
+
+  /** A vote that only the torn tail knows was told to nobody, but it does no harm to remember it. */
+  #newestHardState(): HardState {
+    let newest = this.#hardState;
+    for (const tail of this.#suspect?.tails ?? []) {
+      if (tail.term > newest.term) newest = { ...tail, commit: newest.commit };
+      else if (tail.term === newest.term && newest.vote === 0n) {
+        newest = { ...newest, vote: tail.vote };
+      }
+    }
+    return newest;
+  }
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  return bytes.every((byte) => byte === 0);
+}

@@ -1,0 +1,419 @@
+import { Buffer } from 'node:buffer';
+import { assert } from '../base/assert.ts';
+import type { Clock, Timer } from '../base/clock.ts';
+import type { Done, FileSystem, WritableFile } from '../base/file-system.ts';
+import type { LogIndex } from '../base/ids.ts';
+import type { Random } from '../base/random.ts';
+import type { Entry, EntryId, HardState } from '../raft/entry.ts';
+import { encodeFrame, frameBytes, headerBytes, sealFrame } from './frame.ts';
+import type { WalRecord } from './record.ts';
+import { recordBytes, writeRecord } from './record.ts';
+import type { RecoveredLog } from './recover.ts';
+import type { Replay } from './replay.ts';
+import type { SegmentName } from './segment.ts';
+import { segmentName, writeFileDurably } from './segment.ts';
+
+export interface WalModules {
+  readonly fileSystem: FileSystem;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** A failed write or sync: nothing may be assumed any more, the process ends (fsync, ATC'20). */
+  readonly fatal: (error: Error) => void;
+}
+
+export interface WalOptions {
+  readonly directory: string;
+  /** A segment is cut when it has grown past this. */
+  readonly segmentBytes: number;
+  /** After this long without a write an empty batch proves the last one durable. */
+  readonly sealAfterMs: number;
+}
+
+/** What raft wants to be durable, all at once. */
+export interface WalAppend {
+  readonly hardState: HardState;
+  readonly entries: readonly Entry[];
+  /** The log begins anew after this entry: a snapshot was installed. */
+  readonly reset?: EntryId | undefined;
+  /** Replaces what `Replay.identity` will say. */
+  readonly identity?: Uint8Array | undefined;
+}
+
+interface Segment {
+  readonly name: SegmentName;
+  maxIndex: LogIndex;
+}
+
+interface Waiting {
+  readonly append: WalAppend;
+  readonly done: () => void;
+}
+
+/**
+ * The log on disk. All that waits goes into one batch; the next one starts when the sync of this one has returned
+ * (group commit). Callbacks come in the order of the appends.
+ */
+export class Wal {
+  readonly #modules: WalModules;
+  readonly #options: WalOptions;
+  readonly #segments: Segment[];
+  #file: WritableFile;
+  #position: number;
+  #batchNumber: number;
+  #previousCrc: number;
+  #hardState: HardState;
+  #lastIndex: LogIndex;
+  #catchUpTo: LogIndex;
+  #identity: Uint8Array;
+  #waiting: Waiting[] = [];
+  #isWriting = false;
+  #isSealed = false;
+  #sealTimer: Timer | undefined;
+  #closed: (() => void) | undefined;
+  #isFailed = false;
+
+  private constructor(modules: WalModules, options: WalOptions, start: Start) {
+    this.#modules = modules;
+    this.#options = options;
+    this.#segments = start.segments;
+    this.#file = start.file;
+    this.#position = start.position;
+    this.#batchNumber = start.batchNumber;
+    this.#previousCrc = start.crc;
+    this.#hardState = start.hardState;
+    this.#lastIndex = start.lastIndex;
+    this.#catchUpTo = start.catchUpTo;
+    this.#identity = start.identity;
+  }
+
+  /** Begins a new log. */
+  static create(
+    modules: WalModules,
+    options: WalOptions,
+    first: { hardState: HardState; entries: readonly Entry[]; identity: Uint8Array },
+  ): Wal {
+    modules.fileSystem.makeDirectory(options.directory);
+    const records: WalRecord[] = [
+      identityRecord(first.identity),
+      ...first.entries.map(entryRecord),
+    ];
+    const start = { batchNumber: 0, crc: 0, sequence: 1, walId: modules.random.uint32() };
+    return Wal.#startSegment(modules, options, {
+      ...first,
+      ...start,
+      records,
+      catchUpTo: 0,
+      base: 0,
+    });
+  }
+
+  /**
+   * Goes on with a log that was replayed. The tail is copied, synced and renamed first, since what we read may have
+   * been the page cache of a sync that failed; a log that was damaged is written anew, the old files are kept aside.
+   */
+  static resume(
+    modules: WalModules,
+    options: WalOptions,
+    found: { replay: Replay; log: RecoveredLog; hardState: HardState; identity: Uint8Array },
+  ): Wal {
+    return found.log.isRewritten
+      ? Wal.#rewrite(modules, options, found)
+      : Wal.#copyTail(modules, options, found);
+  }
+
+  static #copyTail(
+    modules: WalModules,
+    options: WalOptions,
+    { replay, log, identity, hardState }: Parameters<typeof Wal.resume>[2],
+  ): Wal {
+    const { fileSystem } = modules;
+    const { directory } = options;
+    const kept = replay.segments.filter(({ validBytes }) => validBytes > 0);
+    const tail = kept.at(-1);
+    assert(tail !== undefined, 'wal: nothing to resume');
+    for (const torn of replay.segments) {
+      if (torn.validBytes === 0) fileSystem.remove(`${directory}/${torn.name.file}`);
+    }
+    const path = `${directory}/${tail.name.file}`;
+    const bytes = fileSystem.read(path).subarray(0, tail.validBytes);
+    writeFileDurably(fileSystem, directory, { name: tail.name.file, bytes });
+    const wal = new Wal(modules, options, {
+      segments: kept.map(({ name, maxIndex }) => ({ name, maxIndex })),
+      file: fileSystem.open(path),
+      position: tail.validBytes,
+      batchNumber: replay.lastFrame.batchNumber,
+      crc: replay.lastFrame.crc,
+      hardState,
+      lastIndex: log.base.index + log.entries.length,
+      catchUpTo: log.catchUpTo,
+      identity,
+    });
+    // The hard state may come from a torn tail that was cut.
+    wal.append({ hardState, entries: [] }, () => {});
+    return wal;
+  }
+
+  static #rewrite(
+    modules: WalModules,
+    options: WalOptions,
+    { replay, log, identity, hardState }: Parameters<typeof Wal.resume>[2],
+  ): Wal {
+    const { fileSystem } = modules;
+    const { directory } = options;
+    const { base, catchUpTo } = log;
+    const records: WalRecord[] = [
+      identityRecord(identity),
+      { kind: 'reset', base, catchUpTo },
+      ...log.entries.map(entryRecord),
+    ];
+    const old = replay.segments.map(({ name }) => name);
+    const sequence = (old.at(-1)?.sequence ?? 0) + 1;
+    const walId = old.at(-1)?.walId ?? modules.random.uint32();
+    const { batchNumber, crc } = replay.lastFrame;
+    const start = { batchNumber, crc, sequence, walId, hardState, identity, records, catchUpTo };
+    const wal = Wal.#startSegment(modules, options, {
+      ...start,
+      entries: log.entries,
+      base: base.index,
+    });
+    for (const { file } of old) {
+      const path = `${directory}/${file}`;
+      if (replay.damage === undefined) fileSystem.remove(path);
+      else fileSystem.rename(path, `${path}.damaged`);
+    }
+    fileSystem.syncDirectory(directory);
+    return wal;
+  }
+
+  static #startSegment(
+    modules: WalModules,
+    options: WalOptions,
+    start: {
+      hardState: HardState;
+      entries: readonly Entry[];
+      identity: Uint8Array;
+      records: readonly WalRecord[];
+      base: LogIndex;
+      catchUpTo: LogIndex;
+      batchNumber: number;
+      crc: number;
+      sequence: number;
+      walId: number;
+    },
+  ): Wal {
+    const name = segmentName(start);
+    const lastIndex = start.base + start.entries.length;
+    const { hardState, catchUpTo, identity } = start;
+    const batchNumber = start.batchNumber + 1;
+    const frame = { batchNumber, lastIndex, hardState, previousCrc: start.crc };
+    const bytes = encodeFrame({ ...frame, records: encodeRecords(start.records) }, name);
+    writeFileDurably(modules.fileSystem, options.directory, { name: name.file, bytes });
+    return new Wal(modules, options, {
+      segments: [{ name, maxIndex: lastIndex }],
+      file: modules.fileSystem.open(`${options.directory}/${name.file}`),
+      position: bytes.length,
+      batchNumber,
+      crc: bytes.readUInt32LE(4),
+      hardState,
+      lastIndex,
+      catchUpTo,
+      identity,
+    });
+  }
+
+  get identity(): Uint8Array {
+    return this.#identity;
+  }
+
+  /** `done` is called once this and all before it are durable, never before `append` has returned. */
+  append(append: WalAppend, done: () => void): void {
+    this.#waiting.push({ append, done });
+    if (!this.#isWriting) this.#writeBatch();
+  }
+
+  #writeBatch(): void {
+    this.#sealTimer?.cancel();
+    this.#isWriting = true;
+    this.#isSealed = false;
+    if (this.#position >= this.#options.segmentBytes) {
+      this.#cut(() => this.#writeBatch());
+      return;
+    }
+    const batch = this.#waiting;
+    this.#waiting = [];
+    const frame = this.#encodeBatch(batch);
+    this.#write(frame, () => {
+      for (const { done } of batch) done();
+      this.#next();
+    });
+  }
+
+  /** Empty batches only prove that the last one was durable. */
+  #seal(): void {
+    this.#isWriting = true;
+    this.#isSealed = true;
+    this.#write(this.#encodeBatch([]), () => this.#next());
+  }
+
+  #next(): void {
+    this.#isWriting = false;
+    if (this.#isFailed) return;
+    if (this.#waiting.length > 0) this.#writeBatch();
+    else if (this.#closed !== undefined) this.#finishClose(this.#closed);
+    else if (!this.#isSealed) {
+      this.#sealTimer = this.#modules.clock.after(this.#options.sealAfterMs, () => {
+        if (!this.#isWriting && this.#closed === undefined) this.#seal();
+      });
+    }
+  }
+
+  #encodeBatch(batch: readonly Waiting[]): Buffer {
+    const records = batch.flatMap(({ append }) => this.#recordsOf(append));
+    let recordsBytes = 0;
+    for (const record of records) recordsBytes += recordBytes(record);
+    const buffer = Buffer.allocUnsafe(frameBytes(recordsBytes));
+    let at = headerBytes;
+    for (const record of records) at = writeRecord(buffer, record, at);
+    this.#batchNumber += 1;
+    const frame = {
+      batchNumber: this.#batchNumber,
+      lastIndex: this.#lastIndex,
+      hardState: this.#hardState,
+      previousCrc: this.#previousCrc,
+      recordsBytes,
+    };
+    this.#previousCrc = sealFrame(buffer, frame, this.#tail.name);
+    return buffer;
+  }
+
+  #recordsOf(append: WalAppend): WalRecord[] {
+    const records: WalRecord[] = [];
+    this.#hardState = append.hardState;
+    if (append.identity !== undefined) {
+      this.#identity = append.identity;
+      records.push(identityRecord(append.identity));
+    }
+    if (append.reset !== undefined) {
+      records.push({ kind: 'reset', base: append.reset, catchUpTo: this.#catchUpTo });
+      this.#moveEnd(append.reset.index);
+    }
+    for (const entry of append.entries) {
+      records.push(entryRecord(entry));
+      this.#moveEnd(entry.index);
+    }
+    return records;
+  }
+
+  #moveEnd(index: LogIndex): void {
+    this.#lastIndex = index;
+    this.#tail.maxIndex = Math.max(this.#tail.maxIndex, index);
+    if (index >= this.#catchUpTo) this.#catchUpTo = 0;
+  }
+
+  get #tail(): Segment {
+    const tail = this.#segments.at(-1);
+    assert(tail !== undefined, 'wal: no segment');
+    return tail;
+  }
+
+  #write(frame: Buffer, then: () => void): void {
+    const position = this.#position;
+    this.#position += frame.length;
+    const file = this.#file;
+    const next = this.#orFail(then);
+    file.write(
+      [frame],
+      position,
+      this.#orFail(() => file.datasync(next)),
+    );
+  }
+
+  #orFail(then: () => void): Done {
+    return (error) => {
+      if (error === null) {
+        if (!this.#isFailed) then();
+        return;
+      }
+      this.#isFailed = true;
+      this.#modules.fatal(error);
+    };
+  }
+
+  /** Goes on in a new file. Everything in the old one is durable, so the new one's first batch proves that. */
+  #cut(then: () => void): void {
+    const { fileSystem } = this.#modules;
+    const { directory } = this.#options;
+    const { sequence, walId } = this.#tail.name;
+    const name = segmentName({ sequence: sequence + 1, walId });
+    this.#file.close();
+    this.#file = fileSystem.create(`${directory}/${name.file}`);
+    this.#position = 0;
+    this.#segments.push({ name, maxIndex: this.#tail.maxIndex });
+    const hardState = this.#hardState;
+    const identity = this.#identity;
+    const head = this.#encodeBatch([
+      { append: { hardState, entries: [], identity }, done: () => {} },
+    ]);
+    this.#write(head, () => fileSystem.syncDirectoryAsync(directory, this.#orFail(then)));
+  }
+
+  /** Entries up to `index` are durable in the state: removes the segments that hold nothing else. */
+  release(index: LogIndex): void {
+    const { fileSystem } = this.#modules;
+    if (this.#catchUpTo > 0) return;
+    while (this.#segments.length > 1 && (this.#segments[0]?.maxIndex ?? Infinity) <= index) {
+      const released = this.#segments.shift();
+      assert(released !== undefined, 'wal: no segment to release');
+      const path = `${this.#options.directory}/${released.name.file}`;
+      fileSystem.removeAsync(
+        path,
+        this.#orFail(() => {}),
+      );
+    }
+  }
+
+  /** Writes what waits and a seal, then closes the file. */
+  close(done: () => void): void {
+    this.#sealTimer?.cancel();
+    this.#closed = done;
+    if (!this.#isWriting) this.#next();
+  }
+
+  #finishClose(done: () => void): void {
+    if (!this.#isSealed) {
+      this.#seal();
+      return;
+    }
+    this.#file.close();
+    done();
+  }
+}
+
+interface Start {
+  readonly segments: Segment[];
+  readonly file: WritableFile;
+  readonly position: number;
+  readonly batchNumber: number;
+  readonly crc: number;
+  readonly hardState: HardState;
+  readonly lastIndex: LogIndex;
+  readonly catchUpTo: LogIndex;
+  readonly identity: Uint8Array;
+}
+
+function entryRecord(entry: Entry): WalRecord {
+  return { kind: 'entry', entry };
+}
+
+function identityRecord(data: Uint8Array): WalRecord {
+  return { kind: 'identity', data };
+}
+
+function encodeRecords(records: readonly WalRecord[]): Buffer {
+  let size = 0;
+  for (const record of records) size += recordBytes(record);
+  const buffer = Buffer.allocUnsafe(size);
+  let at = 0;
+  for (const record of records) at = writeRecord(buffer, record, at);
+  return buffer;
+}
