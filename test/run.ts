@@ -1,0 +1,63 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+import { fileURLToPath } from 'node:url';
+
+// Runs every compiled test file, or those whose path contains one of the arguments:
+//   node --enable-source-maps dist/test/run.js [server/wal ...]
+// The last line says what was skipped and why: nothing passes silently.
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const concurrency = 2;
+const fileTimeoutMs = process.env['MAINSTAY_FULL'] === '1' ? 40 * 60_000 : 10 * 60_000;
+
+/** The compiled form of every test file in the source tree: what was deleted there is not run again. */
+function testFiles(filters: readonly string[]): string[] {
+  return ['test', 'e2e']
+    .filter((folder) => existsSync(join(root, folder)))
+    .flatMap((folder) =>
+      readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((name) =>
+        join(folder, name),
+      ),
+    )
+    .filter((path) => path.endsWith('.test.ts'))
+    .filter((path) => filters.length === 0 || filters.some((filter) => path.includes(filter)))
+    .toSorted()
+    .map((path) => join(root, 'dist', path.replace(/\.ts$/, '.js')));
+}
+
+function closingLine(skipped: ReadonlyMap<string, number>): string {
+  if (skipped.size === 0) return 'Nothing was skipped.';
+  const parts = [...skipped].map(
+    ([reason, count]) => `${count} ${count === 1 ? 'test' : 'tests'} because ${reason}`,
+  );
+  return `Skipped: ${parts.join('; ')}.`;
+}
+
+function main(): void {
+  const files = testFiles(process.argv.slice(2));
+  const missing = files.filter((file) => !existsSync(file));
+  if (files.length === 0 || missing.length > 0) {
+    console.error(
+      files.length === 0 ? 'no test file matches' : `not compiled: ${missing.join(' ')}`,
+    );
+    process.exitCode = 1;
+    return;
+  }
+  const skipped = new Map<string, number>();
+  const events = run({ files, concurrency, timeout: fileTimeoutMs });
+  events.on('test:pass', ({ skip }) => {
+    if (skip === undefined || skip === false) return;
+    const reason = typeof skip === 'string' ? skip : 'its author says so';
+    skipped.set(reason, (skipped.get(reason) ?? 0) + 1);
+  });
+  events.on('test:fail', ({ todo }) => {
+    if (todo === undefined || todo === false) process.exitCode = 1;
+  });
+  const report = events.compose(new spec());
+  report.on('end', () => process.stdout.write(`\n${closingLine(skipped)}\n`));
+  report.pipe(process.stdout, { end: false });
+}
+
+main();
