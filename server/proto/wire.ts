@@ -5,10 +5,11 @@ import { asBuffer, emptyBytes } from '../base/bytes.ts';
 export interface MessageType<T> {
   /** A message with proto3's defaults for every field that is left out. */
   create(partial?: Partial<T>): T;
-  /** Exactly the bytes of the message, in memory of its own. */
-  encode(message: T): Uint8Array;
+  /** Exactly the bytes of the message. Throws a RangeError when a 64-bit number is not a safe integer. */
+  encode(message: T): Buffer;
   /**
-   * Bytes fields are views into `bytes`. Unknown fields are skipped, and so is a known field of another wire type.
+   * Bytes fields are views into `bytes`. Unknown fields are skipped, and so is a known field of another wire type. Of
+   * a field that comes twice the last stands. Enums are open: one may be a number that its type does not list.
    * Throws {@link DecodeError} when the bytes are not a message.
    */
   decode(bytes: Uint8Array): T;
