@@ -1,5 +1,4 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { pathToFileURL } from 'node:url';
 import {
   type Field,
   type FieldType,
@@ -450,4 +449,4 @@ function isCurrent(file: URL, text: string): boolean {
   }
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) main();
+if (import.meta.filename === process.argv[1]) main();
