@@ -1,0 +1,210 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ClassicLevel, type IteratorOptions } from 'classic-level';
+import type { Done } from '../base/file-system.ts';
+import { StateDamagedError } from './damage.ts';
+import {
+  type OrderedStore,
+  type PinnedStore,
+  type StoreOp,
+  type StoreRange,
+  type StoreRecord,
+  type StoreScan,
+  scanChunkMax,
+} from './ordered-store.ts';
+
+type Level = ClassicLevel<Uint8Array, Uint8Array>;
+type LevelSnapshot = ReturnType<Level['snapshot']>;
+
+const encodings = { keyEncoding: 'view', valueEncoding: 'view' } as const;
+
+/** LevelDB's block cache; the hot values are kept decoded above it. */
+const blockCacheSizeBytes = 32 * 1024 * 1024;
+/** Fetched at once by a scan, beside the limit in records. */
+const scanChunkBytesMax = 1024 * 1024;
+/** The directory is measured again after so many bytes were written. */
+const measureEveryBytes = 1024 * 1024;
+/** At most so much of LevelDB's text log is looked through. */
+const logSizeMax = 4 * 1024 * 1024;
+
+export interface LevelStoreOptions {
+  readonly directory: string;
+  /** Whether an empty or missing directory is made into a new store; otherwise it counts as damage. Default true. */
+  readonly createIfMissing?: boolean;
+}
+
+/** LevelDB. The only file that knows classic-level. */
+export class LevelStore implements OrderedStore {
+  readonly suspicion: string | undefined;
+  readonly #level: Level;
+  readonly #directory: string;
+  #sizeBytes = 0;
+  #unmeasuredBytes = 0;
+  #isMeasuring = false;
+
+  private constructor(level: Level, directory: string, suspicion: string | undefined) {
+    this.#level = level;
+    this.#directory = directory;
+    this.suspicion = suspicion;
+  }
+
+  /** Throws {@link StateDamagedError} when LevelDB finds its files damaged, and its own error when it cannot read or lock them. */
+  static async open(options: LevelStoreOptions): Promise<LevelStore> {
+    const { directory, createIfMissing = true } = options;
+    const level: Level = new ClassicLevel(directory, {
+      ...encodings,
+      createIfMissing,
+      cacheSize: blockCacheSizeBytes,
+    });
+    try {
+      await level.open();
+    } catch (error) {
+      throw openError(error, directory);
+    }
+    const store = new LevelStore(level, directory, await suspicionIn(directory));
+    await store.#measure();
+    return store;
+  }
+
+  get(key: Uint8Array): Uint8Array | undefined {
+    try {
+      return this.#level.getSync(key);
+    } catch (error) {
+      throw readError(error, this.#directory);
+    }
+  }
+
+  write(batch: readonly StoreOp[], done: Done): void {
+    let sizeBytes = 0;
+    const operations = batch.map((op) => {
+      sizeBytes += op.key.length;
+      if (op.kind === 'delete') return { type: 'del', key: op.key } as const;
+      sizeBytes += op.value.length;
+      return { type: 'put', key: op.key, value: op.value } as const;
+    });
+    this.#unmeasuredBytes += sizeBytes;
+    this.#level.batch(operations, { ...encodings, sync: true }).then(
+      () => {
+        if (this.#unmeasuredBytes >= measureEveryBytes) void this.#measure();
+        done(null);
+      },
+      (error: Error) => done(error),
+    );
+  }
+
+  scan(range: StoreRange): StoreScan {
+    return scanLevel(this.#level, this.#directory, range);
+  }
+
+  pin(): PinnedStore {
+    const level = this.#level;
+    const directory = this.#directory;
+    const snapshot: LevelSnapshot = level.snapshot();
+    return {
+      get(key) {
+        try {
+          return level.getSync(key, { ...encodings, snapshot });
+        } catch (error) {
+          throw readError(error, directory);
+        }
+      },
+      scan: (range) => scanLevel(level, directory, range, snapshot),
+      release() {
+        void snapshot.close();
+      },
+    };
+  }
+
+  sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  close(): Promise<void> {
+    return this.#level.close();
+  }
+
+  async #measure(): Promise<void> {
+    if (this.#isMeasuring) return;
+    this.#isMeasuring = true;
+    this.#unmeasuredBytes = 0;
+    this.#sizeBytes = await directorySizeBytes(this.#directory);
+    this.#isMeasuring = false;
+  }
+}
+
+async function* scanLevel(
+  level: Level,
+  directory: string,
+  range: StoreRange,
+  snapshot?: LevelSnapshot,
+): AsyncGenerator<readonly StoreRecord[]> {
+  const options: IteratorOptions<Uint8Array, Uint8Array> = {
+    ...encodings,
+    ...range,
+    ...(snapshot === undefined ? {} : { snapshot }),
+    highWaterMarkBytes: scanChunkBytesMax,
+    fillCache: false,
+  };
+  const iterator = level.iterator(options);
+  try {
+    for (;;) {
+      const chunk = await iterator.nextv(scanChunkMax);
+      if (chunk.length === 0) return;
+      yield chunk;
+    }
+  } catch (error) {
+    throw readError(error, directory);
+  } finally {
+    await iterator.close();
+  }
+}
+
+/** LevelDB removes files while we look. */
+async function directorySizeBytes(directory: string): Promise<number> {
+  let sum = 0;
+  for (const name of await readdir(directory)) {
+    const file = await stat(join(directory, name)).catch(() => undefined);
+    sum += file?.size ?? 0;
+  }
+  return sum;
+}
+
+/** What LevelDB wrote about bytes that it left out while it recovered: the only trace of it, in a file of text. */
+async function suspicionIn(directory: string): Promise<string | undefined> {
+  for (const name of ['LOG', 'LOG.old']) {
+    const text = await readFile(join(directory, name), 'latin1').catch(() => '');
+    const line = text
+      .slice(-logSizeMax)
+      .split('\n')
+      .find((candidate) => /dropping|corrupt/i.test(candidate));
+    if (line !== undefined) return `${name}: ${line.slice(0, 200)}`;
+  }
+  return undefined;
+}
+
+function openError(error: unknown, directory: string): Error {
+  const cause = causeOf(error);
+  const text = cause.message;
+  const isMissing = /no such file|does not exist|non-existent/i.test(text);
+  const isDamage = codeOf(cause) === 'LEVEL_CORRUPTION' || /corruption|invalid arg/i.test(text);
+  if (isMissing || isDamage) return new StateDamagedError(text, { file: directory, cause });
+  return new Error(`cannot open ${directory}: ${text}`, { cause });
+}
+
+function readError(error: unknown, directory: string): Error {
+  const cause = causeOf(error);
+  if (codeOf(cause) !== 'LEVEL_CORRUPTION' && !/corruption|no such file/i.test(cause.message)) {
+    return cause;
+  }
+  return new StateDamagedError(cause.message, { file: directory, cause });
+}
+
+/** abstract-level wraps what LevelDB said. */
+function causeOf(error: unknown): Error {
+  if (!(error instanceof Error)) return new Error(String(error));
+  return error.cause instanceof Error ? error.cause : error;
+}
+
+function codeOf(error: Error): unknown {
+  return 'code' in error ? error.code : undefined;
+}

@@ -1,0 +1,88 @@
+import { Buffer } from 'node:buffer';
+import type { Backend } from '../backend/backend.ts';
+import { latin1 } from '../base/bytes.ts';
+import { crc32c } from '../base/crc32c.ts';
+import { EtcdError } from '../base/errors.ts';
+import type { Revision } from '../base/ids.ts';
+import { KeyValue } from '../proto/gen/kv.ts';
+import type { KeyIndex } from './key-index.ts';
+import { etcdRevisionKey, parseRevisionKey, type RevisionPair, revisionRange } from './revision.ts';
+
+export interface KvHash {
+  /** CRC-32C, unsigned. */
+  readonly hash: number;
+  /** The compacted revision that was taken into account; -1 when there was none. */
+  readonly compactRevision: Revision;
+  readonly hashRevision: Revision;
+}
+
+/** The store, as it is at each moment. */
+export interface HashView {
+  readonly index: KeyIndex;
+  readonly revision: Revision;
+  readonly compactRevision: Revision;
+}
+
+export interface HashModules {
+  readonly backend: Backend;
+  readonly view: HashView;
+}
+
+const everything = { start: '', end: undefined, single: false };
+
+/**
+ * HashKV as etcd computes it (server/storage/mvcc/hash.go): CRC-32C over "key", then key and value of every record of
+ * the revisions up to `asked` (0: the current one) in order. Of what is at or below the compacted revision only those
+ * count that `asked` still sees; if it sees none at all, those that the compaction left.
+ * Runs in slices. Throws EtcdError `Compacted` or `FutureRevision`.
+ */
+export async function hashKv(modules: HashModules, asked: Revision): Promise<KvHash> {
+  const { view } = modules;
+  const hashRevision = asked === 0 ? view.revision : asked;
+  for (;;) {
+    if (hashRevision < view.compactRevision) throw new EtcdError('Compacted');
+    if (hashRevision > view.revision) throw new EtcdError('FutureRevision');
+    const { compactRevision } = view;
+    const hash = await hashAt(modules, { hashRevision, compactRevision });
+    // A compaction that came between has taken away what the index knew: once more, with that.
+    if (hash !== undefined) return { hash, compactRevision, hashRevision };
+  }
+}
+
+async function hashAt(
+  { backend, view }: HashModules,
+  at: { hashRevision: Revision; compactRevision: Revision },
+): Promise<number | undefined> {
+  const pinned = backend.pin();
+  const seesNone = view.index.countAt(everything, at.hashRevision) === 0;
+  const keptAt = seesNone ? at.compactRevision : at.hashRevision;
+  let hash = crc32c(Buffer.from('key'));
+  try {
+    for await (const chunk of pinned.scan(revisionRange(0, at.hashRevision))) {
+      if (view.compactRevision !== at.compactRevision) return undefined;
+      for (const [recordKey, value] of chunk) {
+        const pair = parseRevisionKey(recordKey);
+        const kv = KeyValue.decode(value);
+        const isTombstone = kv.modRevision === 0;
+        if (pair.main <= at.compactRevision) {
+          if (isTombstone && pair.main === at.compactRevision) continue;
+          if (!isSeenAt(view.index, { kv, pair }, keptAt)) continue;
+        }
+        hash = crc32c(value, crc32c(etcdRevisionKey(pair, isTombstone), hash));
+      }
+    }
+    return hash;
+  } finally {
+    pinned.release();
+  }
+}
+
+/** Whether the version is what a read at the revision finds. */
+function isSeenAt(
+  index: KeyIndex,
+  version: { kv: KeyValue; pair: RevisionPair },
+  revision: Revision,
+): boolean {
+  const seen = index.get(latin1(version.kv.key))?.pairAt(revision);
+  return seen?.main === version.pair.main && seen.sub === version.pair.sub;
+}

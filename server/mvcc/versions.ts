@@ -1,0 +1,86 @@
+import type { Backend } from '../backend/backend.ts';
+import { StateDamagedError } from '../backend/damage.ts';
+import { emptyBytes, fromLatin1 } from '../base/bytes.ts';
+import type { LeaseId, Revision } from '../base/ids.ts';
+import { KeyValue } from '../proto/gen/kv.ts';
+import { sizeOfInt64 } from '../proto/wire.ts';
+import type { KeyEntry } from './key-entry.ts';
+import { RecentValues } from './recent-values.ts';
+import { type RevisionPair, revisionKey } from './revision.ts';
+
+/** Decoded newest versions that are kept at hand. */
+const recentValuesLimits = { countMax: 65_536, sizeBytesMax: 64 * 1024 * 1024 };
+
+/** The versions' records: written once, as the marshalled mvccpb.KeyValue that etcd stores too. */
+export class Versions {
+  readonly #backend: Backend;
+  readonly #recent = new RecentValues(recentValuesLimits);
+
+  constructor(backend: Backend) {
+    this.#backend = backend;
+  }
+
+  /** Writes the record of the entry's newest version. The value is copied. */
+  write(entry: KeyEntry, value: Uint8Array, lease: LeaseId): KeyValue {
+    const kv: KeyValue = {
+      key: fromLatin1(entry.key),
+      createRevision: entry.createRevision,
+      modRevision: entry.main,
+      version: entry.version,
+      value,
+      lease,
+    };
+    const record = KeyValue.encode(kv);
+    kv.value = valueWithin(record, kv);
+    this.#backend.append(revisionKey(entry.main, entry.sub), record);
+    this.#recent.remember(entry, kv);
+    return kv;
+  }
+
+  /** Writes the record of the entry's newest version, a tombstone. Returns what a DELETE event shows. */
+  writeTombstone(entry: KeyEntry): KeyValue {
+    const record = KeyValue.create({ key: fromLatin1(entry.key) });
+    this.#backend.append(revisionKey(entry.main, entry.sub), KeyValue.encode(record));
+    this.#recent.forget(entry);
+    return { ...record, modRevision: entry.main };
+  }
+
+  /** The key's value as of the revision; undefined when the key does not exist then. */
+  readAt(entry: KeyEntry, revision: Revision): KeyValue | undefined {
+    if (entry.main > revision) {
+      const pair = entry.pairAt(revision);
+      return pair === undefined ? undefined : this.#load(pair);
+    }
+    if (entry.isTombstone) return undefined;
+    if (entry.recent !== undefined) return entry.recent;
+    const kv = this.#load(entry);
+    this.#recent.remember(entry, kv);
+    return kv;
+  }
+
+  /** The record of a revision; undefined when there is none. A tombstone has no modRevision. */
+  read(pair: RevisionPair): KeyValue | undefined {
+    const record = this.#backend.get(revisionKey(pair.main, pair.sub));
+    return record === undefined ? undefined : KeyValue.decode(record);
+  }
+
+  /** Deletes the records, and what is remembered of the entry. */
+  erase(pairs: readonly RevisionPair[]): void {
+    for (const pair of pairs) this.#backend.delete(revisionKey(pair.main, pair.sub));
+  }
+
+  #load(pair: RevisionPair): KeyValue {
+    const kv = this.read(pair);
+    if (kv === undefined || kv.modRevision !== pair.main) {
+      throw new StateDamagedError(`the record of revision ${pair.main}.${pair.sub} is missing`);
+    }
+    return kv;
+  }
+}
+
+/** The value inside its own record, so that the request's memory is not retained. */
+function valueWithin(record: Uint8Array, kv: KeyValue): Uint8Array {
+  if (kv.value.length === 0) return emptyBytes;
+  const end = record.length - (kv.lease === 0n ? 0 : 1 + sizeOfInt64(kv.lease));
+  return record.subarray(end - kv.value.length, end);
+}
