@@ -102,16 +102,20 @@ export type MembershipChange =
 
 /** Where one watch stream's responses go. */
 export interface WatchSink {
-  /** Takes the response in any case. False: the client is slow, send no more until {@link WatchStream.resume}. */
+  /** Takes the response in any case. False: the client is slow, answers to requests may follow, events wait for {@link WatchStream.drained}. */
   send(response: WatchResponse): boolean;
 }
 
 /** The watchers of one stream. Answers and events come through the sink, also from within these calls. */
 export interface WatchStream {
+  /** How many there are. */
+  readonly size: number;
   create(request: WatchCreateRequest): void;
+  /** Answers a creation with a refusal. */
+  refuse(reason: string): void;
   cancel(watchId: bigint): void;
   /** Answers with the current revision, watch id -1, when every watcher has seen everything up to it. */
   progress(): void;
-  resume(): void;
+  drained(): void;
   close(): void;
 }

@@ -1,0 +1,106 @@
+import {
+  Lease,
+  type LeaseGrantRequest,
+  type LeaseGrantResponse,
+  type LeaseKeepAliveRequest,
+  type LeaseKeepAliveResponse,
+  type LeaseLeasesResponse,
+  type LeaseRevokeRequest,
+  type LeaseRevokeResponse,
+  type LeaseTimeToLiveRequest,
+  type LeaseTimeToLiveResponse,
+} from '../proto/gen/rpc.ts';
+import type { Call, CallContext, Requests, Responses } from './call.ts';
+import type { Gate } from './gate.ts';
+import { answered, header } from './header.ts';
+import type { MemberPort } from './member-port.ts';
+
+export function leaseCalls(modules: { port: MemberPort; gate: Gate }): Call[] {
+  const { port, gate } = modules;
+  const { methods } = Lease;
+  return [
+    gate.unary(methods.leaseGrant, 'refuses', (request) => grant(port, request)),
+    gate.unary(methods.leaseRevoke, 'refuses', (request) => revoke(port, request)),
+    gate.unary(methods.leaseTimeToLive, 'refuses', (request) => timeToLive(port, request)),
+    gate.unary(methods.leaseLeases, 'refuses', () => leases(port)),
+    gate.stream(methods.leaseKeepAlive, 'refuses', (responses, context) =>
+      keepAlive({ port, gate }, responses, context),
+    ),
+  ];
+}
+
+async function grant(port: MemberPort, request: LeaseGrantRequest): Promise<LeaseGrantResponse> {
+  const value = request.ID === 0n ? { ...request, ID: port.newLeaseId() } : request;
+  return answered(port, await port.propose({ kind: 'leaseGrant', value }));
+}
+
+async function revoke(port: MemberPort, request: LeaseRevokeRequest): Promise<LeaseRevokeResponse> {
+  const value = { id: request.ID, term: 0 };
+  return answered(port, await port.propose({ kind: 'leaseRevoke', value }));
+}
+
+async function timeToLive(
+  port: MemberPort,
+  request: LeaseTimeToLiveRequest,
+): Promise<LeaseTimeToLiveResponse> {
+  if (request.keys) await port.linearizableRead();
+  const { ttl, grantedTtl } = await port.leaseTimeToLive(request.ID);
+  return {
+    header: header(port, port.revision()),
+    ID: request.ID,
+    TTL: ttl,
+    grantedTTL: grantedTtl,
+    keys: request.keys && ttl >= 0 ? port.leaseKeys(request.ID) : [],
+  };
+}
+
+async function leases(port: MemberPort): Promise<LeaseLeasesResponse> {
+  return {
+    header: header(port, port.revision()),
+    leases: port.leases().map((ID) => ({ ID })),
+  };
+}
+
+/** Answers one request after the other; a lease that is not there has TTL 0. */
+function keepAlive(
+  modules: { port: MemberPort; gate: Gate },
+  responses: Responses<LeaseKeepAliveResponse>,
+  context: CallContext,
+): Requests<LeaseKeepAliveRequest> {
+  const { port, gate } = modules;
+  const drain = new Drain();
+  return {
+    async next(request) {
+      gate.authorize(Lease.methods.leaseKeepAlive.path, request, context);
+      const revision = port.revision();
+      const TTL = await port.renewLease(request.ID);
+      const hasRoom = responses.send({ header: header(port, revision), ID: request.ID, TTL });
+      if (!hasRoom) await drain.wait();
+    },
+    halfClosed() {
+      responses.end();
+    },
+    drained() {
+      drain.done();
+    },
+    closed() {
+      drain.done();
+    },
+  };
+}
+
+/** Holds back the next request while the client does not read its answers. */
+class Drain {
+  #resolve: (() => void) | undefined;
+
+  wait(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  done(): void {
+    this.#resolve?.();
+    this.#resolve = undefined;
+  }
+}

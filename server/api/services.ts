@@ -1,0 +1,56 @@
+import { watchersPerStreamMax } from '../config/limits.ts';
+import { Election } from '../proto/gen/election.ts';
+import { Health } from '../proto/gen/health.ts';
+import { Lock } from '../proto/gen/lock.ts';
+import { Auth, Cluster, KV, Lease, Maintenance, Watch } from '../proto/gen/rpc.ts';
+import type { Call } from './call.ts';
+import { clusterCalls } from './cluster.ts';
+import { type StatusError, unknownMethod, unknownService } from './errors.ts';
+import { allowAll, Gate } from './gate.ts';
+import { healthCalls } from './health.ts';
+import { kvCalls } from './kv.ts';
+import { leaseCalls } from './lease.ts';
+import { maintenanceCalls } from './maintenance.ts';
+import type { MemberPort } from './member-port.ts';
+import { watchCalls } from './watch.ts';
+
+const serviceNames: ReadonlySet<string> = new Set(
+  [KV, Watch, Lease, Cluster, Maintenance, Auth, Lock, Election, Health].map(({ name }) => name),
+);
+
+/** Every call that a member answers, by HTTP/2's `:path`. */
+export class Services {
+  readonly #calls: ReadonlyMap<string, Call>;
+
+  constructor(calls: readonly Call[]) {
+    this.#calls = new Map(calls.map((call) => [call.method.path, call]));
+  }
+
+  find(path: string): Call | undefined {
+    return this.#calls.get(path);
+  }
+
+  /** Why {@link find} found nothing, in grpc-go's words. */
+  unknown(path: string): StatusError {
+    const [, service = '', method = ''] = /^\/([^/]*)\/(.*)$/.exec(path) ?? [];
+    return serviceNames.has(service) ? unknownMethod(service, method) : unknownService(service);
+  }
+}
+
+export interface ServiceOptions {
+  readonly txnOpsMax: number;
+  /** The largest gRPC message that a client may send. */
+  readonly messageBytesMax: number;
+}
+
+export function servicesOf(port: MemberPort, options: ServiceOptions): Services {
+  const modules = { port, gate: new Gate({ port, authorize: allowAll }) };
+  return new Services([
+    ...kvCalls(modules, options),
+    ...watchCalls(modules, { watchersPerStreamMax, fragmentBytesMax: options.messageBytesMax }),
+    ...leaseCalls(modules),
+    ...clusterCalls(modules),
+    ...maintenanceCalls(modules),
+    ...healthCalls(modules),
+  ]);
+}

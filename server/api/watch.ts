@@ -1,0 +1,126 @@
+import { Watch, type WatchRequest, type WatchResponse } from '../proto/gen/rpc.ts';
+import type { Call, CallContext, Requests, Responses } from './call.ts';
+import { statusOf } from './errors.ts';
+import type { Gate } from './gate.ts';
+import type { MemberPort, WatchSink, WatchStream } from './member-port.ts';
+import { fragments } from './watch-fragments.ts';
+
+export interface WatchOptions {
+  readonly watchersPerStreamMax: number;
+  /** A response that is not smaller is split for a watcher that asked for fragments. */
+  readonly fragmentBytesMax: number;
+}
+
+export function watchCalls(
+  modules: { port: MemberPort; gate: Gate },
+  options: WatchOptions,
+): Call[] {
+  const { gate } = modules;
+  return [
+    gate.stream(
+      Watch.methods.watch,
+      'refuses',
+      (responses, context) => new WatchSession(modules, { responses, context, options }),
+    ),
+  ];
+}
+
+interface WatchCall {
+  readonly responses: Responses<WatchResponse>;
+  readonly context: CallContext;
+  readonly options: WatchOptions;
+}
+
+/** One Watch call: the member's watchers on one side, the client's requests and responses on the other. */
+class WatchSession implements Requests<WatchRequest>, WatchSink {
+  readonly #port: MemberPort;
+  readonly #gate: Gate;
+  readonly #call: WatchCall;
+  readonly #stream: WatchStream;
+  /** Watchers that asked for fragments. */
+  readonly #fragmented = new Set<bigint>();
+  #wantsFragments = false;
+  #isFull = false;
+  #readNext: (() => void) | undefined;
+
+  constructor(modules: { port: MemberPort; gate: Gate }, call: WatchCall) {
+    this.#port = modules.port;
+    this.#gate = modules.gate;
+    this.#call = call;
+    this.#stream = this.#port.openWatchStream(this);
+  }
+
+  /** While the client does not read, its requests, each of which has an answer, wait too. */
+  next(request: WatchRequest): void | Promise<void> {
+    this.#obey(request);
+    if (!this.#isFull) return;
+    return new Promise((resolve) => {
+      this.#readNext = resolve;
+    });
+  }
+
+  send(response: WatchResponse): boolean {
+    this.#fillHeader(response);
+    if (response.created) this.#created(response);
+    else if (response.canceled) this.#fragmented.delete(response.watchId);
+    if (this.#fragmented.size > 0 && this.#fragmented.has(response.watchId)) {
+      for (const part of fragments(response, this.#call.options.fragmentBytesMax)) this.#emit(part);
+    } else {
+      this.#emit(response);
+    }
+    return !this.#isFull;
+  }
+
+  /** A client that has sent all its requests goes on receiving events, as with etcd. */
+  halfClosed(): void {}
+
+  drained(): void {
+    this.#isFull = false;
+    this.#stream.drained();
+    const readNext = this.#readNext;
+    this.#readNext = undefined;
+    readNext?.();
+  }
+
+  closed(): void {
+    this.#stream.close();
+  }
+
+  #emit(response: WatchResponse): void {
+    if (!this.#call.responses.send(response)) this.#isFull = true;
+  }
+
+  #obey({ requestUnion }: WatchRequest): void {
+    switch (requestUnion?.kind) {
+      case 'createRequest':
+        return this.#create(requestUnion.value);
+      case 'cancelRequest':
+        return this.#stream.cancel(requestUnion.value.watchId);
+      case 'progressRequest':
+        return this.#stream.progress();
+      case undefined:
+    }
+  }
+
+  #create(request: Parameters<WatchStream['create']>[0]): void {
+    if (this.#stream.size >= this.#call.options.watchersPerStreamMax) {
+      return this.#stream.refuse(statusOf('TooManyRequests').message);
+    }
+    this.#gate.authorize(Watch.methods.watch.path, request, this.#call.context);
+    this.#wantsFragments = request.fragment;
+    this.#stream.create(request);
+    this.#wantsFragments = false;
+  }
+
+  #created(response: WatchResponse): void {
+    if (this.#wantsFragments && !response.canceled) this.#fragmented.add(response.watchId);
+  }
+
+  /** The revision, 0 included, is the member's to say. */
+  #fillHeader(response: WatchResponse): void {
+    const { clusterId, memberId } = this.#port;
+    const revision = response.header?.revision ?? 0;
+    const raftTerm = this.#port.raftStatus().term;
+    response.header = { clusterId, memberId, revision, raftTerm };
+  }
+}
