@@ -1,0 +1,177 @@
+// [io] 3. One action: one API call.
+import { unreachable } from '../../server/base/assert.ts';
+import type { KubeObject } from '../api/objects.ts';
+import type { StoreCluster } from '../api/types.ts';
+import type { KubeClient, Preconditions } from '../kube/client.ts';
+import type { Fence } from '../kube/leader-lease.ts';
+import { collectionPath, pathOf } from '../kube/paths.ts';
+import type { Recorder } from '../kube/recorder.ts';
+import type { Observation } from '../observe/observation.ts';
+import { endpointsOf } from '../observe/observe.ts';
+import type { StoreAdmin } from '../observe/store-admin.ts';
+import type { Action } from '../plan/action.ts';
+import type { Plan } from '../plan/plan.ts';
+import { finalizer, memberIdAnnotation, roleLabel } from '../resources/labels.ts';
+import { namespaceOf, podEndpoint } from '../resources/names.ts';
+
+export interface ActModules {
+  readonly kube: KubeClient;
+  readonly store: StoreAdmin;
+  readonly recorder: Recorder;
+  readonly fence: Fence;
+}
+
+/** What came of it, and the StoreCluster as it is now where the action changed it. */
+export type Outcome =
+  | { readonly kind: 'done'; readonly cluster: StoreCluster }
+  | { readonly kind: 'failed'; readonly cluster: StoreCluster; readonly error: Error };
+
+/** Never throws what the world did to it: a failure is an outcome, and reported in the status. */
+export async function act(
+  modules: ActModules,
+  observation: Observation,
+  plan: Plan,
+): Promise<Outcome> {
+  const { cluster } = observation;
+  if (plan.kind !== 'act') return { kind: 'done', cluster };
+  const { reason, message } = plan;
+  try {
+    modules.fence();
+    const changed = await perform(modules, observation, plan.action);
+    modules.recorder.record(cluster, { type: 'Normal', reason, message });
+    return { kind: 'done', cluster: changed ?? cluster };
+  } catch (thrown) {
+    const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+    const warning = `${message} Failed: ${error.message}`;
+    modules.recorder.record(cluster, { type: 'Warning', reason, message: warning });
+    return { kind: 'failed', cluster, error };
+  }
+}
+
+/** The StoreCluster when it was changed. */
+async function perform(
+  modules: ActModules,
+  observation: Observation,
+  action: Action,
+): Promise<StoreCluster | undefined> {
+  switch (action.kind) {
+    case 'addFinalizer':
+    case 'removeFinalizer':
+    case 'recordStatus':
+      return performOnCluster(modules.kube, observation.cluster, action);
+    case 'addLearner':
+    case 'promoteLearner':
+    case 'removeMember':
+    case 'moveLeader':
+      await performOnStore(modules.store, observation, action);
+      return undefined;
+    default:
+      await performOnChild(modules.kube, observation.cluster, action);
+      return undefined;
+  }
+}
+
+type ClusterAction = Extract<Action, { kind: 'addFinalizer' | 'removeFinalizer' | 'recordStatus' }>;
+type StoreAction = Extract<
+  Action,
+  { kind: 'addLearner' | 'promoteLearner' | 'removeMember' | 'moveLeader' }
+>;
+type ChildAction = Exclude<Action, ClusterAction | StoreAction>;
+
+async function performOnCluster(
+  kube: KubeClient,
+  cluster: StoreCluster,
+  action: ClusterAction,
+): Promise<StoreCluster> {
+  const { resourceVersion, finalizers = [] } = cluster.metadata;
+  switch (action.kind) {
+    case 'addFinalizer': {
+      const metadata = { resourceVersion, finalizers: [...finalizers, finalizer] };
+      return kube.patch<StoreCluster>(pathOf(cluster), { metadata });
+    }
+    case 'removeFinalizer': {
+      const kept = finalizers.filter((name) => name !== finalizer);
+      const metadata = { resourceVersion, finalizers: kept };
+      return kube.patch<StoreCluster>(pathOf(cluster), { metadata });
+    }
+    case 'recordStatus': {
+      const status = { ...cluster.status, ...action.fields };
+      return kube.replace(pathOf(cluster, 'status'), { ...cluster, status });
+    }
+    default:
+      return unreachable(action);
+  }
+}
+
+async function performOnChild(
+  kube: KubeClient,
+  cluster: StoreCluster,
+  action: ChildAction,
+): Promise<void> {
+  const namespace = namespaceOf(cluster);
+  switch (action.kind) {
+    case 'apply':
+      await kube.apply(pathOf(action.object), action.object);
+      return;
+    case 'createVolume':
+      await kube.create(collectionPath('PersistentVolumeClaim', namespace), action.volume);
+      return;
+    case 'createPod':
+      await kube.create(collectionPath('Pod', namespace), action.pod);
+      return;
+    case 'recordMemberId': {
+      const { resourceVersion } = action.volume.metadata;
+      const annotations = { [memberIdAnnotation]: action.id };
+      await kube.patch(pathOf(action.volume), { metadata: { resourceVersion, annotations } });
+      return;
+    }
+    case 'labelPod':
+      await kube.patch(pathOf(action.pod), { metadata: { labels: { [roleLabel]: action.role } } });
+      return;
+    case 'deletePod':
+      await kube.remove(pathOf(action.pod), preconditionsOf(action.pod));
+      return;
+    case 'deleteVolume':
+      await kube.remove(pathOf(action.volume), preconditionsOf(action.volume));
+      return;
+    default:
+      unreachable(action);
+  }
+}
+
+async function performOnStore(
+  store: StoreAdmin,
+  observation: Observation,
+  action: StoreAction,
+): Promise<void> {
+  const endpoints = endpointsOf(observation.pods);
+  switch (action.kind) {
+    case 'addLearner':
+      return store.memberAddLearner(endpoints, action.peerUrl);
+    case 'promoteLearner':
+      return store.memberPromote(endpoints, action.id);
+    case 'removeMember':
+      return store.memberRemove(endpoints, action.id);
+    case 'moveLeader':
+      return store.moveLeader(leaderEndpoint(observation), action.targetId);
+    default:
+      return unreachable(action);
+  }
+}
+
+/** Only the leader itself can hand over. */
+function leaderEndpoint({ pods, memberStatuses }: Observation): string {
+  const leader = pods.find((pod) => {
+    const status = memberStatuses.get(pod.metadata.name);
+    return status !== undefined && status.memberId === status.leaderId;
+  });
+  const endpoint = leader === undefined ? undefined : podEndpoint(leader);
+  if (endpoint !== undefined) return endpoint;
+  throw new Error('the leader cannot be reached');
+}
+
+/** Deletes what was seen and nothing else, however late the request arrives. */
+function preconditionsOf({ metadata }: KubeObject): Preconditions {
+  const { uid = '', resourceVersion = '' } = metadata;
+  return { uid, resourceVersion };
+}

@@ -1,0 +1,51 @@
+import type { CompleteSpec } from '../api/defaults.ts';
+import type { PersistentVolumeClaim, Pod, PodDisruptionBudget, Service } from '../api/objects.ts';
+import type { StoreCluster } from '../api/types.ts';
+
+/** Everything that one pass knows: read live, then frozen. Decisions and status are functions of it alone. */
+export interface Observation {
+  /** RFC 3339. */
+  readonly now: string;
+  /** A fresh random string, for the plan that must record one. */
+  readonly nonce: string;
+  readonly cluster: StoreCluster;
+  readonly spec: CompleteSpec;
+  /** Labelled with the cluster's name, whoever made them. */
+  readonly pods: readonly Pod[];
+  readonly volumes: readonly PersistentVolumeClaim[];
+  /** By the names that ours have, whoever made them. */
+  readonly peersService: Service | undefined;
+  readonly clientService: Service | undefined;
+  readonly budget: PodDisruptionBudget | undefined;
+  readonly store: StoreAnswer;
+  /** By pod name; a member that did not answer is absent. */
+  readonly memberStatuses: ReadonlyMap<string, MemberStatus>;
+}
+
+/** What the store says of its membership. `silent` means that nobody could say it, never that nobody is there. */
+export type StoreAnswer =
+  | {
+      readonly kind: 'answered';
+      readonly clusterId: string;
+      readonly members: readonly RaftMember[];
+    }
+  | { readonly kind: 'silent'; readonly reason: string };
+
+/** One entry of a linearizable MemberList. Ids are lower-case hexadecimal, as etcd prints them. */
+export interface RaftMember {
+  readonly id: string;
+  /** Empty until the member has started once. */
+  readonly name: string;
+  readonly peerUrls: readonly string[];
+  readonly learner: boolean;
+}
+
+/** A member's own word, from Maintenance.Status. */
+export interface MemberStatus {
+  readonly memberId: string;
+  /** '0' when it knows none. */
+  readonly leaderId: string;
+  readonly raftTerm: number;
+  readonly raftIndex: number;
+  readonly raftAppliedIndex: number;
+}

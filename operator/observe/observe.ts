@@ -1,0 +1,125 @@
+// [io] 1. One observation: everything read live, nothing from a cache.
+
+import { completeSpec } from '../api/defaults.ts';
+import type {
+  KubeList,
+  PersistentVolumeClaim,
+  Pod,
+  PodDisruptionBudget,
+  Service,
+} from '../api/objects.ts';
+import type { StoreCluster } from '../api/types.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { collectionPath, objectPath } from '../kube/paths.ts';
+import { clusterLabel, isOurs, roleLabel } from '../resources/labels.ts';
+import { clientServiceName, peersServiceName, podEndpoint } from '../resources/names.ts';
+import type { MemberStatus, Observation, StoreAnswer } from './observation.ts';
+import type { StoreAdmin } from './store-admin.ts';
+import { isTerminating } from './view.ts';
+
+export interface ObserveModules {
+  readonly kube: KubeClient;
+  readonly store: StoreAdmin;
+  readonly wallMs: () => number;
+  readonly newNonce: () => string;
+  readonly imageRepository: string;
+}
+
+export interface ClusterKey {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** undefined when the StoreCluster is gone. */
+export async function observe(
+  modules: ObserveModules,
+  key: ClusterKey,
+): Promise<Observation | undefined> {
+  const cluster = await modules.kube.get<StoreCluster>(objectPath('StoreCluster', key));
+  if (cluster === undefined) return undefined;
+  const children = await observeChildren(modules.kube, cluster, key);
+  const members = children.pods.filter((pod) => isOurs(cluster, pod) && podEndpoint(pod));
+  const [memberStatuses, store] = await Promise.all([
+    askMembers(modules.store, members),
+    askStore(modules.store, cluster, members),
+  ]);
+  return Object.freeze({
+    now: new Date(modules.wallMs()).toISOString(),
+    nonce: modules.newNonce(),
+    cluster,
+    spec: completeSpec(cluster.spec, modules.imageRepository),
+    ...children,
+    store,
+    memberStatuses,
+  });
+}
+
+async function observeChildren(
+  kube: KubeClient,
+  cluster: StoreCluster,
+  { namespace, name }: ClusterKey,
+) {
+  const ofCluster = { labelSelector: `${clusterLabel}=${name}` };
+  const service = (serviceName: string) =>
+    kube.get<Service>(objectPath('Service', { namespace, name: serviceName }));
+  const [pods, volumes, peersService, clientService, budget] = await Promise.all([
+    kube.list<KubeList<Pod>>(collectionPath('Pod', namespace), ofCluster),
+    kube.list<KubeList<PersistentVolumeClaim>>(
+      collectionPath('PersistentVolumeClaim', namespace),
+      ofCluster,
+    ),
+    service(peersServiceName(cluster)),
+    service(clientServiceName(cluster)),
+    kube.get<PodDisruptionBudget>(objectPath('PodDisruptionBudget', { namespace, name })),
+  ]);
+  return { pods: pods.items, volumes: volumes.items, peersService, clientService, budget };
+}
+
+async function askMembers(
+  store: StoreAdmin,
+  pods: readonly Pod[],
+): Promise<ReadonlyMap<string, MemberStatus>> {
+  const answers = await Promise.all(
+    pods.map(async (pod): Promise<[string, MemberStatus] | undefined> => {
+      const endpoint = podEndpoint(pod);
+      if (endpoint === undefined) return undefined;
+      try {
+        return [pod.metadata.name, await store.status(endpoint)];
+      } catch {
+        // Not answering is an observation, not a failure: the member is absent from the map.
+        return undefined;
+      }
+    }),
+  );
+  return new Map(answers.filter((answer) => answer !== undefined));
+}
+
+async function askStore(
+  store: StoreAdmin,
+  cluster: StoreCluster,
+  pods: readonly Pod[],
+): Promise<StoreAnswer> {
+  const endpoints = endpointsOf(pods);
+  if (endpoints.length === 0) return { kind: 'silent', reason: 'no pod has an address yet' };
+  try {
+    const { clusterId, members } = await store.memberList(endpoints);
+    const recorded = cluster.status?.clusterID;
+    if (recorded !== undefined && recorded !== clusterId) {
+      const reason = `the members answer for the store ${clusterId}, not for ${recorded}`;
+      return { kind: 'silent', reason };
+    }
+    return { kind: 'answered', clusterId, members };
+  } catch (error) {
+    return { kind: 'silent', reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** Voters that stay first: learners refuse most questions, pods that end may go while they are asked. */
+export function endpointsOf(pods: readonly Pod[]): readonly string[] {
+  const rank = (pod: Pod) =>
+    (isTerminating(pod) ? 2 : 0) + (pod.metadata.labels?.[roleLabel] === 'voter' ? 0 : 1);
+  return [...pods]
+    .sort((a, b) => rank(a) - rank(b))
+    .map(podEndpoint)
+    .filter((endpoint) => endpoint !== undefined);
+}

@@ -1,0 +1,76 @@
+import type { Observation } from '../observe/observation.ts';
+import { type ClusterView, isTerminating, type MemberView } from '../observe/view.ts';
+import { clusterToken, memberName, peerUrl } from '../resources/names.ts';
+import { buildPod } from '../resources/pod.ts';
+import { buildVolume } from '../resources/volume.ts';
+import { act, type Decision, type Rule, stopUntil, waitFor } from './decision.ts';
+import { diagnose, endedPod } from './diagnose.ts';
+import { minutes } from './limits.ts';
+
+/**
+ * Starts a store of one member, once. Only while no cluster id is recorded and no volume was ever a member's: an
+ * emptied seed that is started as `new` again would be a second store with the same ids.
+ */
+export const bootstrap: Rule = (view) => {
+  const { cluster } = view.observation;
+  const existed = view.members.some((member) => member.recordedId !== undefined);
+  if (cluster.status?.clusterID !== undefined || existed || view.answered) return undefined;
+  const record = cluster.status?.bootstrap;
+  if (record === undefined) return recordSeed(view);
+  const seed = view.members.find((member) => member.name === record.seed);
+  return startSeed(
+    view.observation,
+    { ...record, token: clusterToken(cluster, record.nonce) },
+    seed,
+  );
+};
+
+function recordSeed({ observation, members }: ClusterView): Decision {
+  if (members.length > 0) {
+    return stopUntil(
+      'BootstrapRefused',
+      `${members.map((member) => member.name).join(', ')} exist, but nothing is recorded of a store. ` +
+        'Restore the status of this StoreCluster, or delete these volumes and pods to start an empty store.',
+    );
+  }
+  const { cluster, nonce } = observation;
+  const nextSerial = cluster.status?.nextSerial ?? 1;
+  const seed = memberName(cluster, nextSerial);
+  return act('BootstrapRecorded', `The store starts with ${seed}.`, {
+    kind: 'recordStatus',
+    fields: { nextSerial, bootstrap: { nonce, seed } },
+  });
+}
+
+interface Seed {
+  readonly seed: string;
+  readonly token: string;
+}
+
+function startSeed(
+  observation: Observation,
+  { seed, token }: Seed,
+  member: MemberView | undefined,
+): Decision {
+  const { cluster, spec } = observation;
+  if (member?.volume === undefined && member?.pod === undefined) {
+    const volume = buildVolume(cluster, spec, { member: seed, token });
+    return act('VolumeCreated', `Volume of the first member, ${seed}.`, {
+      kind: 'createVolume',
+      volume,
+    });
+  }
+  const ended = endedPod(member);
+  if (ended !== undefined) return ended;
+  if (member.pod === undefined && !isTerminating(member.volume)) {
+    const pod = buildPod(cluster, spec, {
+      member: seed,
+      role: 'voter',
+      clusterState: 'new',
+      initialCluster: [{ name: seed, peerUrl: peerUrl(cluster, seed) }],
+      token,
+    });
+    return act('PodCreated', `Starting the first member, ${seed}.`, { kind: 'createPod', pod });
+  }
+  return waitFor('SeedStarting', `The first member starts: ${diagnose(member)}.`, minutes(5));
+}

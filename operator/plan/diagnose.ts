@@ -1,0 +1,32 @@
+import { hasEnded, isPodReady, isTerminating, type MemberView } from '../observe/view.ts';
+import { act, type Decision } from './decision.ts';
+
+/** Why a member is not healthy, in words that stay the same while nothing changes. */
+export function diagnose({ name, volume, pod, status }: MemberView): string {
+  if (volume === undefined) return `${name} has no volume`;
+  if (pod === undefined) return `${name} has no pod`;
+  if (isTerminating(pod)) return `the pod ${name} is stopping`;
+  const unscheduled = (pod.status?.conditions ?? []).find(
+    (condition) => condition.type === 'PodScheduled' && condition.status === 'False',
+  );
+  if (unscheduled !== undefined) {
+    return `the pod ${name} finds no node (${unscheduled.message ?? unscheduled.reason})`;
+  }
+  const waiting = pod.status?.containerStatuses?.[0]?.state?.waiting?.reason;
+  if (waiting !== undefined) return `the container of ${name} does not run (${waiting})`;
+  if (pod.status?.phase !== 'Running') return `the pod ${name} is being started`;
+  if (status === undefined) return `${name} does not answer`;
+  if (status.leaderId === '0') return `${name} knows no leader`;
+  if (!isPodReady(pod)) return `the pod ${name} is not ready`;
+  return `${name} is starting`;
+}
+
+/** A pod that has ended for good only stands in the way of its successor. */
+export function endedPod({ name, pod }: MemberView): Decision | undefined {
+  if (pod === undefined || isTerminating(pod) || !hasEnded(pod)) return undefined;
+  const why = pod.status?.reason ?? pod.status?.phase;
+  return act('PodDeleted', `The pod ${name} has ended (${why}); it will be started anew.`, {
+    kind: 'deletePod',
+    pod,
+  });
+}

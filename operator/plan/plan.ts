@@ -1,0 +1,97 @@
+import type { Observation } from '../observe/observation.ts';
+import { type ClusterView, viewOf } from '../observe/view.ts';
+import { askTheStore } from './ask-the-store.ts';
+import { bootstrap } from './bootstrap.ts';
+import { budget } from './budget.ts';
+import type { Decision, Rule } from './decision.ts';
+import { deletion } from './deletion.ts';
+import { finalizer } from './finalizer.ts';
+import { finishRemoval, removalLeftovers } from './finish-removal.ts';
+import { foreignChildren } from './foreign-children.ts';
+import { identity } from './identity.ts';
+import { promote } from './promote.ts';
+import { replaceLost } from './replace-lost.ts';
+import { restart } from './restart.ts';
+import { roles } from './roles.ts';
+import { scaleDown } from './scale-down.ts';
+import { join, scaleUp } from './scale-up.ts';
+import { serials } from './serials.ts';
+import { services } from './services.ts';
+import { settle } from './settle.ts';
+
+/** At most one change of the world, or the reason why there is none now. */
+export type Plan = (Decision | { readonly kind: 'idle' }) & {
+  /** RFC 3339: since when the same thing has been decided. */
+  readonly since: string;
+  /** RFC 3339: when a wait counts as stuck. */
+  readonly deadline: string | undefined;
+};
+
+/**
+ * The rules in their order; the first that decides, wins. The order is the argument for safety: nothing that takes
+ * redundancy away comes before what gives it back, and nothing that reads the MemberList comes before it was answered.
+ * One exception keeps a way out: scaling down removes a sick member, so it comes before `settle`.
+ */
+const rules: readonly (readonly [string, Rule])[] = [
+  // Whether to work on it at all.
+  ['deletion', deletion],
+  ['finalizer', finalizer],
+  ['foreignChildren', foreignChildren],
+  // Finish what was begun, without asking the store.
+  ['serials', serials],
+  ['services', services],
+  ['bootstrap', bootstrap],
+  ['restart', restart],
+  // From here on the store has answered.
+  ['askTheStore', askTheStore],
+  ['identity', identity],
+  ['roles', roles],
+  ['budget', budget],
+  // One repair, then promotion, then removal.
+  ['replaceLost', replaceLost],
+  ['promote', promote],
+  ['finishRemoval', finishRemoval],
+  // What the spec wants, once all is well.
+  ['scaleDown', scaleDown],
+  ['settle', settle],
+  ['join', join],
+  ['scaleUp', scaleUp],
+  ['removalLeftovers', removalLeftovers],
+];
+
+/** Pure: the same observation always gives the same plan. */
+export function plan(observation: Observation): Plan {
+  const decision = decide(viewOf(observation)) ?? ({ kind: 'idle' } as const);
+  const since = sinceWhen(observation, decision);
+  return { ...decision, since, deadline: deadlineOf(decision, since) };
+}
+
+function decide(view: ClusterView): Decision | undefined {
+  for (const [, rule] of rules) {
+    const decision = rule(view);
+    if (decision !== undefined) return decision;
+  }
+  return undefined;
+}
+
+/** What `status.plan` calls a decision. */
+export function reasonOf(decision: Decision | { readonly kind: 'idle' }): string {
+  return decision.kind === 'idle' ? 'Converged' : decision.reason;
+}
+
+export const decisionNames = { act: 'Act', wait: 'Wait', idle: 'Idle' } as const;
+
+function sinceWhen(
+  observation: Observation,
+  decision: Decision | { readonly kind: 'idle' },
+): string {
+  const previous = observation.cluster.status?.plan;
+  const same =
+    previous?.decision === decisionNames[decision.kind] && previous.reason === reasonOf(decision);
+  return same ? previous.since : observation.now;
+}
+
+function deadlineOf(decision: Decision | { readonly kind: 'idle' }, since: string) {
+  if (decision.kind !== 'wait' || decision.limitMs === undefined) return undefined;
+  return new Date(Date.parse(since) + decision.limitMs).toISOString();
+}

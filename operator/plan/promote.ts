@@ -1,0 +1,25 @@
+import { type ClusterView, isLearner, type MemberView } from '../observe/view.ts';
+import { act, type Rule } from './decision.ts';
+import { mayJoin } from './quorum.ts';
+
+/** Share of the leader's log that a learner must have: etcd's own bound, which the server checks again. */
+const caughtUpShare = 0.9;
+
+/** A learner that has caught up becomes a voter, unless it is one too many. */
+export const promote: Rule = (view) => {
+  const joined = view.members.filter((member) => member.raft !== undefined);
+  if (joined.length > view.observation.spec.replicas || !mayJoin(view)) return undefined;
+  const learner = joined.find((member) => isLearner(member) && isCaughtUp(view, member));
+  if (learner?.raft === undefined) return undefined;
+  return act('MemberPromoted', `${learner.name} has caught up and becomes a voter.`, {
+    kind: 'promoteLearner',
+    member: learner.name,
+    id: learner.raft.id,
+  });
+};
+
+export function isCaughtUp(view: ClusterView, learner: MemberView): boolean {
+  const leader = view.members.find((member) => member.isLeader);
+  if (learner.status === undefined || !learner.isAnswering) return false;
+  return learner.status.raftAppliedIndex >= (leader?.status?.raftIndex ?? 0) * caughtUpShare;
+}

@@ -1,0 +1,58 @@
+import type { KubeObject, Labels, OwnerReference } from '../api/objects.ts';
+import { apiVersion, group } from '../api/schema.ts';
+import type { StoreCluster } from '../api/types.ts';
+
+export const fieldManager = 'mainstay-operator';
+export const finalizer = `${group}/cleanup`;
+
+export const clusterLabel = `${group}/cluster`;
+/** UID of the StoreCluster that made a child: children of another object of the same name are not ours. */
+export const clusterUidLabel = `${group}/cluster-uid`;
+export const roleLabel = `${group}/role`;
+
+/** On a volume, from before the first pod mounts it: id of the Raft member whose data it holds. */
+export const memberIdAnnotation = `${group}/member-id`;
+/** On a volume: the `--initial-cluster-token` of its member. */
+export const tokenAnnotation = `${group}/cluster-token`;
+
+export type PodRole = 'voter' | 'learner';
+
+export function selectorLabels(cluster: StoreCluster): Labels {
+  return { [clusterLabel]: cluster.metadata.name };
+}
+
+/** Only voters serve clients and count for the disruption budget. */
+export function voterLabels(cluster: StoreCluster): Labels {
+  return { ...selectorLabels(cluster), [roleLabel]: 'voter' };
+}
+
+export function childLabels(cluster: StoreCluster): Labels {
+  return {
+    'app.kubernetes.io/name': 'mainstay',
+    'app.kubernetes.io/instance': cluster.metadata.name,
+    'app.kubernetes.io/component': 'store',
+    'app.kubernetes.io/managed-by': fieldManager,
+    ...selectorLabels(cluster),
+    [clusterUidLabel]: uidOf(cluster),
+  };
+}
+
+/** For children that go with the StoreCluster. Volumes never get one: garbage collection must not reach data. */
+export function ownerReference(cluster: StoreCluster): OwnerReference {
+  return {
+    apiVersion: `${group}/${apiVersion}`,
+    kind: 'StoreCluster',
+    name: cluster.metadata.name,
+    uid: uidOf(cluster),
+    controller: true,
+    blockOwnerDeletion: true,
+  };
+}
+
+export function isOurs(cluster: StoreCluster, child: KubeObject): boolean {
+  return child.metadata.labels?.[clusterUidLabel] === uidOf(cluster);
+}
+
+function uidOf(cluster: StoreCluster): string {
+  return cluster.metadata.uid ?? '';
+}

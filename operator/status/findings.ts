@@ -1,0 +1,93 @@
+import type { Outcome } from '../act/act.ts';
+import type { Finding } from '../api/conditions.ts';
+import { type ClusterView, isVoter } from '../observe/view.ts';
+import { type Plan, reasonOf } from '../plan/plan.ts';
+
+/** What the conditions say after a pass. Pure: one function for each condition. */
+export function findingsOf(view: ClusterView, plan: Plan, outcome: Outcome): readonly Finding[] {
+  return [
+    available(view),
+    progressing(view, plan),
+    degraded(view, plan, outcome),
+    ready(view, plan, outcome),
+  ];
+}
+
+/** Whether clients are served: there is a leader and a quorum answered through it. */
+function available({ answered, leaderId, observation }: ClusterView): Finding {
+  const type = 'Available';
+  if (answered && leaderId !== undefined) {
+    return {
+      type,
+      status: 'True',
+      reason: 'Serving',
+      message: 'The store has a leader and a quorum.',
+    };
+  }
+  if (observation.cluster.status?.clusterID === undefined) {
+    const message = 'The store has not been started yet.';
+    return { type, status: 'False', reason: 'NotStarted', message };
+  }
+  if (observation.memberStatuses.size > 0) {
+    const message = 'Members answer, but they have no leader or no quorum.';
+    return { type, status: 'False', reason: 'QuorumLost', message };
+  }
+  if (observation.pods.length === 0) {
+    return { type, status: 'False', reason: 'NoPods', message: 'No member runs.' };
+  }
+  return { type, status: 'Unknown', reason: 'CannotAsk', message: 'No member can be asked.' };
+}
+
+/** Whether something is being changed or awaited. False with `Overdue` when that has taken too long. */
+function progressing(view: ClusterView, plan: Plan): Finding {
+  const type = 'Progressing';
+  if (plan.kind === 'idle') {
+    return { type, status: 'False', reason: reasonOf(plan), message: 'Nothing is left to do.' };
+  }
+  if (isOverdue(view, plan)) {
+    return { type, status: 'False', reason: 'Overdue', message: plan.message };
+  }
+  return { type, status: 'True', reason: plan.reason, message: plan.message };
+}
+
+/** Whether something is wrong that was right before, or that a person has to look at. */
+function degraded(view: ClusterView, plan: Plan, outcome: Outcome): Finding {
+  const type = 'Degraded';
+  if (outcome.kind === 'failed') {
+    const message = `${reasonOf(plan)} failed: ${outcome.error.message}`;
+    return { type, status: 'True', reason: 'ActionFailed', message };
+  }
+  if (plan.kind === 'wait' && (plan.limitMs === undefined || isOverdue(view, plan))) {
+    return { type, status: 'True', reason: plan.reason, message: plan.message };
+  }
+  const sick = view.members.filter((member) => isVoter(member) && !member.isHealthy);
+  if (sick.length > 0) {
+    const message = `Not healthy: ${sick.map((member) => member.name).join(', ')}.`;
+    return { type, status: 'True', reason: 'MemberNotHealthy', message };
+  }
+  if (view.observation.cluster.status?.clusterID !== undefined && !view.answered) {
+    const message = 'The store cannot be asked for its members.';
+    return { type, status: 'True', reason: 'StoreSilent', message };
+  }
+  return { type, status: 'False', reason: 'AllWell', message: 'Every voter is healthy.' };
+}
+
+/** Whether the spec is met: what `kubectl wait` waits for. */
+function ready(view: ClusterView, plan: Plan, outcome: Outcome): Finding {
+  const type = 'Ready';
+  const { replicas } = view.observation.spec;
+  if (plan.kind !== 'idle' || outcome.kind === 'failed') {
+    const message = plan.kind === 'idle' ? 'The last action failed.' : plan.message;
+    return { type, status: 'False', reason: reasonOf(plan), message };
+  }
+  const advice =
+    replicas % 2 === 0
+      ? ` An even number survives no more failures than ${replicas - 1}: ${replicas - 1} or ${replicas + 1} is better.`
+      : '';
+  const message = `${replicas} of ${replicas} members are healthy.${advice}`;
+  return { type, status: 'True', reason: 'Converged', message };
+}
+
+function isOverdue({ observation }: ClusterView, plan: Plan): boolean {
+  return plan.deadline !== undefined && Date.parse(observation.now) >= Date.parse(plan.deadline);
+}

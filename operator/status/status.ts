@@ -1,0 +1,92 @@
+import type { Outcome } from '../act/act.ts';
+import { mergeConditions } from '../api/conditions.ts';
+import { membersMax } from '../api/schema.ts';
+import type { MemberRecord, PlanRecord, StoreClusterStatus } from '../api/types.ts';
+import type { Observation } from '../observe/observation.ts';
+import { type ClusterView, isVoter, type MemberView, viewOf } from '../observe/view.ts';
+import { decisionNames, type Plan, reasonOf } from '../plan/plan.ts';
+import { clusterLabel } from '../resources/labels.ts';
+import { findingsOf } from './findings.ts';
+
+const messageLengthMax = 4_096;
+
+/** The whole status after a pass. Pure; what was recorded by an action is kept as the outcome has it. */
+export function statusOf(
+  observation: Observation,
+  plan: Plan,
+  outcome: Outcome,
+): StoreClusterStatus {
+  const view = viewOf(observation);
+  const { cluster, spec, now } = observation;
+  const { nextSerial, bootstrap, clusterID, conditions = [] } = outcome.cluster.status ?? {};
+  const generation = cluster.metadata.generation ?? 0;
+  const leader = view.members.find((member) => member.isLeader);
+  return withoutUndefined({
+    observedGeneration: generation,
+    replicas: replicasOf(view),
+    selector: `${clusterLabel}=${cluster.metadata.name}`,
+    ready: `${view.healthyVoterCount}/${spec.replicas}`,
+    version: versionOf(view),
+    leader: leader?.name,
+    clusterID,
+    nextSerial,
+    bootstrap,
+    members: view.members.slice(0, membersMax).map(recordOf),
+    conditions: mergeConditions(conditions, findingsOf(view, plan, outcome), { now, generation }),
+    plan: planRecord(plan),
+  });
+}
+
+/** Members that there are; while the store is silent, those that the volumes speak of. */
+function replicasOf({ answered, members }: ClusterView): number {
+  return members.filter(({ raft, recordedId }) =>
+    answered ? raft !== undefined : recordedId !== undefined,
+  ).length;
+}
+
+function recordOf(member: MemberView): MemberRecord {
+  return withoutUndefined({
+    name: member.name,
+    id: member.raft?.id ?? member.recordedId,
+    role: roleOf(member),
+    pod: member.pod?.metadata.name,
+    healthy: member.isHealthy,
+  });
+}
+
+function roleOf(member: MemberView): MemberRecord['role'] {
+  if (member.raft === undefined) return 'none';
+  if (member.isLeader) return 'leader';
+  return isVoter(member) ? 'follower' : 'learner';
+}
+
+/** The tags of the images that run; more than one while they change. */
+function versionOf({ members, observation }: ClusterView): string {
+  const images = members.flatMap(({ pod }) => pod?.spec.containers[0]?.image ?? []);
+  const tags = images.length > 0 ? images.map(tagOf) : [tagOf(observation.spec.image)];
+  return [...new Set(tags)].sort().join(',');
+}
+
+function tagOf(image: string): string {
+  return /:([^:/@]+)(@.*)?$/.exec(image)?.[1] ?? image;
+}
+
+function planRecord(plan: Plan): PlanRecord {
+  const message = plan.kind === 'idle' ? 'The store is as the spec wants it.' : plan.message;
+  return withoutUndefined({
+    decision: decisionNames[plan.kind],
+    reason: reasonOf(plan),
+    message: message.slice(0, messageLengthMax),
+    since: plan.since,
+    deadline: plan.deadline,
+  });
+}
+
+type Defined<T> = { [Key in keyof T]: Exclude<T[Key], undefined> };
+
+/** JSON has no undefined: a field that is not known is absent. */
+function withoutUndefined<T extends object>(fields: T): Defined<T> {
+  return Object.fromEntries(
+    Object.entries(fields).filter(([, value]) => value !== undefined),
+  ) as Defined<T>;
+}

@@ -1,0 +1,54 @@
+import type { Action } from '../../../operator/plan/action.ts';
+import { type Plan, plan } from '../../../operator/plan/plan.ts';
+import { goldenTests } from '../support/golden.ts';
+import { parseObservation } from '../support/notation.ts';
+
+goldenTests('test/operator/plan/testdata', (input) => describe(plan(parseObservation(input))));
+
+function describe(decided: Plan): string[] {
+  const since = decided.since.slice(11, 16);
+  switch (decided.kind) {
+    case 'idle':
+      return ['idle'];
+    case 'wait': {
+      const until =
+        decided.deadline === undefined ? '' : ` until ${decided.deadline.slice(11, 16)}`;
+      return [`wait ${decided.reason} since ${since}${until}`, `  ${decided.message}`];
+    }
+    case 'act':
+      return [`act ${describeAction(decided.action)}`, `  ${decided.reason}: ${decided.message}`];
+  }
+}
+
+function describeAction(action: Action): string {
+  switch (action.kind) {
+    case 'apply':
+      return `apply ${action.object.kind} ${action.object.metadata.name}`;
+    case 'recordStatus':
+      return `recordStatus ${JSON.stringify(action.fields)}`;
+    case 'createPod': {
+      const flags = action.pod.spec.containers[0]?.args ?? [];
+      const kept = flags.filter((flag) => flag.startsWith('--initial-cluster'));
+      return [`createPod ${action.pod.metadata.name}`, ...kept].join('\n').replaceAll('\n', ' ');
+    }
+    case 'labelPod':
+      return `labelPod ${action.pod.metadata.name} ${action.role}`;
+    case 'deletePod':
+      return `deletePod ${action.pod.metadata.name}`;
+    case 'createVolume':
+    case 'deleteVolume':
+      return `${action.kind} ${action.volume.metadata.name}`;
+    case 'recordMemberId':
+      return `recordMemberId ${action.volume.metadata.name} ${action.id}`;
+    case 'addLearner':
+      return `addLearner ${action.member} ${action.peerUrl}`;
+    case 'promoteLearner':
+    case 'removeMember':
+      return `${action.kind} ${action.member} ${action.id}`;
+    case 'moveLeader':
+      return `moveLeader to ${action.target} ${action.targetId}`;
+    case 'addFinalizer':
+    case 'removeFinalizer':
+      return action.kind;
+  }
+}

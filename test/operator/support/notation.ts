@@ -1,0 +1,261 @@
+import assert from 'node:assert/strict';
+import { completeSpec } from '../../../operator/api/defaults.ts';
+import type {
+  KubeObject,
+  Labels,
+  PersistentVolumeClaim,
+  Pod,
+  PodDisruptionBudget,
+  Service,
+} from '../../../operator/api/objects.ts';
+import type { StoreCluster, StoreClusterStatus } from '../../../operator/api/types.ts';
+import type {
+  MemberStatus,
+  Observation,
+  RaftMember,
+} from '../../../operator/observe/observation.ts';
+import { buildBudget } from '../../../operator/resources/budget.ts';
+import {
+  clusterUidLabel,
+  finalizer,
+  memberIdAnnotation,
+  roleLabel,
+} from '../../../operator/resources/labels.ts';
+import { clusterToken, peerUrl, serialOf } from '../../../operator/resources/names.ts';
+import { buildPod } from '../../../operator/resources/pod.ts';
+import { buildClientService, buildPeersService } from '../../../operator/resources/services.ts';
+import { buildVolume } from '../../../operator/resources/volume.ts';
+
+// A compact text for an Observation. Words that are left out mean "as it should be".
+//
+//   cluster replicas=3 uid=u1 id=abc next=4 seed=demo-1 policy=Delete finalizer=no deleting
+//           services=no|foreign budget=no|foreign|N              (a word `key=-` takes a recorded value away)
+//   demo-1 volume=1|new|none[,terminating][,uid=U] pod=ready|starting|pending|crashing|failed|terminating|none[,uid=U]
+//          voter|learner [leader] [unstarted] [raftid=N] [mute] [leaderless] [applied=N] [role=learner]
+//   stranger 77 voter|learner
+//   silent why nobody could be asked
+//   prior Wait MemberNotHealthy 09:50
+
+const now = '2026-01-01T10:00:00.000Z';
+const nonce = 'n1';
+
+export function parseObservation(lines: readonly string[]): Observation {
+  const words = lines.map((line) => line.split(/\s+/));
+  const clusterWords = wordsOf(words.find(([first]) => first === 'cluster') ?? ['cluster']);
+  const memberLines = words.filter(([first]) => first?.startsWith('demo-'));
+  const cluster = parseCluster(clusterWords, memberLines, words);
+  const members = memberLines.map((line) => parseMember(cluster, line));
+  const silent = words.find(([first]) => first === 'silent');
+  const raftMembers = members.flatMap(({ raft }) => raft ?? []);
+  const strangers = words.filter(([first]) => first === 'stranger').map(parseStranger);
+  const leaderId = members.find((member) => member.isLeader)?.raft?.id ?? '0';
+  return {
+    now,
+    nonce,
+    cluster,
+    spec: completeSpec(cluster.spec),
+    pods: members.flatMap(({ pod }) => pod ?? []),
+    volumes: members.flatMap(({ volume }) => volume ?? []),
+    ...parseChildren(cluster, clusterWords, raftMembers),
+    store:
+      silent !== undefined || raftMembers.length === 0
+        ? { kind: 'silent', reason: silent?.slice(1).join(' ') ?? 'no pod has an address yet' }
+        : { kind: 'answered', clusterId: 'abc', members: [...raftMembers, ...strangers] },
+    memberStatuses: new Map(
+      members.flatMap(({ name, status }) => (status ? [[name, { leaderId, ...status }]] : [])),
+    ),
+  };
+}
+
+type Words = ReadonlyMap<string, string>;
+
+function wordsOf(line: readonly string[]): Words {
+  return new Map(
+    line.slice(1).map((word) => {
+      const cut = word.indexOf('=');
+      return cut < 0 ? [word, ''] : [word.slice(0, cut), word.slice(cut + 1)];
+    }),
+  );
+}
+
+function parseCluster(
+  words: Words,
+  memberLines: readonly string[][],
+  lines: readonly string[][],
+): StoreCluster {
+  const serials = memberLines.map(([name]) => Number(name?.slice('demo-'.length)));
+  const field = (key: string, otherwise: string) => {
+    const value = words.get(key) ?? otherwise;
+    return value === '-' ? undefined : value;
+  };
+  const id = field('id', 'abc');
+  const next = field('next', String(1 + Math.max(0, ...serials)));
+  const seed = field('seed', 'demo-1');
+  const prior = lines.find(([first]) => first === 'prior');
+  const status = {
+    ...(id === undefined ? {} : { clusterID: id }),
+    ...(next === undefined ? {} : { nextSerial: Number(next) }),
+    ...(seed === undefined ? {} : { bootstrap: { nonce, seed } }),
+    ...(prior === undefined ? {} : { plan: parsePrior(prior) }),
+  } as StoreClusterStatus;
+  return {
+    apiVersion: 'mainstay.dev/v1alpha1',
+    kind: 'StoreCluster',
+    metadata: {
+      name: 'demo',
+      namespace: 'default',
+      uid: words.get('uid') ?? 'u1',
+      resourceVersion: '1',
+      generation: 1,
+      finalizers: words.get('finalizer') === 'no' ? [] : [finalizer],
+      ...(words.has('deleting') ? { deletionTimestamp: now } : {}),
+    },
+    spec: {
+      replicas: Number(words.get('replicas') ?? '3'),
+      storage: { size: '1Gi' },
+      ...(words.has('policy') ? { deletionPolicy: words.get('policy') as 'Delete' } : {}),
+    },
+    status,
+  };
+}
+
+function parsePrior([, decision, reason = '', time = '']: readonly string[]) {
+  return { decision, reason, message: 'Before.', since: `2026-01-01T${time}:00.000Z` };
+}
+
+function parseChildren(cluster: StoreCluster, words: Words, raftMembers: readonly RaftMember[]) {
+  const voters = raftMembers.filter((member) => !member.learner).length;
+  const target = cluster.spec.replicas ?? 3;
+  const desired = buildBudget(cluster, { voters, target });
+  const budgetWord = words.get('budget');
+  const minAvailable = Number(budgetWord ?? desired.spec.minAvailable);
+  const budget: PodDisruptionBudget = { ...desired, spec: { ...desired.spec, minAvailable } };
+  const services = words.get('services');
+  const service = (object: Service) => (services === 'foreign' ? foreign(object) : object);
+  return {
+    peersService: services === 'no' ? undefined : service(buildPeersService(cluster)),
+    clientService: services === 'no' ? undefined : service(buildClientService(cluster)),
+    budget: budgetWord === 'no' ? undefined : budgetWord === 'foreign' ? foreign(desired) : budget,
+  };
+}
+
+function foreign<T extends KubeObject>(object: T, uid = 'other'): T {
+  const labels: Labels = { ...object.metadata.labels, [clusterUidLabel]: uid };
+  return { ...object, metadata: { ...object.metadata, labels } };
+}
+
+function parseStranger([, id = '', role]: readonly string[]): RaftMember {
+  const url = `http://elsewhere-${id}:2380`;
+  return { id, name: `stranger-${id}`, peerUrls: [url], learner: role === 'learner' };
+}
+
+function parseMember(cluster: StoreCluster, line: readonly string[]) {
+  const [name = ''] = line;
+  const words = wordsOf(line);
+  const serial = serialOf(cluster, name);
+  assert.ok(serial !== undefined, `no member name: ${name}`);
+  const raft = parseRaft(cluster, name, words);
+  const podState = (words.get('pod') ?? 'ready').split(',')[0] ?? '';
+  return {
+    name,
+    raft,
+    isLeader: words.has('leader'),
+    volume: parseVolume(cluster, name, words.get('volume') ?? serial.toString(16)),
+    pod: parsePod(cluster, name, words),
+    status: parseStatus(words, podState, raft?.id ?? serial.toString(16)),
+  };
+}
+
+function parseRaft(cluster: StoreCluster, name: string, words: Words): RaftMember | undefined {
+  if (!words.has('voter') && !words.has('learner')) return undefined;
+  return {
+    id: words.get('raftid') ?? (serialOf(cluster, name) ?? 0).toString(16),
+    name: words.has('unstarted') ? '' : name,
+    peerUrls: [peerUrl(cluster, name)],
+    learner: words.has('learner'),
+  };
+}
+
+function parseVolume(
+  cluster: StoreCluster,
+  member: string,
+  text: string,
+): PersistentVolumeClaim | undefined {
+  const [id = '', ...flags] = text.split(',');
+  if (id === 'none') return undefined;
+  const token = clusterToken(cluster, nonce);
+  const built = buildVolume(cluster, completeSpec(cluster.spec), { member, token });
+  const annotations = {
+    ...built.metadata.annotations,
+    ...(id === 'new' ? {} : { [memberIdAnnotation]: id }),
+  };
+  return withFlags({ ...built, metadata: { ...built.metadata, annotations } }, flags);
+}
+
+function parsePod(cluster: StoreCluster, member: string, words: Words): Pod | undefined {
+  const [state = '', ...flags] = (words.get('pod') ?? 'ready').split(',');
+  if (state === 'none') return undefined;
+  const role = (words.get('role') ?? (words.has('learner') ? 'learner' : 'voter')) as 'voter';
+  const built = buildPod(cluster, completeSpec(cluster.spec), {
+    member,
+    role,
+    clusterState: 'existing',
+    initialCluster: (words.get('initial') ?? member)
+      .split(',')
+      .map((name) => ({ name, peerUrl: peerUrl(cluster, name) })),
+    token: clusterToken(cluster, nonce),
+  });
+  const labels = { ...built.metadata.labels, [roleLabel]: role };
+  const pod = { ...built, metadata: { ...built.metadata, labels }, status: podStatus(state) };
+  return withFlags(pod, state === 'terminating' ? ['terminating', ...flags] : flags);
+}
+
+function podStatus(state: string): NonNullable<Pod['status']> {
+  const ready = state === 'ready' || state === 'terminating';
+  const podIP = '127.0.0.9';
+  switch (state) {
+    case 'failed':
+      return { phase: 'Failed', reason: 'Evicted' };
+    case 'pending':
+      return {
+        phase: 'Pending',
+        conditions: [{ type: 'PodScheduled', status: 'False', message: '0/1 nodes are available' }],
+      };
+    case 'crashing':
+      return {
+        phase: 'Running',
+        podIP,
+        containerStatuses: [{ state: { waiting: { reason: 'CrashLoopBackOff' } } }],
+      };
+    default:
+      return {
+        phase: 'Running',
+        podIP,
+        conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }],
+      };
+  }
+}
+
+function withFlags<T extends KubeObject>(object: T, flags: readonly string[]): T {
+  const uid = flags.find((flag) => flag.startsWith('uid='))?.slice('uid='.length);
+  const labelled = uid === undefined ? object : foreign(object, uid);
+  if (!flags.includes('terminating')) return labelled;
+  return { ...labelled, metadata: { ...labelled.metadata, deletionTimestamp: now } };
+}
+
+function parseStatus(
+  words: Words,
+  podState: string,
+  memberId: string,
+): (Partial<MemberStatus> & Omit<MemberStatus, 'leaderId'>) | undefined {
+  const answers = podState === 'ready' || podState === 'terminating' || words.has('answers');
+  if (!answers || words.has('mute')) return undefined;
+  const applied = Number(words.get('applied') ?? '100');
+  return {
+    memberId,
+    raftTerm: 1,
+    raftIndex: applied,
+    raftAppliedIndex: applied,
+    ...(words.has('leaderless') ? { leaderId: '0' } : {}),
+  };
+}
