@@ -39,6 +39,19 @@ export const headerListBytesMax = 16 * kibibyte;
  * a hundred megabytes on a connection that kube-apiserver shares must not do that.
  */
 export const sessionBytesMax = 1024 * mebibyte;
+/** What a client may send of one call, and of all calls of one connection, before we have read it. */
+export const streamWindowBytes = 1 * mebibyte;
+export const sessionWindowBytes = 4 * mebibyte;
+/** A client that pings more often than this is sent away after so many strikes. `--grpc-keepalive-min-time` of etcd. */
+export const pingIntervalMsMin = 5_000;
+export const pingStrikesMax = 2;
+/** A silent client is pinged, and dropped when it does not answer. */
+export const keepaliveIntervalMs = 2 * 60 * 60 * 1_000;
+export const keepaliveTimeoutMs = 20_000;
+/** How long a client may go on sending to a call that has ended. */
+export const lingerMs = 1_000;
+/** How long a stopping member waits for calls under way. */
+export const drainMsMax = 5_000;
 /** From accept to the end of the first request's headers. */
 export const headersMsMax = 10_000;
 /** HTTP/1.1 bodies: as large as the largest request. */
@@ -69,4 +82,6 @@ assert(
   appliedLagEntriesMax <= proposalsInFlightMax,
   'one member alone can reach the lag that refuses',
 );
+assert(streamWindowBytes <= sessionWindowBytes, 'one stream cannot fill more than its session');
+assert(keepaliveIntervalMs < timerMsMax, 'a keepalive fits a timer');
 assert(electionMsMax < timerMsMax, 'an election timeout fits a timer');

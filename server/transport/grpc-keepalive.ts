@@ -1,0 +1,71 @@
+import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import {
+  keepaliveIntervalMs,
+  keepaliveTimeoutMs,
+  pingIntervalMsMin,
+  pingStrikesMax,
+} from '../config/limits.ts';
+
+/**
+ * grpc-go's keepalive of one connection: pings that come too often end it, and a client that has been silent is pinged.
+ * A client may ping every {@link pingIntervalMsMin} while it has calls, and hardly ever without.
+ */
+export class GrpcKeepalive {
+  readonly #session: ServerHttp2Session;
+  #streams = 0;
+  #strikes = 0;
+  #lastPingMs = -Infinity;
+  #timer: NodeJS.Timeout;
+
+  constructor(session: ServerHttp2Session) {
+    this.#session = session;
+    session.on('ping', () => {
+      this.#pinged();
+    });
+    this.#timer = setTimeout(() => {
+      this.#ping();
+    }, keepaliveIntervalMs).unref();
+  }
+
+  began(stream: ServerHttp2Stream): void {
+    this.#streams++;
+    stream.once('close', () => {
+      this.#streams--;
+    });
+  }
+
+  /** After each message the client may ping once at will: grpc-go's clients measure the connection so. */
+  sent(): void {
+    this.#strikes = 0;
+    this.#lastPingMs = -Infinity;
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #pinged(): void {
+    const nowMs = performance.now();
+    const wantedMs = this.#streams > 0 ? pingIntervalMsMin : keepaliveIntervalMs;
+    if (nowMs - this.#lastPingMs < wantedMs) this.#strikes++;
+    this.#lastPingMs = nowMs;
+    if (this.#strikes <= pingStrikesMax) return;
+    this.#session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM, 0, Buffer.from('too_many_pings'));
+    this.#session.destroy();
+  }
+
+  /** An answer to any ping proves that the client is there. */
+  #ping(): void {
+    if (this.#session.destroyed) return;
+    this.#timer = setTimeout(() => {
+      this.#session.destroy();
+    }, keepaliveTimeoutMs).unref();
+    this.#session.ping((error) => {
+      clearTimeout(this.#timer);
+      if (error !== null) return;
+      this.#timer = setTimeout(() => {
+        this.#ping();
+      }, keepaliveIntervalMs).unref();
+    });
+  }
+}
