@@ -178,7 +178,7 @@ export class Lessor {
   demote(): void {
     this.#isPrimary = false;
     this.#queue.clear();
-    for (const id of [...this.#revocationWaiters.keys()]) this.#settleRevocation(id, false);
+    for (const id of this.#revocationWaiters.keys()) this.#settleRevocation(id, false);
   }
 
   /** Starts the TTL anew. The caller has made sure that it still leads (etcd#15247). */
