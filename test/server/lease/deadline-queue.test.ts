@@ -16,7 +16,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 test('the queue holds each item once and knows the earliest', () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+    fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
       const queue = new DeadlineQueue<Item>();
       const items = Array.from({ length: 10 }, (_, name): Item => ({ name, dueMs: 0, place: -1 }));
       const model = new Map<Item, number>();
