@@ -1,28 +1,18 @@
+import { Buffer } from 'node:buffer';
+import type { Backend } from '../backend/backend.ts';
+import type { StatePart } from '../backend/restore.ts';
+import { bucketIdNumber, bucketKey, prefix } from '../backend/schema.ts';
 import { assert } from '../base/assert.ts';
+import { asBuffer } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import { EtcdError } from '../base/errors.ts';
 import type { LeaseId } from '../base/ids.ts';
 import { DeadlineQueue, type Timed } from './deadline-queue.ts';
 import { leaseTtlMax } from './ttl.ts';
 
-/** What is durable of a lease. Its keys are not: every key's record names its lease. */
-export interface LeaseRecord {
-  readonly id: LeaseId;
-  /** Seconds, as granted. */
-  readonly ttl: number;
-  /** Seconds that were left at the last checkpoint; 0 when there was none. */
-  readonly remainingTtl: number;
-}
-
-/** Where lease records are kept, with the rest of the applied state. */
-export interface LeaseRecords {
-  put(record: LeaseRecord): void;
-  delete(id: LeaseId): void;
-}
-
 export interface LessorModules {
   readonly clock: Pick<Clock, 'nowMs'>;
-  readonly records: LeaseRecords;
+  readonly backend: Pick<Backend, 'put' | 'delete'>;
 }
 
 /** How a keep-alive ended. `expired`: its revocation is on the way, see {@link Lessor.whenRevoked}. */
@@ -52,11 +42,13 @@ interface Lease extends Timed {
  * entries are applied. When they expire is known to the primary alone, the lessor on the leader: it starts every
  * lease anew when it is promoted, so no clock is ever compared with another member's.
  */
-export class Lessor {
+export class Lessor implements StatePart {
+  readonly prefixes = [prefix.lease];
   readonly #clock: Pick<Clock, 'nowMs'>;
-  readonly #records: LeaseRecords;
-  readonly #leases = new Map<LeaseId, Lease>();
-  readonly #leaseOfKey = new Map<string, Lease>();
+  readonly #backend: Pick<Backend, 'put' | 'delete'>;
+  #leases = new Map<LeaseId, Lease>();
+  #leaseOfKey = new Map<string, Lease>();
+  #restoring = new Map<LeaseId, Lease>();
   /** Every lease while primary, by the time of its next expiry or retry; empty otherwise. */
   readonly #queue = new DeadlineQueue<Lease>();
   readonly #revocationWaiters = new Map<LeaseId, ((isRevoked: boolean) => void)[]>();
@@ -64,7 +56,7 @@ export class Lessor {
 
   constructor(modules: LessorModules) {
     this.#clock = modules.clock;
-    this.#records = modules.records;
+    this.#backend = modules.backend;
   }
 
   get size(): number {
@@ -75,14 +67,26 @@ export class Lessor {
     return this.#isPrimary;
   }
 
-  /** Replaces everything by what was read from durable state; keys are attached afterwards. Not primary any more. */
-  restore(records: Iterable<LeaseRecord>): void {
+  restoreBegin(): void {
+    this.#restoring = new Map();
+  }
+
+  restoreRecord(key: Uint8Array, value: Uint8Array): void {
+    const lease = decodeLease(key, value);
+    this.#restoring.set(lease.id, lease);
+  }
+
+  /** Not primary any more. The keys follow, see {@link attachAll}. */
+  restoreEnd(): void {
     this.demote();
-    this.#leases.clear();
-    this.#leaseOfKey.clear();
-    for (const { id, ttl, remainingTtl } of records) {
-      this.#leases.set(id, newLease(id, ttl, remainingTtl));
-    }
+    this.#leases = this.#restoring;
+    this.#leaseOfKey = new Map();
+    this.#restoring = new Map();
+  }
+
+  /** What the store has read of the keys' leases. */
+  attachAll(leaseOfKey: ReadonlyMap<string, LeaseId>): void {
+    for (const [key, id] of leaseOfKey) this.attach(key, id);
   }
 
   /** Throws EtcdError LeaseNotFound (id 0), LeaseTtlTooLarge, LeaseExists. `ttl` is the effective one, in seconds. */
@@ -92,7 +96,7 @@ export class Lessor {
     if (this.#leases.has(id)) throw new EtcdError('LeaseExists');
     const lease = newLease(id, ttl, 0);
     this.#leases.set(id, lease);
-    this.#records.put({ id, ttl, remainingTtl: 0 });
+    this.#write(lease);
     if (this.#isPrimary) this.#expireIn(lease, ttl * 1000);
   }
 
@@ -103,7 +107,7 @@ export class Lessor {
     assert((lease.keys?.size ?? 0) === 0, 'a revoked lease has no keys');
     this.#leases.delete(id);
     this.#queue.remove(lease);
-    this.#records.delete(id);
+    this.#backend.delete(bucketKey(prefix.lease, id));
     this.#settleRevocation(id, true);
   }
 
@@ -112,7 +116,7 @@ export class Lessor {
     const lease = this.#leases.get(id);
     if (lease === undefined) return;
     lease.remainingTtl = remainingTtl;
-    this.#records.put({ id, ttl: lease.ttl, remainingTtl });
+    this.#write(lease);
   }
 
   /** Binds the key to a lease that exists, and so frees it from any other. */
@@ -223,6 +227,10 @@ export class Lessor {
     return ids;
   }
 
+  #write(lease: Lease): void {
+    this.#backend.put(bucketKey(prefix.lease, lease.id), encodeLease(lease));
+  }
+
   #expireIn(lease: Lease, delayMs: number): void {
     lease.deadlineMs = this.#clock.nowMs() + delayMs;
     this.#queue.set(lease, lease.deadlineMs);
@@ -237,6 +245,20 @@ export class Lessor {
 
 function newLease(id: LeaseId, ttl: number, remainingTtl: number): Lease {
   return { id, ttl, remainingTtl, deadlineMs: 0, keys: undefined, dueMs: 0, place: -1 };
+}
+
+/** Granted TTL and what a checkpoint left of it, 8 bytes each. The keys are not in it: their records name the lease. */
+function encodeLease({ ttl, remainingTtl }: Lease): Uint8Array {
+  const value = Buffer.allocUnsafe(16);
+  value.writeBigInt64BE(BigInt(ttl));
+  value.writeBigInt64BE(BigInt(remainingTtl), 8);
+  return value;
+}
+
+function decodeLease(key: Uint8Array, value: Uint8Array): Lease {
+  const numbers = asBuffer(value);
+  const id = BigInt.asIntN(64, bucketIdNumber(key));
+  return newLease(id, Number(numbers.readBigInt64BE()), Number(numbers.readBigInt64BE(8)));
 }
 
 /** Moves deadlines back, never forward, so that no second holds more than its share. Sorted before and after. */

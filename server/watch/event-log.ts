@@ -1,21 +1,7 @@
 import { assert } from '../base/assert.ts';
-import { latin1 } from '../base/bytes.ts';
 import type { Revision } from '../base/ids.ts';
-import { Event, EventType, type KeyValue } from '../proto/gen/kv.ts';
-
-/** One change as the store reports it. */
-export interface StoredEvent {
-  readonly kind: 'put' | 'delete';
-  readonly kv: KeyValue;
-  /** The key's value before; undefined when there was none or it is compacted. Read when asked for. */
-  prevKv(): KeyValue | undefined;
-}
-
-/** All changes of one revision, in the order of its operations. */
-export interface StoredRevision {
-  readonly revision: Revision;
-  readonly events: readonly StoredEvent[];
-}
+import type { StoredEvent, StoredRevision } from '../mvcc/events.ts';
+import { type Event, EventType } from '../proto/gen/kv.ts';
 
 /** A change with the messages that watchers get, made once for all of them. */
 export class LoggedEvent {
@@ -26,7 +12,7 @@ export class LoggedEvent {
   #withPrevious: Event | undefined = undefined;
 
   constructor(stored: StoredEvent) {
-    this.key = latin1(stored.kv.key);
+    this.key = stored.key;
     this.isPut = stored.kind === 'put';
     this.#stored = stored;
   }

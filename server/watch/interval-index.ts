@@ -1,9 +1,4 @@
-/** Keys from `start` on, before `end`; all of them when `end` is undefined. `single`: the key `start` alone. */
-export interface Interval {
-  readonly start: string;
-  readonly end: string | undefined;
-  readonly single: boolean;
-}
+import type { KeyRange } from '../mvcc/key-range.ts';
 
 /**
  * A map from intervals of keys to values that finds every interval a key lies in. Single keys are hashed; the others
@@ -19,7 +14,7 @@ export class IntervalIndex<V> {
     return this.#singles.size + this.#treeSize;
   }
 
-  get(interval: Interval): V | undefined {
+  get(interval: KeyRange): V | undefined {
     if (interval.single) return this.#singles.get(interval.start);
     let node = this.#root;
     while (node !== undefined) {
@@ -31,7 +26,7 @@ export class IntervalIndex<V> {
   }
 
   /** Adds the interval, or replaces its value. An empty one is never found by a key. */
-  set(interval: Interval, value: V): void {
+  set(interval: KeyRange, value: V): void {
     if (interval.single) {
       this.#singles.set(interval.start, value);
       return;
@@ -39,7 +34,7 @@ export class IntervalIndex<V> {
     this.#root = this.#insert(this.#root, interval, value);
   }
 
-  delete(interval: Interval): void {
+  delete(interval: KeyRange): void {
     if (interval.single) {
       this.#singles.delete(interval.start);
       return;
@@ -54,7 +49,7 @@ export class IntervalIndex<V> {
     stabTree(this.#root, key, visit);
   }
 
-  #insert(node: Node<V> | undefined, interval: Interval, value: V): Node<V> {
+  #insert(node: Node<V> | undefined, interval: KeyRange, value: V): Node<V> {
     if (node === undefined) {
       this.#treeSize += 1;
       return newNode(interval, value);
@@ -66,7 +61,7 @@ export class IntervalIndex<V> {
     return balanced(node);
   }
 
-  #remove(node: Node<V> | undefined, interval: Interval): Node<V> | undefined {
+  #remove(node: Node<V> | undefined, interval: KeyRange): Node<V> | undefined {
     if (node === undefined) return undefined;
     const side = compareIntervals(interval, node);
     if (side < 0) node.left = this.#remove(node.left, interval);
@@ -90,7 +85,7 @@ interface Node<V> {
   endMax: string | undefined;
 }
 
-function newNode<V>({ start, end }: Interval, value: V): Node<V> {
+function newNode<V>({ start, end }: KeyRange, value: V): Node<V> {
   return { start, end, value, left: undefined, right: undefined, height: 1, endMax: end };
 }
 
@@ -106,7 +101,7 @@ function isBefore(key: string, end: string | undefined): boolean {
   return end === undefined || key < end;
 }
 
-function compareIntervals(a: Pick<Interval, 'start' | 'end'>, b: Pick<Interval, 'start' | 'end'>) {
+function compareIntervals(a: Pick<KeyRange, 'start' | 'end'>, b: Pick<KeyRange, 'start' | 'end'>) {
   if (a.start !== b.start) return a.start < b.start ? -1 : 1;
   if (a.end === b.end) return 0;
   if (a.end === undefined) return 1;

@@ -1,14 +1,9 @@
 import { assert } from '../base/assert.ts';
 import type { Revision } from '../base/ids.ts';
-import {
-  EventLog,
-  type LoggedEvent,
-  type LoggedRevision,
-  loggedRevision,
-  type StoredEvent,
-  type StoredRevision,
-} from './event-log.ts';
-import { type Interval, IntervalIndex } from './interval-index.ts';
+import type { StoredEvent, StoredRevision } from '../mvcc/events.ts';
+import type { KeyRange } from '../mvcc/key-range.ts';
+import { EventLog, type LoggedEvent, type LoggedRevision, loggedRevision } from './event-log.ts';
+import { IntervalIndex } from './interval-index.ts';
 import { type WatcherRegistry, type WatchSink, WatchStream } from './watch-stream.ts';
 import {
   type Audience,
@@ -138,7 +133,7 @@ export class WatchHub implements WatcherRegistry {
   enlist(
     stream: WatchStream,
     id: bigint,
-    interval: Interval,
+    interval: KeyRange,
     start: Revision,
     wants: Wants,
   ): Watcher {
@@ -185,7 +180,7 @@ export class WatchHub implements WatcherRegistry {
     this.#streams.delete(stream);
   }
 
-  #audienceOf(interval: Interval): Audience {
+  #audienceOf(interval: KeyRange): Audience {
     const known = this.#audiences.get(interval);
     if (known !== undefined) return known;
     const audience: Audience = { interval, live: new Set(), behind: new Set() };

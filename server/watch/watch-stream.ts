@@ -1,9 +1,8 @@
 import type { Revision } from '../base/ids.ts';
+import { isEmptyRange, type KeyRange, keyRange } from '../mvcc/key-range.ts';
 import type { Event } from '../proto/gen/kv.ts';
 import type { WatchCreateRequest } from '../proto/gen/rpc.ts';
 import { FilterType, ResponseHeader, WatchResponse } from '../proto/gen/rpc.ts';
-import type { Interval } from './interval-index.ts';
-import { watchInterval } from './watch-interval.ts';
 import type { Wants, Watcher } from './watcher.ts';
 
 /** Where a stream's responses go. */
@@ -22,7 +21,7 @@ export interface WatcherRegistry {
   enlist(
     stream: WatchStream,
     id: bigint,
-    interval: Interval,
+    interval: KeyRange,
     start: Revision,
     wants: Wants,
   ): Watcher;
@@ -36,6 +35,9 @@ export interface WatcherRegistry {
 
 /** The id of a response that speaks for no watcher, or for all of the stream. */
 const noWatchId = -1n;
+
+/** What is watched when no key is given. */
+const smallestKey = Uint8Array.of(0);
 
 /** etcd's texts: clients show them, and tests compare them. */
 const reasons = {
@@ -80,8 +82,11 @@ export class WatchStream {
   /** Answers at once, also when the sink is full; then events follow. */
   create(request: WatchCreateRequest): void {
     if (request.startRevision < 0) return this.#refuse(reasons.compacted);
-    const interval = watchInterval(request.key, request.rangeEnd);
-    if (interval === undefined) return this.#refuse(reasons.emptyRange);
+    const interval = keyRange(
+      request.key.length === 0 ? smallestKey : request.key,
+      request.rangeEnd,
+    );
+    if (isEmptyRange(interval)) return this.#refuse(reasons.emptyRange);
     const id = this.#idFor(request.watchId);
     if (id === undefined) return this.#refuse(reasons.duplicateId);
     this.#answer({ watchId: id, created: true });

@@ -1,7 +1,7 @@
 import type { Revision } from '../base/ids.ts';
+import type { KeyRange } from '../mvcc/key-range.ts';
 import type { Event } from '../proto/gen/kv.ts';
 import type { LoggedEvent } from './event-log.ts';
-import type { Interval } from './interval-index.ts';
 import type { WatchStream } from './watch-stream.ts';
 
 /**
@@ -37,7 +37,7 @@ export interface Wants {
 
 /** All watchers of one interval. */
 export interface Audience {
-  readonly interval: Interval;
+  readonly interval: KeyRange;
   readonly live: Set<Watcher>;
   readonly behind: Set<Watcher>;
 }

@@ -1,6 +1,6 @@
 import { fromLatin1 } from '../../../server/base/bytes.ts';
+import type { StoredEvent, StoredRevision } from '../../../server/mvcc/events.ts';
 import { KeyValue } from '../../../server/proto/gen/kv.ts';
-import type { StoredEvent, StoredRevision } from '../../../server/watch/event-log.ts';
 import type { WatchedStore } from '../../../server/watch/watch-hub.ts';
 
 /** A put of the value, or a deletion when it is undefined. */
@@ -62,6 +62,7 @@ export class History implements WatchedStore {
     this.#versions.set(key, versions);
     return {
       kind: value === undefined ? 'delete' : 'put',
+      key,
       kv,
       prevKv: () =>
         revision - 1 < this.compactRevision ? undefined : this.valueAt(key, revision - 1),

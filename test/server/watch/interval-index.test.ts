@@ -1,21 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Interval, IntervalIndex } from '../../../server/watch/interval-index.ts';
+import { isInRange, type KeyRange, singleKey } from '../../../server/mvcc/key-range.ts';
+import { IntervalIndex } from '../../../server/watch/interval-index.ts';
 
 const letter = fc.constantFrom('\0', 'a', 'b', 'c', '\xff');
 const key = fc.array(letter, { minLength: 1, maxLength: 3 }).map((letters) => letters.join(''));
-const interval: fc.Arbitrary<Interval> = fc.oneof(
-  key.map((start) => ({ start, end: `${start}\0`, single: true })),
+const interval: fc.Arbitrary<KeyRange> = fc.oneof(
+  key.map(singleKey),
   fc.record({ start: key, end: fc.option(key, { nil: undefined }), single: fc.constant(false) }),
 );
 
-function contains({ start, end, single }: Interval, key: string): boolean {
-  if (single) return key === start;
-  return key >= start && (end === undefined || key < end);
-}
-
-function same(a: Interval, b: Interval): boolean {
+function same(a: KeyRange, b: KeyRange): boolean {
   return a.start === b.start && a.end === b.end && a.single === b.single;
 }
 
@@ -24,7 +20,7 @@ test('a key finds exactly the intervals that contain it, as brute force does', (
   fc.assert(
     fc.property(fc.array(step, { maxLength: 120, size: 'max' }), (steps) => {
       const index = new IntervalIndex<number>();
-      let model: { interval: Interval; value: number }[] = [];
+      let model: { interval: KeyRange; value: number }[] = [];
       steps.forEach(([kind, interval, key], value) => {
         model = model.filter((entry) => !same(entry.interval, interval));
         if (kind === 'set') {
@@ -35,7 +31,7 @@ test('a key finds exactly the intervals that contain it, as brute force does', (
         }
         const found: number[] = [];
         index.stab(key, (value) => found.push(value));
-        const expected = model.filter((entry) => contains(entry.interval, key));
+        const expected = model.filter((entry) => isInRange(entry.interval, key));
         assert.deepEqual(
           found.toSorted((a, b) => a - b),
           expected.map((entry) => entry.value).toSorted((a, b) => a - b),

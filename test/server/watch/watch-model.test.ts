@@ -61,6 +61,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 interface Asked {
   readonly id: bigint;
   readonly range: string;
+  readonly startRevision: number;
   /** The first revision of interest. */
   readonly from: number;
   readonly filter: FilterType | undefined;
@@ -135,7 +136,7 @@ function run(step: Step, watching: Watching, peers: readonly Peer[]): void {
 }
 
 function create(step: Extract<Step, { kind: 'watch' }>, history: History, peer: Peer): void {
-  const startRevision = step.back === 0 ? 0 : Math.max(1, history.revision - step.back);
+  const startRevision = step.back === 12 ? 0 : Math.max(1, history.revision - step.back);
   const filter = step.filter <= 1 ? (step.filter as FilterType) : undefined;
   const isNotified = step.filter === 2;
   const id = peer.nextId;
@@ -143,6 +144,7 @@ function create(step: Extract<Step, { kind: 'watch' }>, history: History, peer: 
   peer.asked.set(id, {
     id,
     range: step.range,
+    startRevision,
     from: startRevision === 0 ? history.revision + 1 : startRevision,
     filter,
     prevKv: step.prevKv,
@@ -219,6 +221,10 @@ function checkBookmarks({ client, asked }: Peer): void {
     if (isProgress && watchId === -1n) bookmark = revision;
     if (isProgress && watchId !== -1n) {
       assert.ok(asked.get(watchId)?.isNotified);
+      assert.ok(
+        revision >= (asked.get(watchId)?.startRevision ?? 0),
+        'no progress before the start',
+      );
       bookmarks.set(watchId, revision);
     }
     // A watch that was created after the progress may well start in the past.
