@@ -6,6 +6,7 @@ export type Done = (error: Error | null) => void;
  * Operations that return a value are synchronous and used only while starting; they throw the system's error.
  */
 export interface FileSystem {
+  /** With its parents, durably: also the entries in the parents are synced. Mode 0700. */
   makeDirectory(path: string): void;
   /** Names in the directory, sorted; empty when it does not exist. */
   list(directory: string): string[];

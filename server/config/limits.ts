@@ -28,6 +28,28 @@ export const proposalsInFlightMax = 5_000;
 /** Bytes of those proposals. */
 export const proposalBytesInFlightMax = 64 * mebibyte;
 
+/** Reads that wait for the next read index. */
+export const readsWaitingMax = 50_000;
+
+// Raft
+
+/** Entries of one append message, but for a single larger one. */
+export const appendBytesMax = 1 * mebibyte;
+/** Append messages to one follower that are not yet answered. */
+export const inflightAppendsMax = 512;
+/** A leader takes no proposals while more than this waits for a quorum. */
+export const uncommittedBytesMax = 64 * mebibyte;
+/** Entries applied in one turn of the loop. */
+export const applyBytesMax = 1 * mebibyte;
+/** Applied entries kept in memory for followers that are behind; further back they get a snapshot. etcd's number. */
+export const catchUpEntriesMax = 5_000;
+/** With more bytes than this in those entries, a tenth of them is kept. */
+export const catchUpBytesMax = 64 * mebibyte;
+/** Applied bytes that go down to disk before the regular time has come. */
+export const flushBytesMin = 4 * mebibyte;
+/** A segment of the log on disk; etcd's size. */
+export const walSegmentBytes = 64 * mebibyte;
+
 // The client port
 
 export const connectionsMax = 10_000;

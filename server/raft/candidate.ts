@@ -6,7 +6,7 @@ import type { RaftState } from './state.ts';
 
 /** May this member lead? Not a learner, not one that must catch up, not before it applied the committed changes (etcd #7280). */
 export function isPromotable(state: RaftState): boolean {
-  return state.isVoter(state.id) && state.catchUpTo === 0 && !hasUnappliedConfChange(state);
+  return state.isVoter(state.id) && state.owed === undefined && !hasUnappliedConfChange(state);
 }
 
 function hasUnappliedConfChange({ log }: RaftState): boolean {
@@ -18,7 +18,11 @@ function hasUnappliedConfChange({ log }: RaftState): boolean {
 
 /** Starts with a rehearsal, so that a member that nobody would elect disturbs no term (thesis §9.6). */
 export function preCampaign(state: RaftState): void {
-  if (!isPromotable(state)) return;
+  if (!isPromotable(state)) {
+    // Nobody is heard, so others may have our vote, and proposals are not sent to who is gone.
+    if (state.role === 'follower') state.leader = noMember;
+    return;
+  }
   state.becomePreCandidate();
   askForVotes(state, { kind: 'preVote', transfer: false });
   recordVote(state, { member: state.id, granted: true });

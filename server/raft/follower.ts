@@ -7,7 +7,7 @@ export function stepVote(state: RaftState, message: VoteMessage): void {
   const isFree = state.vote === message.from || (state.vote === 0n && state.leader === 0n);
   const mayGrant = isFree || (isRehearsal && message.term > state.term);
   const last = { index: message.lastIndex, term: message.lastTerm };
-  const granted = mayGrant && state.catchUpTo === 0 && state.log.isUpToDate(last);
+  const granted = mayGrant && state.isUpToDate(last);
   if (!granted) {
     const kind = isRehearsal ? 'preVoteResponse' : 'voteResponse';
     state.send({ ...state.to(message.from), kind, reject: true });
@@ -39,7 +39,7 @@ export function stepAppend(state: RaftState, message: AppendMessage): void {
       reject: true,
       hintIndex: hint.index,
       hintTerm: hint.term,
-      lostLog: state.catchUpTo > 0,
+      lostLog: state.owed !== undefined,
     });
     return;
   }
@@ -60,9 +60,10 @@ function acknowledge(state: RaftState, leader: bigint, index: number): void {
 }
 
 export function stepHeartbeat(state: RaftState, message: HeartbeatMessage): void {
-  state.log.commitTo(Math.min(message.commit, state.log.lastIndex));
-  const { readId } = message;
-  state.send({ ...state.to(message.from), kind: 'heartbeatResponse', readId });
+  const { commit, commitTerm, readId } = message;
+  if (state.log.matches({ index: commit, term: commitTerm })) state.log.commitTo(commit);
+  const lostLog = state.owed !== undefined;
+  state.send({ ...state.to(message.from), kind: 'heartbeatResponse', readId, lostLog });
 }
 
 /** InstallSnapshot receiver (paper §7). The driver holds the state already; `snapshot` tells it to install it. */

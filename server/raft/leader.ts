@@ -15,6 +15,7 @@ import { hasQuorum, quorumIndex } from './quorum.ts';
 import type { Leadership, RaftState } from './state.ts';
 
 const emptyData = new Uint8Array(0);
+const seenBatchesMax = 4096;
 
 export function leadershipOf(state: RaftState): Leadership {
   assert(state.leadership !== undefined, 'raft: not the leader');
@@ -83,9 +84,26 @@ export function proposeAsLeader(state: RaftState, proposals: readonly Proposal[]
 }
 
 function stepPropose(state: RaftState, message: ProposeMessage): void {
-  if (proposeAsLeader(state, message.proposals)) return;
   const { batchId } = message;
+  const seen = seenBatchesOf(state, message.from);
+  if (seen.has(batchId)) return;
+  if (proposeAsLeader(state, message.proposals)) {
+    seen.add(batchId);
+    return;
+  }
   state.send({ ...state.to(message.from), kind: 'proposeRefused', batchId });
+}
+
+/** The newest batches of one sender; older duplicates than these no network delivers. */
+function seenBatchesOf(state: RaftState, from: MemberId): Set<number> {
+  const { seenBatches } = leadershipOf(state);
+  const seen = seenBatches.get(from) ?? new Set();
+  seenBatches.set(from, seen);
+  for (const oldest of seen) {
+    if (seen.size < seenBatchesMax) break;
+    seen.delete(oldest);
+  }
+  return seen;
 }
 
 /** One change at a time, and none before an entry of this term is committed (Ongaro, raft-dev 2015). */
@@ -130,7 +148,8 @@ function broadcastHeartbeat(state: RaftState): void {
   const readId = leadership.reads.newest;
   for (const [member, progress] of leadership.progress) {
     const commit = Math.min(progress.match, state.log.commit);
-    state.send({ ...state.to(member), kind: 'heartbeat', commit, readId });
+    const commitTerm = state.log.term(commit) ?? 0;
+    state.send({ ...state.to(member), kind: 'heartbeat', commit, commitTerm, readId });
   }
 }
 
@@ -194,10 +213,10 @@ function stepAppendResponse(
 function stepRejection(state: RaftState, follower: Follower, message: AppendResponseMessage): void {
   const { progress } = follower;
   const { hintIndex, hintTerm } = message;
+  const next = hintTerm > 0 ? state.log.findConflict(hintIndex, hintTerm).index : hintIndex;
   if (message.lostLog && progress.state !== 'snapshot') {
-    progress.lostLog(Math.min(hintIndex, state.log.lastIndex));
+    progress.lostLog(Math.min(next, state.log.lastIndex));
   } else {
-    const next = hintTerm > 0 ? state.log.findConflict(hintIndex, hintTerm).index : hintIndex;
     if (!progress.maybeDecrease(message.index, next)) return;
     if (progress.state === 'replicate') progress.becomeProbe();
   }
@@ -219,7 +238,7 @@ function stepHeartbeatResponse(
 ): void {
   progress.recentlyActive = true;
   progress.resume();
-  if (progress.match < state.log.lastIndex || progress.state === 'probe') {
+  if (progress.match < state.log.lastIndex || progress.state === 'probe' || message.lostLog) {
     sendAppend(state, { member: message.from, progress, evenIfEmpty: true });
   }
   leadershipOf(state).reads.acknowledge(message.from, message.readId);
@@ -253,7 +272,7 @@ export function maybeCommit(state: RaftState): boolean {
 function releaseUncommitted(state: RaftState, index: LogIndex): void {
   const leadership = leadershipOf(state);
   for (const entry of state.log.slice(state.log.commit + 1, Infinity, index)) {
-    leadership.uncommittedBytes = Math.max(0, leadership.uncommittedBytes - entrySize(entry));
+    if (entry.term === state.term) leadership.uncommittedBytes -= entrySize(entry);
   }
 }
 

@@ -17,6 +17,8 @@ export class Log {
   #applied: LogIndex;
   #stable: LogIndex;
   #handedOut: LogIndex;
+  /** Of all entries held. */
+  #sizeBytes = 0;
 
   constructor(
     base: EntryId,
@@ -25,6 +27,7 @@ export class Log {
   ) {
     this.#base = base;
     this.#entries = [...entries];
+    for (const entry of entries) this.#sizeBytes += entrySize(entry);
     assert(
       this.#entries.every((entry, at) => entry.index === base.index + 1 + at),
       'log: gap',
@@ -54,6 +57,9 @@ export class Log {
   get stable(): LogIndex {
     return this.#stable;
   }
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
 
   /** The term of an entry, or undefined when the log does not hold it (compacted, or not there yet). */
   term(index: LogIndex): Term | undefined {
@@ -82,6 +88,7 @@ export class Log {
     for (const entry of entries) {
       assert(entry.index === this.lastIndex + 1, 'log: append leaves a gap');
       this.#entries.push(entry);
+      this.#sizeBytes += entrySize(entry);
     }
   }
 
@@ -102,7 +109,7 @@ export class Log {
 
   #truncateFrom(index: LogIndex): void {
     assert(index > this.#commit, `log: entry ${index} conflicts with a committed one`);
-    this.#entries.length = index - this.firstIndex;
+    this.#forget(this.#entries.splice(index - this.firstIndex));
     this.#stable = Math.min(this.#stable, index - 1);
     this.#handedOut = Math.min(this.#handedOut, index - 1);
   }
@@ -176,14 +183,19 @@ export class Log {
     assert(index <= this.#applied, 'log: compaction passes the applied index');
     const term = this.term(index);
     assert(term !== undefined, 'log: compaction passes the last index');
-    this.#entries.splice(0, index - this.#base.index);
+    this.#forget(this.#entries.splice(0, index - this.#base.index));
     this.#base = { index, term };
+  }
+
+  #forget(entries: readonly Entry[]): void {
+    for (const entry of entries) this.#sizeBytes -= entrySize(entry);
   }
 
   /** Replaces everything by a snapshot's point (paper §7). */
   restore(base: EntryId): void {
     this.#base = base;
     this.#entries = [];
+    this.#sizeBytes = 0;
     this.#commit = base.index;
     this.#applied = base.index;
     this.#stable = base.index;

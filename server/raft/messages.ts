@@ -31,16 +31,22 @@ export interface AppendResponseMessage extends Envelope {
   readonly lostLog: boolean;
 }
 
-/** `readId`: the newest read round that waits for a quorum; 0 when none. */
+/**
+ * `commit` with the term of the entry there: a follower whose log does not have exactly that entry commits nothing.
+ * `readId`: the newest read round that waits for a quorum; 0 when none.
+ */
 export interface HeartbeatMessage extends Envelope {
   readonly kind: 'heartbeat';
   readonly commit: LogIndex;
+  readonly commitTerm: Term;
   readonly readId: number;
 }
 
+/** `lostLog` as in the append response: an idle leader would not notice otherwise. */
 export interface HeartbeatResponseMessage extends Envelope {
   readonly kind: 'heartbeatResponse';
   readonly readId: number;
+  readonly lostLog: boolean;
 }
 
 /** RequestVote (paper §5.2, §5.4.1) and its rehearsal (thesis §9.6). */

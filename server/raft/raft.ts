@@ -4,6 +4,7 @@ import { noMember } from '../base/ids.ts';
 import type { Random } from '../base/random.ts';
 import { campaign, countOwnVote, preCampaign, stepVoteResponse } from './candidate.ts';
 import type { ConfState, Entry, EntryId, HardState, SnapshotMark } from './entry.ts';
+import { compareIds } from './entry.ts';
 import { stepAppend, stepHeartbeat, stepSnapshot, stepVote } from './follower.ts';
 import {
   flushLeader,
@@ -33,8 +34,8 @@ export interface Persisted {
   /** Up to where the state has the effects; `confState` is as of this entry. */
   readonly applied: LogIndex;
   readonly confState: ConfState;
-  /** The index up to which this member once acknowledged entries that it no longer holds; 0 when it holds all. */
-  readonly catchUpTo: LogIndex;
+  /** The last entry that this member once acknowledged, when it no longer holds it. */
+  readonly owed: EntryId | undefined;
 }
 
 /**
@@ -75,18 +76,16 @@ export type ProposeOutcome =
 export class Raft {
   readonly #state: RaftState;
   #handedOutVote: { term: Term; vote: MemberId };
-  #lastBatchId = 0;
+  #lastBatchId: number;
 
   constructor(modules: { random: Random }, options: RaftOptions, persisted: Persisted) {
-    const { base, entries, hardState, applied, confState, catchUpTo } = persisted;
+    const { base, entries, hardState, applied, confState, owed } = persisted;
     const log = new Log(base, entries, { commit: hardState.commit, applied });
-    const initial = {
-      hardState,
-      conf: confState,
-      catchUpTo: log.lastIndex >= catchUpTo ? 0 : catchUpTo,
-    };
+    const initial = { hardState, conf: confState, owed };
     this.#state = new RaftState({ log, random: modules.random }, options, initial);
     this.#handedOutVote = { term: hardState.term, vote: hardState.vote };
+    // Unlike any of a former life, of which the leader may remember some.
+    this.#lastBatchId = modules.random.uint32() * 0x10_0000;
   }
 
   // --- what others may look at -----------------------------------------------------------------
@@ -122,9 +121,9 @@ export class Raft {
   > {
     return this.#state.log;
   }
-  /** Lost entries that have to come back before this member votes again; 0 when whole. */
-  get catchUpTo(): LogIndex {
-    return this.#state.catchUpTo;
+  /** The lost entry that the log has to reach again; undefined when whole. */
+  get owed(): EntryId | undefined {
+    return this.#state.owed;
   }
   get hasCommittedInTerm(): boolean {
     return hasCommittedInTerm(this.#state);
@@ -194,7 +193,8 @@ export class Raft {
   #answerOlderTerm(message: Message): void {
     const state = this.#state;
     if (message.kind === 'append' || message.kind === 'heartbeat' || message.kind === 'snapshot') {
-      state.sendAfterAppend({ ...state.to(message.from), kind: 'heartbeatResponse', readId: 0 });
+      const envelope = state.to(message.from);
+      state.sendAfterAppend({ ...envelope, kind: 'heartbeatResponse', readId: 0, lostLog: false });
     } else if (message.kind === 'preVote') {
       state.send({ ...state.to(message.from), kind: 'preVoteResponse', reject: true });
     } else if (message.kind === 'propose') {
@@ -333,9 +333,15 @@ export class Raft {
     const state = this.#state;
     if (append.hardState.term !== state.term) return;
     state.log.stableTo(append.last);
-    if (state.catchUpTo > 0 && state.log.stable >= state.catchUpTo) state.catchUpTo = 0;
+    this.#settleDebt();
     if (append.hardState.vote === state.id) countOwnVote(state);
     if (state.role === 'leader' && maybeCommit(state)) leadershipOf(state).appendDue = true;
+  }
+
+  #settleDebt(): void {
+    const { owed, log } = this.#state;
+    const stable = { index: log.stable, term: log.term(log.stable) ?? 0 };
+    if (owed !== undefined && compareIds(stable, owed) >= 0) this.#state.owed = undefined;
   }
 
   appliedTo(index: LogIndex): void {

@@ -2,7 +2,8 @@ import type { LogIndex, MemberId, Term } from '../base/ids.ts';
 import { noMember } from '../base/ids.ts';
 import type { Random } from '../base/random.ts';
 import { randomBelow } from '../base/random.ts';
-import type { ConfState, HardState, SnapshotMark } from './entry.ts';
+import type { ConfState, EntryId, HardState, SnapshotMark } from './entry.ts';
+import { compareIds } from './entry.ts';
 import type { Log } from './log.ts';
 import type { Message } from './messages.ts';
 import { Progress } from './progress.ts';
@@ -38,6 +39,8 @@ export class Leadership {
   /** Something new to tell all followers: sent once per ready, however many proposals came. */
   appendDue = false;
   heartbeatDue = false;
+  /** Batches of proposals that were appended, by sender: one that comes twice is appended once. */
+  readonly seenBatches = new Map<MemberId, Set<number>>();
 
   constructor(pendingConfIndex: LogIndex) {
     this.pendingConfIndex = pendingConfIndex;
@@ -64,8 +67,11 @@ export class RaftState {
   /** Ticks since the leader was heard, or since a candidate or leader began its term or its quorum check. */
   electionElapsed = 0;
   electionTimeout = 0;
-  /** Until the log durably reaches this again, this member neither votes nor campaigns (PAR, FAST'18); 0: whole. */
-  catchUpTo: LogIndex;
+  /**
+   * The last entry that this member once held and acknowledged, while its log is behind it: after damage (PAR, FAST'18).
+   * Until then it does not campaign, and votes as if it held that entry; undefined when whole.
+   */
+  owed: EntryId | undefined;
 
   messages: Message[] = [];
   /** These promise that something is durable: sent only after the append that they go with (thesis §3.8). */
@@ -77,7 +83,7 @@ export class RaftState {
   constructor(
     modules: { log: Log; random: Random },
     options: RaftOptions,
-    persisted: { hardState: HardState; conf: ConfState; catchUpTo: LogIndex },
+    persisted: { hardState: HardState; conf: ConfState; owed: EntryId | undefined },
   ) {
     this.id = options.id;
     this.options = options;
@@ -86,8 +92,15 @@ export class RaftState {
     this.term = persisted.hardState.term;
     this.vote = persisted.hardState.vote;
     this.conf = persisted.conf;
-    this.catchUpTo = persisted.catchUpTo;
+    this.owed = persisted.owed;
     this.#resetElectionTimer();
+  }
+
+  /** Whether a candidate whose log ends so may have our vote (paper §5.4.1). */
+  isUpToDate(last: EntryId): boolean {
+    return (
+      this.log.isUpToDate(last) && (this.owed === undefined || compareIds(last, this.owed) >= 0)
+    );
   }
 
   isVoter(member: MemberId): boolean {

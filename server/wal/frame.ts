@@ -1,24 +1,24 @@
 import { Buffer } from 'node:buffer';
 import { asBuffer } from '../base/bytes.ts';
 import { crc32c } from '../base/crc32c.ts';
-import type { LogIndex } from '../base/ids.ts';
-import type { HardState } from '../raft/entry.ts';
+import type { EntryId, HardState } from '../raft/entry.ts';
 
 /**
  * One batch on disk: header, records, tail, padding to 8 bytes; integers little-endian.
  *
- *   header  0 magic u32 | 4 crc u32 (of all that follows, seeded by the file's identity) | 8 records' size u32
- *          12 crc of the frame before u32 | 16 batch number u64 | 24 last log index u64 | then the hard state:
- *          32 term u64 | 40 vote u64 | 48 commit u64
+ *   header  0 magic u32 | 4 crc of the header's rest u32 | 8 crc of records, tail and padding u32 | 12 records' size u32 |
+ *          16 header crc of the frame before u32 | 20 zero u32 | 24 batch number u64 | 32 last entry's index u64 |
+ *          40 last entry's term u64 | then the hard state: 48 term u64 | 56 vote u64 | 64 commit u64
  *   tail    magic u32 | crc u32 | term u64 | vote u64 | commit u64: the hard state once more, so that one damaged
  *           sector does not make a member forget its vote
  *
- * Batch k is written after the sync of batch k-1 has returned: a valid batch proves all before it durable.
+ * All checksums are seeded by the file's identity. Batch k is written after the sync of batch k-1 has returned: a valid
+ * batch proves all before it durable.
  */
 export interface Frame {
   readonly batchNumber: number;
-  /** The log's last index once this batch is applied to it. */
-  readonly lastIndex: LogIndex;
+  /** The log's last entry once this batch is applied to it. */
+  readonly last: EntryId;
   readonly hardState: HardState;
   readonly records: Uint8Array;
   /** The checksum of the frame before this one; 0 at the head of a log. */
@@ -31,10 +31,10 @@ export interface DecodedFrame extends Frame {
   readonly sizeBytes: number;
 }
 
-/** "MSW1": also the version of the format. */
+/** "MSW1". A new format also gets a new file suffix, so that an older version refuses it (segment.ts). */
 const headerMagic = 0x3157_534d;
 const tailMagic = 0x3157_544d;
-export const headerBytes = 56;
+export const headerBytes = 72;
 const tailBytes = 32;
 const alignmentBytes = 8;
 
@@ -66,11 +66,13 @@ export function sealFrame(
   file: FileIdentity,
 ): number {
   buffer.writeUInt32LE(headerMagic, 0);
-  buffer.writeUInt32LE(frame.recordsBytes, 8);
-  buffer.writeUInt32LE(frame.previousCrc, 12);
-  writeNumber(buffer, frame.batchNumber, 16);
-  writeNumber(buffer, frame.lastIndex, 24);
-  writeHardState(buffer, frame.hardState, 32);
+  buffer.writeUInt32LE(frame.recordsBytes, 12);
+  buffer.writeUInt32LE(frame.previousCrc, 16);
+  buffer.writeUInt32LE(0, 20);
+  writeNumber(buffer, frame.batchNumber, 24);
+  writeNumber(buffer, frame.last.index, 32);
+  writeNumber(buffer, frame.last.term, 40);
+  writeHardState(buffer, frame.hardState, 48);
   const tailAt = headerBytes + frame.recordsBytes;
   const seed = seedOf(file);
   buffer.writeUInt32LE(tailMagic, tailAt);
@@ -78,7 +80,8 @@ export function sealFrame(
   const tail = buffer.subarray(tailAt + 8, tailAt + tailBytes);
   buffer.writeUInt32LE(crc32c(tail, seed), tailAt + 4);
   buffer.fill(0, tailAt + tailBytes);
-  const crc = crc32c(buffer.subarray(8), seed);
+  buffer.writeUInt32LE(crc32c(buffer.subarray(headerBytes), seed), 8);
+  const crc = crc32c(buffer.subarray(8, headerBytes), seed);
   buffer.writeUInt32LE(crc, 4);
   return crc;
 }
@@ -99,18 +102,21 @@ export function decodeFrame(
   const buffer = asBuffer(bytes);
   if (offset + headerBytes + tailBytes > buffer.length) return undefined;
   if (buffer.readUInt32LE(offset) !== headerMagic) return undefined;
-  const recordsBytes = buffer.readUInt32LE(offset + 8);
+  const seed = seedOf(file);
+  const crc = crc32c(buffer.subarray(offset + 8, offset + headerBytes), seed);
+  if (crc !== buffer.readUInt32LE(offset + 4)) return undefined;
+  const recordsBytes = buffer.readUInt32LE(offset + 12);
   const sizeBytes = frameBytes(recordsBytes);
   if (offset + sizeBytes > buffer.length) return undefined;
-  const crc = crc32c(buffer.subarray(offset + 8, offset + sizeBytes), seedOf(file));
-  if (crc !== buffer.readUInt32LE(offset + 4)) return undefined;
+  const body = buffer.subarray(offset + headerBytes, offset + sizeBytes);
+  if (crc32c(body, seed) !== buffer.readUInt32LE(offset + 8)) return undefined;
   return {
     crc,
     sizeBytes,
-    previousCrc: buffer.readUInt32LE(offset + 12),
-    batchNumber: readNumber(buffer, offset + 16),
-    lastIndex: readNumber(buffer, offset + 24),
-    hardState: readHardState(buffer, offset + 32),
+    previousCrc: buffer.readUInt32LE(offset + 16),
+    batchNumber: readNumber(buffer, offset + 24),
+    last: { index: readNumber(buffer, offset + 32), term: readNumber(buffer, offset + 40) },
+    hardState: readHardState(buffer, offset + 48),
     records: buffer.subarray(offset + headerBytes, offset + headerBytes + recordsBytes),
   };
 }

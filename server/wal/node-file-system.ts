@@ -1,10 +1,15 @@
 import * as fs from 'node:fs';
+import { dirname } from 'node:path';
 import type { Done, FileSystem, WritableFile } from '../base/file-system.ts';
 
 /** The real disk. Directories 0700, files 0600. */
 export const nodeFileSystem: FileSystem = {
   makeDirectory(path) {
-    fs.mkdirSync(path, { recursive: true, mode: 0o700 });
+    const first = fs.mkdirSync(path, { recursive: true, mode: 0o700 });
+    if (first === undefined) return;
+    for (let made = path; made.length >= first.length; made = dirname(made)) {
+      this.syncDirectory(dirname(made));
+    }
   },
   list(directory) {
     return fs.existsSync(directory) ? fs.readdirSync(directory).sort() : [];

@@ -1,5 +1,4 @@
 import { asBuffer } from '../base/bytes.ts';
-import type { LogIndex } from '../base/ids.ts';
 import type { Entry, EntryId, EntryKind } from '../raft/entry.ts';
 import { readNumber, writeNumber } from './frame.ts';
 
@@ -10,7 +9,7 @@ import { readNumber, writeNumber } from './frame.ts';
 export type WalRecord =
   | { readonly kind: 'entry'; readonly entry: Entry }
   /** The log begins anew after `base` (a snapshot was installed, or damage was cut out). */
-  | { readonly kind: 'reset'; readonly base: EntryId; readonly catchUpTo: LogIndex }
+  | { readonly kind: 'reset'; readonly base: EntryId; readonly owed: EntryId | undefined }
   /** Who this member is and whom it knows: opaque here, the newest one counts. */
   | { readonly kind: 'identity'; readonly data: Uint8Array };
 
@@ -32,8 +31,9 @@ function dataOf(record: WalRecord): Uint8Array {
     case 'entry':
       return record.entry.data;
     case 'reset': {
-      const data = Buffer.alloc(8);
-      writeNumber(data, record.catchUpTo, 0);
+      const data = Buffer.alloc(16);
+      writeNumber(data, record.owed?.index ?? 0, 0);
+      writeNumber(data, record.owed?.term ?? 0, 8);
       return data;
     }
     case 'identity':
@@ -73,6 +73,11 @@ export function readRecords(records: Uint8Array): WalRecord[] {
   return found;
 }
 
+function readOwed(data: Buffer): EntryId | undefined {
+  const owed = { index: readNumber(data, 0), term: readNumber(data, 8) };
+  return owed.index > 0 ? owed : undefined;
+}
+
 function readRecord(buffer: Buffer, at: number, data: Buffer): WalRecord {
   const id = { index: readNumber(buffer, at + 8), term: readNumber(buffer, at + 16) };
   switch (buffer[at]) {
@@ -82,7 +87,7 @@ function readRecord(buffer: Buffer, at: number, data: Buffer): WalRecord {
       return { kind: 'entry', entry: { ...id, kind, data } };
     }
     case kindCodes.reset:
-      return { kind: 'reset', base: id, catchUpTo: readNumber(data, 0) };
+      return { kind: 'reset', base: id, owed: readOwed(data) };
     case kindCodes.identity:
       return { kind: 'identity', data };
     default:

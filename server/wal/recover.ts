@@ -1,13 +1,13 @@
-import type { LogIndex } from '../base/ids.ts';
 import type { Entry, EntryId } from '../raft/entry.ts';
+import { compareIds } from '../raft/entry.ts';
 import type { Replay, Run } from './replay.ts';
 
 /** The log that raft starts with. */
 export interface RecoveredLog {
   readonly base: EntryId;
   readonly entries: readonly Entry[];
-  /** Up to where this member once held, and acknowledged, entries that it has no more; 0 when none are missing. */
-  readonly catchUpTo: LogIndex;
+  /** The last entry that this member once held and acknowledged, when it has it no more. */
+  readonly owed: EntryId | undefined;
   /** The files do not say what this says: they have to be written anew. */
   readonly isRewritten: boolean;
 }
@@ -15,33 +15,25 @@ export interface RecoveredLog {
 /**
  * Joins what the log says with what the state has applied. Entries that the state has are not needed, so damage before
  * them does no harm. A state without the entries that follow it (lost, or damage in the log) begins anew from what it
- * has and must catch up before it may vote (PAR, FAST'18).
+ * has, and owes the rest (PAR, FAST'18).
  */
 export function recoverLog(replay: Replay, applied: EntryId): RecoveredLog {
-  const last = replay.runs.at(-1);
-  const reaching = replay.runs.findLast(({ base }) => base.index <= applied.index);
-  if (last === undefined || reaching === undefined) return restart(replay, applied);
-  const isWhole = reaching === last;
-  const owed = Math.max(replay.catchUpTo, isWhole ? 0 : replay.lastIndex);
-  const end = reaching.base.index + reaching.entries.length;
-  if (end < applied.index || termIn(reaching, applied.index) === 'other') {
-    // A snapshot was installed, and the crash came before the log was told.
-    return settled({ base: applied, entries: [], owed, isRewritten: true });
+  const run = replay.runs.findLast(({ base }) => base.index <= applied.index);
+  const isDamaged = replay.damage !== undefined;
+  if (run === undefined || isSuperseded(run, applied)) {
+    // Nothing follows what is applied: the state was lost, or a snapshot was installed and the log not yet told.
+    const isRewritten = replay.runs.length > 0 || isDamaged;
+    return settle(replay, { base: applied, entries: [], isRewritten });
   }
-  return settled({ ...startOf(reaching, applied), owed, isRewritten: replay.damage !== undefined });
-
-  function termIn(run: Run, index: LogIndex): 'same' | 'other' {
-    const entry = run.entries[index - run.base.index - 1];
-    const term = entry?.term ?? run.base.term ?? applied.term;
-    return term === applied.term ? 'same' : 'other';
-  }
+  return settle(replay, { ...startOf(run, applied), isRewritten: isDamaged });
 }
 
-/** Nothing in the log follows what is applied. */
-function restart(replay: Replay, applied: EntryId): RecoveredLog {
-  const owed = Math.max(replay.catchUpTo, replay.lastIndex);
-  const isRewritten = replay.runs.length > 0 || replay.damage !== undefined;
-  return settled({ base: applied, entries: [], owed, isRewritten });
+/** The state is further than the run, or of another history: it came as a snapshot. */
+function isSuperseded(run: Run, applied: EntryId): boolean {
+  const { base, entries } = run;
+  if (base.index + entries.length < applied.index) return true;
+  const term = entries[applied.index - base.index - 1]?.term ?? base.term ?? applied.term;
+  return term !== applied.term;
 }
 
 /** raft needs the term of the entry before the first: where the log has forgotten it, the first entry serves. */
@@ -54,13 +46,19 @@ function startOf(run: Run, applied: EntryId): { base: EntryId; entries: readonly
   return { base: { index: first.index, term: first.term }, entries: rest };
 }
 
-function settled(log: {
-  base: EntryId;
-  entries: readonly Entry[];
-  owed: LogIndex;
-  isRewritten: boolean;
-}): RecoveredLog {
-  const { base, entries, owed } = log;
-  const catchUpTo = base.index + entries.length >= owed ? 0 : owed;
-  return { base, entries, catchUpTo, isRewritten: log.isRewritten || catchUpTo > 0 };
+function settle(
+  replay: Replay,
+  log: { base: EntryId; entries: readonly Entry[]; isRewritten: boolean },
+): RecoveredLog {
+  const last = log.entries.at(-1) ?? log.base;
+  const debts = [replay.last, ...(replay.owed === undefined ? [] : [replay.owed])];
+  const owed = debts
+    .filter((debt) => compareIds(debt, last) > 0)
+    .sort(compareIds)
+    .at(-1);
+  return { ...log, owed, isRewritten: log.isRewritten || isNewDebt(replay, owed) };
+}
+
+function isNewDebt(replay: Replay, owed: EntryId | undefined): boolean {
+  return owed !== undefined && (replay.owed === undefined || compareIds(owed, replay.owed) !== 0);
 }

@@ -1,7 +1,7 @@
 import { assert } from '../base/assert.ts';
 import type { FileSystem } from '../base/file-system.ts';
 import type { LogIndex } from '../base/ids.ts';
-import type { Entry, HardState } from '../raft/entry.ts';
+import type { Entry, EntryId, HardState } from '../raft/entry.ts';
 import type { DecodedFrame } from './frame.ts';
 import { decodeFrame, findFrame, findTails } from './frame.ts';
 import type { WalRecord } from './record.ts';
@@ -14,13 +14,13 @@ export interface Replay {
   /** No log was ever begun here. */
   readonly isEmpty: boolean;
   readonly hardState: HardState;
-  /** Stretches of the log without a gap; one, unless there is damage. The last one reaches the log's end. */
+  /** Stretches of the log without a gap; one, unless there is damage. */
   readonly runs: readonly Run[];
-  /** The log's last index as the last batch says, whatever is left of it. */
-  readonly lastIndex: LogIndex;
+  /** The log's last entry as the last batch says, whatever is left of it. */
+  readonly last: EntryId;
   readonly identity: Uint8Array | undefined;
-  /** A debt of an earlier repair: until the log reaches this, the member does not vote. */
-  readonly catchUpTo: LogIndex;
+  /** A debt of an earlier repair. */
+  readonly owed: EntryId | undefined;
   /** Bytes that were durable once and are so no more: bit-rot, not a torn tail. */
   readonly damage: Damage | undefined;
   readonly segments: readonly ReplayedSegment[];
@@ -62,8 +62,8 @@ class Replayer {
   #hardState: HardState = { term: 0, vote: 0n, commit: 0 };
   #runs: Run[] = [];
   #identity: Uint8Array | undefined;
-  #catchUpTo = 0;
-  #lastIndex = 0;
+  #owed: EntryId | undefined;
+  #last: EntryId = { index: 0, term: 0 };
   #maxIndex = 0;
   #previous: { batchNumber: number; crc: number } | undefined;
   #damage: Damage | undefined;
@@ -76,7 +76,8 @@ class Replayer {
     let validBytes = 0;
     while (offset < bytes.length) {
       const frame = decodeFrame(bytes, offset, name);
-      if (frame !== undefined && this.#continues(frame)) {
+      if (frame !== undefined && this.#isNext(frame)) {
+        if (!this.#continues(frame)) this.#suspect ??= { file: name.file, offset, tails: [] };
         this.#take(frame);
         offset += frame.sizeBytes;
         validBytes = offset;
@@ -97,16 +98,19 @@ class Replayer {
     for (let at = from; ; ) {
       const found = findFrame(bytes, at, name);
       if (found === undefined) return undefined;
-      if (found.frame.batchNumber > (this.#previous?.batchNumber ?? -1)) return found.offset;
+      if (this.#isNext(found.frame)) return found.offset;
       at = found.offset + 8;
     }
   }
 
-  /** Each frame names the one before it; behind a damaged place only the order can be checked. */
+  #isNext(frame: DecodedFrame): boolean {
+    return frame.batchNumber > (this.#previous?.batchNumber ?? -1);
+  }
+
+  /** Each frame names the one before it. One that does not is what stands behind lost ones. */
   #continues(frame: DecodedFrame): boolean {
     if (this.#previous === undefined) return true;
     const { batchNumber, crc } = this.#previous;
-    if (this.#suspect !== undefined) return frame.batchNumber > batchNumber;
     return frame.batchNumber === batchNumber + 1 && frame.previousCrc === crc;
   }
 
@@ -115,7 +119,7 @@ class Replayer {
     this.#previous = { batchNumber: frame.batchNumber, crc: frame.crc };
     for (const record of readRecords(frame.records)) this.#apply(record);
     this.#hardState = frame.hardState;
-    this.#lastIndex = frame.lastIndex;
+    this.#last = frame.last;
   }
 
   /**
@@ -138,7 +142,7 @@ class Replayer {
         return;
       case 'reset':
         this.#runs = [{ base: record.base, entries: [] }];
-        this.#catchUpTo = record.catchUpTo;
+        this.#owed = record.owed;
         this.#maxIndex = Math.max(this.#maxIndex, record.base.index);
         return;
       case 'entry':
@@ -157,6 +161,7 @@ class Replayer {
     if (run === undefined) {
       const isFirst = this.#runs.length === 0;
       assert(isFirst || this.#damage !== undefined, 'wal: entries leave a gap in an undamaged log');
+      this.#runs = this.#runs.filter(({ base }) => base.index < index);
       this.#runs.push({
         base: { index: index - 1, term: index === 1 ? 0 : undefined },
         entries: [entry],
@@ -170,16 +175,23 @@ class Replayer {
 
   end(): Replay {
     return {
-      isEmpty: this.#previous === undefined,
+      isEmpty: this.#segments.length === 0,
       hardState: this.#newestHardState(),
       runs: this.#runs,
-      lastIndex: this.#lastIndex,
+      last: this.#last,
       identity: this.#identity,
-      catchUpTo: this.#catchUpTo,
-      damage: this.#damage,
+      owed: this.#owed,
+      damage: this.#damage ?? this.#wholeDamage(),
       segments: this.#segments,
       lastFrame: this.#previous ?? { batchNumber: 0, crc: 0 },
     };
+  }
+
+  /** The first segment comes by rename, so where nothing is valid everything is damaged. */
+  #wholeDamage(): Damage | undefined {
+    const first = this.#segments[0];
+    if (first === undefined || this.#previous !== undefined) return undefined;
+    return { file: first.name.file, offset: 0 };
   }
 
   /** A vote that only the torn tail knows was told to nobody, but it does no harm to remember it. */

@@ -5,6 +5,7 @@ import type { Done, FileSystem, WritableFile } from '../base/file-system.ts';
 import type { LogIndex } from '../base/ids.ts';
 import type { Random } from '../base/random.ts';
 import type { Entry, EntryId, HardState } from '../raft/entry.ts';
+import { compareIds } from '../raft/entry.ts';
 import { encodeFrame, frameBytes, headerBytes, sealFrame } from './frame.ts';
 import type { WalRecord } from './record.ts';
 import { recordBytes, writeRecord } from './record.ts';
@@ -59,11 +60,13 @@ export class Wal {
   readonly #segments: Segment[];
   #file: WritableFile;
   #position: number;
+  /** Of the segment's first batch: a segment that holds nothing else is not cut. */
+  #headBytes = 0;
   #batchNumber: number;
   #previousCrc: number;
   #hardState: HardState;
-  #lastIndex: LogIndex;
-  #catchUpTo: LogIndex;
+  #last: EntryId;
+  #owed: EntryId | undefined;
   #identity: Uint8Array;
   #waiting: Waiting[] = [];
   #isWriting = false;
@@ -81,8 +84,8 @@ export class Wal {
     this.#batchNumber = start.batchNumber;
     this.#previousCrc = start.crc;
     this.#hardState = start.hardState;
-    this.#lastIndex = start.lastIndex;
-    this.#catchUpTo = start.catchUpTo;
+    this.#last = start.last;
+    this.#owed = start.owed;
     this.#identity = start.identity;
   }
 
@@ -102,8 +105,8 @@ export class Wal {
       ...first,
       ...start,
       records,
-      catchUpTo: 0,
-      base: 0,
+      owed: undefined,
+      base: { index: 0, term: 0 },
     });
   }
 
@@ -144,8 +147,8 @@ export class Wal {
       batchNumber: replay.lastFrame.batchNumber,
       crc: replay.lastFrame.crc,
       hardState,
-      lastIndex: log.base.index + log.entries.length,
-      catchUpTo: log.catchUpTo,
+      last: log.entries.at(-1) ?? log.base,
+      owed: log.owed,
       identity,
     });
     // The hard state may come from a torn tail that was cut.
@@ -160,21 +163,21 @@ export class Wal {
   ): Wal {
     const { fileSystem } = modules;
     const { directory } = options;
-    const { base, catchUpTo } = log;
+    const { base, owed } = log;
     const records: WalRecord[] = [
       identityRecord(identity),
-      { kind: 'reset', base, catchUpTo },
+      { kind: 'reset', base, owed },
       ...log.entries.map(entryRecord),
     ];
     const old = replay.segments.map(({ name }) => name);
     const sequence = (old.at(-1)?.sequence ?? 0) + 1;
     const walId = old.at(-1)?.walId ?? modules.random.uint32();
     const { batchNumber, crc } = replay.lastFrame;
-    const start = { batchNumber, crc, sequence, walId, hardState, identity, records, catchUpTo };
+    const start = { batchNumber, crc, sequence, walId, hardState, identity, records, owed };
     const wal = Wal.#startSegment(modules, options, {
       ...start,
       entries: log.entries,
-      base: base.index,
+      base,
     });
     for (const { file } of old) {
       const path = `${directory}/${file}`;
@@ -193,8 +196,8 @@ export class Wal {
       entries: readonly Entry[];
       identity: Uint8Array;
       records: readonly WalRecord[];
-      base: LogIndex;
-      catchUpTo: LogIndex;
+      base: EntryId;
+      owed: EntryId | undefined;
       batchNumber: number;
       crc: number;
       sequence: number;
@@ -202,21 +205,21 @@ export class Wal {
     },
   ): Wal {
     const name = segmentName(start);
-    const lastIndex = start.base + start.entries.length;
-    const { hardState, catchUpTo, identity } = start;
+    const last = start.entries.at(-1) ?? start.base;
+    const { hardState, owed, identity } = start;
     const batchNumber = start.batchNumber + 1;
-    const frame = { batchNumber, lastIndex, hardState, previousCrc: start.crc };
+    const frame = { batchNumber, last, hardState, previousCrc: start.crc };
     const bytes = encodeFrame({ ...frame, records: encodeRecords(start.records) }, name);
     writeFileDurably(modules.fileSystem, options.directory, { name: name.file, bytes });
     return new Wal(modules, options, {
-      segments: [{ name, maxIndex: lastIndex }],
+      segments: [{ name, maxIndex: last.index }],
       file: modules.fileSystem.open(`${options.directory}/${name.file}`),
       position: bytes.length,
       batchNumber,
       crc: bytes.readUInt32LE(4),
       hardState,
-      lastIndex,
-      catchUpTo,
+      last,
+      owed,
       identity,
     });
   }
@@ -235,7 +238,7 @@ export class Wal {
     this.#sealTimer?.cancel();
     this.#isWriting = true;
     this.#isSealed = false;
-    if (this.#position >= this.#options.segmentBytes) {
+    if (this.#position >= this.#options.segmentBytes && this.#position > this.#headBytes) {
       this.#cut(() => this.#writeBatch());
       return;
     }
@@ -277,7 +280,7 @@ export class Wal {
     this.#batchNumber += 1;
     const frame = {
       batchNumber: this.#batchNumber,
-      lastIndex: this.#lastIndex,
+      last: this.#last,
       hardState: this.#hardState,
       previousCrc: this.#previousCrc,
       recordsBytes,
@@ -294,20 +297,20 @@ export class Wal {
       records.push(identityRecord(append.identity));
     }
     if (append.reset !== undefined) {
-      records.push({ kind: 'reset', base: append.reset, catchUpTo: this.#catchUpTo });
-      this.#moveEnd(append.reset.index);
+      records.push({ kind: 'reset', base: append.reset, owed: this.#owed });
+      this.#moveEnd(append.reset);
     }
     for (const entry of append.entries) {
       records.push(entryRecord(entry));
-      this.#moveEnd(entry.index);
+      this.#moveEnd(entry);
     }
     return records;
   }
 
-  #moveEnd(index: LogIndex): void {
-    this.#lastIndex = index;
+  #moveEnd({ index, term }: EntryId): void {
+    this.#last = { index, term };
     this.#tail.maxIndex = Math.max(this.#tail.maxIndex, index);
-    if (index >= this.#catchUpTo) this.#catchUpTo = 0;
+    if (this.#owed !== undefined && compareIds(this.#last, this.#owed) >= 0) this.#owed = undefined;
   }
 
   get #tail(): Segment {
@@ -346,7 +349,12 @@ export class Wal {
     const { sequence, walId } = this.#tail.name;
     const name = segmentName({ sequence: sequence + 1, walId });
     this.#file.close();
-    this.#file = fileSystem.create(`${directory}/${name.file}`);
+    try {
+      this.#file = fileSystem.create(`${directory}/${name.file}`);
+    } catch (error) {
+      this.#orFail(then)(error instanceof Error ? error : new Error(String(error)));
+      return;
+    }
     this.#position = 0;
     this.#segments.push({ name, maxIndex: this.#tail.maxIndex });
     const hardState = this.#hardState;
@@ -354,13 +362,14 @@ export class Wal {
     const head = this.#encodeBatch([
       { append: { hardState, entries: [], identity }, done: () => {} },
     ]);
+    this.#headBytes = head.length;
     this.#write(head, () => fileSystem.syncDirectoryAsync(directory, this.#orFail(then)));
   }
 
   /** Entries up to `index` are durable in the state: removes the segments that hold nothing else. */
   release(index: LogIndex): void {
     const { fileSystem } = this.#modules;
-    if (this.#catchUpTo > 0) return;
+    if (this.#owed !== undefined) return;
     while (this.#segments.length > 1 && (this.#segments[0]?.maxIndex ?? Infinity) <= index) {
       const released = this.#segments.shift();
       assert(released !== undefined, 'wal: no segment to release');
@@ -396,8 +405,8 @@ interface Start {
   readonly batchNumber: number;
   readonly crc: number;
   readonly hardState: HardState;
-  readonly lastIndex: LogIndex;
-  readonly catchUpTo: LogIndex;
+  readonly last: EntryId;
+  readonly owed: EntryId | undefined;
   readonly identity: Uint8Array;
 }
 

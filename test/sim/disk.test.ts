@@ -104,7 +104,7 @@ suite('SimDisk', () => {
     assert.ok(outcomes.has(0) && outcomes.has(600));
   });
 
-  test('a file in a directory that was not synced into its parent goes with it', () => {
+  test('a new directory is durable with its parents, a file in it only once it was synced', () => {
     const { disk, process } = world(1, { crashModes: ['allLost'] });
     const files = disk.mount(process);
     files.makeDirectory('/data/wal');
@@ -112,8 +112,11 @@ suite('SimDisk', () => {
     file.writeSync(fromLatin1('x'), 0);
     file.datasyncSync();
     files.syncDirectory('/data/wal');
+    const lost = files.create('/data/wal/1');
+    lost.datasyncSync();
     disk.powerLoss();
-    assert.equal(disk.exists('/data/wal/0'), false);
+    assert.equal(disk.exists('/data/wal/0'), true);
+    assert.equal(disk.exists('/data/wal/1'), false);
   });
 
   test('a write under way when a sync starts is not covered by it', async () => {

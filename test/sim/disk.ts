@@ -153,6 +153,7 @@ export class SimDisk {
     for (const name of path.split('/').filter(Boolean)) {
       const child = `${parent}/${name}`;
       if (!this.#names.has(child)) this.#rename(parent || '/', undefined, [child, 'directory']);
+      this.syncDirectory(parent || '/');
       parent = child;
     }
   }

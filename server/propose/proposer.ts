@@ -1,0 +1,185 @@
+import type { Clock } from '../base/clock.ts';
+import { type ErrorName, EtcdError } from '../base/errors.ts';
+import type { Term } from '../base/ids.ts';
+import type { Random } from '../base/random.ts';
+import { randomId } from '../base/random.ts';
+import type { EntryKind } from '../raft/entry.ts';
+import type { Proposal } from '../raft/messages.ts';
+import type { ProposeOutcome } from '../raft/raft.ts';
+
+/** What applying the entry answered. */
+export interface Applied {
+  readonly response?: object | undefined;
+  readonly error?: EtcdError | undefined;
+  /** MVCC's revision after it. */
+  readonly revision: number;
+}
+
+/** Called once: with what applying answered, or with why it is not known whether it was (or will be) applied. */
+export type ProposalDone = (error: EtcdError | undefined, applied: Applied | undefined) => void;
+
+export interface ProposerModules {
+  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly random: Random;
+  readonly raft: { propose(proposals: readonly Proposal[]): ProposeOutcome };
+  /** There is something to propose: `flush` soon. */
+  readonly wake: () => void;
+  /** Why a request timed out, as etcd tells it apart. */
+  readonly timeoutError: (startedMs: number) => ErrorName;
+}
+
+export interface ProposerOptions {
+  readonly timeoutMs: number;
+  readonly requestBytesMax: number;
+  readonly inFlightMax: number;
+  readonly bytesInFlightMax: number;
+}
+
+interface Waiter {
+  readonly id: bigint;
+  readonly proposal: Proposal;
+  readonly startedMs: number;
+  readonly done: ProposalDone;
+  /** The term it was last given to raft in; undefined while it waits to be. */
+  sentTerm: Term | undefined;
+}
+
+/**
+ * From a client's intent to its own apply: every proposal gets an id, goes through raft, and is answered when the entry
+ * with that id is applied here. One that surely was not appended, nor will be, is proposed again.
+ */
+export class Proposer {
+  readonly #modules: ProposerModules;
+  readonly #options: ProposerOptions;
+  readonly #waiters = new Map<bigint, Waiter>();
+  readonly #forwarded = new Map<number, readonly Waiter[]>();
+  #unsent: Waiter[] = [];
+  #bytesInFlight = 0;
+  #appliedTerm: Term = 0;
+  #nextId: bigint;
+  #isClosed = false;
+
+  constructor(modules: ProposerModules, options: ProposerOptions) {
+    this.#modules = modules;
+    this.#options = options;
+    this.#nextId = randomId(modules.random);
+  }
+
+  get inFlight(): number {
+    return this.#waiters.size;
+  }
+
+  /** `encode` makes the entry's data once the request's id is known. */
+  propose(kind: EntryKind, encode: (id: bigint) => Uint8Array, done: ProposalDone): void {
+    const refusal = this.#refusal();
+    if (refusal !== undefined) {
+      done(new EtcdError(refusal), undefined);
+      return;
+    }
+    this.#nextId = BigInt.asUintN(63, this.#nextId + 1n);
+    const id = this.#nextId;
+    const data = encode(id);
+    if (data.length > this.#options.requestBytesMax) {
+      done(new EtcdError('RequestTooLarge'), undefined);
+      return;
+    }
+    const startedMs = this.#modules.clock.nowMs();
+    const waiter = { id, proposal: { kind, data }, startedMs, done, sentTerm: undefined };
+    this.#waiters.set(id, waiter);
+    this.#bytesInFlight += data.length;
+    this.#unsent.push(waiter);
+    this.#modules.wake();
+  }
+
+  #refusal(): ErrorName | undefined {
+    if (this.#isClosed) return 'Stopped';
+    const isFull =
+      this.#waiters.size >= this.#options.inFlightMax ||
+      this.#bytesInFlight >= this.#options.bytesInFlightMax;
+    return isFull ? 'TooManyRequests' : undefined;
+  }
+
+  /** Gives to raft what waits. Without a leader, or when it is busy, it goes on waiting: `flush` again later. */
+  flush(): void {
+    if (this.#unsent.length === 0) return;
+    const waiters = this.#unsent.filter(({ id }) => this.#waiters.has(id));
+    this.#unsent = [];
+    if (waiters.length === 0) return;
+    const outcome = this.#modules.raft.propose(waiters.map(({ proposal }) => proposal));
+    if (outcome.kind === 'refused') {
+      this.#unsent = waiters;
+      return;
+    }
+    for (const waiter of waiters) waiter.sentTerm = outcome.term;
+    if (outcome.kind === 'forwarded') this.#forwarded.set(outcome.batchId, waiters);
+  }
+
+  /** The leader did not append this batch, nor will it. */
+  refused(batchId: number): void {
+    const waiters = this.#forwarded.get(batchId);
+    if (waiters === undefined) return;
+    this.#forwarded.delete(batchId);
+    for (const waiter of waiters) this.#sendAgain(waiter);
+  }
+
+  #sendAgain(waiter: Waiter): void {
+    if (!this.#waiters.has(waiter.id) || waiter.sentTerm === undefined) return;
+    waiter.sentTerm = undefined;
+    this.#unsent.push(waiter);
+  }
+
+  /** An entry of ours or of others was applied: answers the one who waits for it. */
+  applied(id: bigint, applied: Applied): void {
+    const waiter = this.#take(id);
+    waiter?.done(undefined, applied);
+  }
+
+  /**
+   * Called for each applied entry's term, after the entry itself. Terms only grow along the log, so when the first entry
+   * of a new term is applied, what was proposed in an older term and not applied before it never will be.
+   */
+  appliedTermIs(term: Term): void {
+    if (term <= this.#appliedTerm) return;
+    this.#appliedTerm = term;
+    this.#forwarded.clear();
+    for (const waiter of this.#waiters.values()) {
+      if (waiter.sentTerm !== undefined && waiter.sentTerm < term) this.#sendAgain(waiter);
+    }
+    this.#modules.wake();
+  }
+
+  /** A snapshot took the place of entries: whether ours were among them is not known. */
+  appliedSnapshot(): void {
+    for (const waiter of [...this.#waiters.values()]) {
+      if (waiter.sentTerm !== undefined) this.#fail(waiter, 'TimeoutDueToConnectionLost');
+    }
+  }
+
+  /** Ends what has waited too long; called from time to time. The map is in the order of arrival. */
+  expire(): void {
+    const nowMs = this.#modules.clock.nowMs();
+    for (const waiter of this.#waiters.values()) {
+      if (waiter.startedMs + this.#options.timeoutMs > nowMs) break;
+      this.#fail(waiter, this.#modules.timeoutError(waiter.startedMs));
+    }
+    if (this.#waiters.size === 0) this.#forwarded.clear();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const waiter of [...this.#waiters.values()]) this.#fail(waiter, 'Stopped');
+  }
+
+  #fail(waiter: Waiter, error: ErrorName): void {
+    this.#take(waiter.id);
+    waiter.done(new EtcdError(error), undefined);
+  }
+
+  #take(id: bigint): Waiter | undefined {
+    const waiter = this.#waiters.get(id);
+    if (waiter === undefined) return undefined;
+    this.#waiters.delete(id);
+    this.#bytesInFlight -= waiter.proposal.data.length;
+    return waiter;
+  }
+}
