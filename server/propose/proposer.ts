@@ -150,7 +150,7 @@ export class Proposer {
 
   /** A snapshot took the place of entries: whether ours were among them is not known. */
   appliedSnapshot(): void {
-    for (const waiter of [...this.#waiters.values()]) {
+    for (const waiter of this.#waiters.values()) {
       if (waiter.sentTerm !== undefined) this.#fail(waiter, 'TimeoutDueToConnectionLost');
     }
   }
@@ -167,7 +167,7 @@ export class Proposer {
 
   close(): void {
     this.#isClosed = true;
-    for (const waiter of [...this.#waiters.values()]) this.#fail(waiter, 'Stopped');
+    for (const waiter of this.#waiters.values()) this.#fail(waiter, 'Stopped');
   }
 
   #fail(waiter: Waiter, error: ErrorName): void {
