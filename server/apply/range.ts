@@ -1,0 +1,26 @@
+import type { Revision } from '../base/ids.ts';
+import { keyRange } from '../mvcc/key-range.ts';
+import type { RangeQuery, RangeResult } from '../mvcc/range.ts';
+import type { RangeRequest, RangeResponse } from '../proto/gen/rpc.ts';
+import { revisionHeader } from './header.ts';
+
+/** What a range is read from: the store, or the transaction that is writing. */
+export interface Readable {
+  readonly revision: Revision;
+  range(query: RangeQuery): RangeResult;
+}
+
+export function rangeQuery(request: RangeRequest): RangeQuery {
+  return { ...request, range: keyRange(request.key, request.rangeEnd) };
+}
+
+/** Throws EtcdError `Compacted` or `FutureRevision`. */
+export function range(view: Readable, request: RangeRequest): RangeResponse {
+  return rangeResponse(view.revision, view.range(rangeQuery(request)));
+}
+
+/** The answer, `revision` being the current one also when the range was read at an older one. */
+export function rangeResponse(revision: Revision, result: RangeResult): RangeResponse {
+  const { kvs, more, count } = result;
+  return { header: revisionHeader(revision), kvs: [...kvs], more, count };
+}
