@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer';
 import { assert } from '../base/assert.ts';
 import { latin1 } from '../base/bytes.ts';
 import type { Done } from '../base/file-system.ts';
@@ -6,7 +7,7 @@ import { StateDamagedError } from './damage.ts';
 import { type Applied, encodeMarker, type Marker, markerKey, nextMarker } from './marker.ts';
 import type { OrderedStore, PinnedStore, StoreRange, StoreRecord } from './ordered-store.ts';
 import { findInOverlay, mergedScan, type Overlay, Segment } from './overlay.ts';
-import { checksumOf, seal, unseal, valueOf } from './record.ts';
+import { checksumOf, seal, sealInPlace, unseal, valueOf } from './record.ts';
 import { restoreState, type StatePart } from './restore.ts';
 import { formatKey, formatVersion } from './schema.ts';
 import { StateHash } from './state-hash.ts';
@@ -130,6 +131,12 @@ export class Backend {
     const sealed = seal(key, value);
     this.#stateHash.add(checksumOf(sealed));
     this.#active.set({ kind: 'put', key, value: sealed });
+  }
+
+  /** The same without a copy: `roomy` is the value and {@link roomForSeal} bytes behind it. It is retained. */
+  appendRoomy(key: Uint8Array, roomy: Buffer): void {
+    this.#stateHash.add(sealInPlace(key, roomy));
+    this.#active.set({ kind: 'put', key, value: roomy });
   }
 
   /** Deletes the record, if there is one. */

@@ -24,10 +24,10 @@ function makeTables(): Int32Array {
 /**
  * The CRC-32C of `bytes`, an unsigned 32-bit integer.
  * `seed` is the checksum of what came before: `crc32c(b, crc32c(a))` is the checksum of a followed by b (as Go's `crc32.Update`).
+ * Only the first `length` bytes count, by default all.
  */
-export function crc32c(bytes: Uint8Array, seed = 0): number {
+export function crc32c(bytes: Uint8Array, seed = 0, length = bytes.length): number {
   const table = tables;
-  const length = bytes.length;
   const end8 = length - (length % 8);
   let crc = ~seed;
   let at = 0;

@@ -9,22 +9,21 @@ const nodeSizeMin = nodeSizeMax / 4;
 export type Visit<V> = (value: V, key: string) => boolean | void;
 
 export interface OrderedMapOptions<V> {
-  /** What the entry counts in {@link OrderedMap.count}, a non-negative integer; changes go through {@link OrderedMap.addWeight}. */
+  /** What the entry counts in {@link OrderedMap.count}; a change goes through {@link OrderedMap.addWeight}. */
   weightOf(value: V): number;
 }
 
 /**
  * A B+ tree from latin-1 strings to values, in bytewise order of the keys.
- *
- * Beside the values each node knows the sum of its entries' weights and the highest stamp of their changes (an upper
- * bound), so that counting a range costs a path, or, as of an earlier stamp, only what was changed since.
+ * Each node knows the sum of its entries' weights, so that counting a range costs two paths, whatever its length.
  */
 export class OrderedMap<V> {
   readonly #weightOf: (value: V) => number;
   #root: Node<V> = leaf([], []);
   #size = 0;
-  /** Whether the last upsert made a new entry. */
+  /** Of the set under way: whether it makes a new entry, and by how much it changes the weight. */
   #created = false;
+  #delta = 0;
 
   constructor(options: OrderedMapOptions<V> = { weightOf: () => 1 }) {
     this.#weightOf = options.weightOf;
@@ -41,25 +40,12 @@ export class OrderedMap<V> {
     return node.keys[index] === key ? (node.values as V[])[index] : undefined;
   }
 
-  /** The value of the key, made by `create` if it is new; in both cases the entry is stamped. Stamps never decrease. */
-  upsert(key: string, stamp: number, create: (key: string) => V): V {
+  set(key: string, value: V): void {
+    this.#delta = this.#weightOf(value);
     this.#created = false;
-    const value = this.#upsertIn(this.#root, key, stamp, create);
+    this.#setIn(this.#root, key, value);
     if (this.#root.keys.length > nodeSizeMax) this.#growRoot();
     if (this.#created) this.#size++;
-    return value;
-  }
-
-  /** Sets the value of the key. */
-  set(key: string, value: V, stamp = 0): void {
-    const before = this.get(key);
-    if (before === undefined) {
-      this.upsert(key, stamp, () => value);
-      return;
-    }
-    const node = this.#stampPath(key, stamp);
-    (node.values as V[])[lowerBound(node.keys, key)] = value;
-    this.addWeight(key, this.#weightOf(value) - this.#weightOf(before));
   }
 
   /** To be called after the weight of the key's value has changed by `delta`. */
@@ -93,52 +79,39 @@ export class OrderedMap<V> {
 
   /** The sum of the weights in the range. */
   count(start: string, end: string | undefined): number {
-    return this.countAt(start, end, Number.POSITIVE_INFINITY, this.#weightOf);
+    return countIn(this.#root, start, end, this.#weightOf);
   }
 
-  /**
-   * The sum of the weights in the range as they were at `stamp`, where `weightAt` tells it for one value.
-   * Only nodes that hold something changed later, and the two at the range's ends, are looked into.
-   */
-  countAt(
-    start: string,
-    end: string | undefined,
-    stamp: number,
-    weightAt: (value: V) => number,
-  ): number {
-    return countIn(this.#root, start, end, stamp, weightAt);
-  }
-
-  #upsertIn(node: Node<V>, key: string, stamp: number, create: (key: string) => V): V {
-    if (stamp > node.stamp) node.stamp = stamp;
-    if (node.children === undefined) return this.#upsertLeaf(node, key, create);
+  #setIn(node: Node<V>, key: string, value: V): void {
+    if (node.children === undefined) {
+      this.#setInLeaf(node, key, value);
+      return;
+    }
     const index = childAt(node.keys, key);
     const child = node.children[index] as Node<V>;
-    const value = this.#upsertIn(child, key, stamp, create);
-    if (this.#created) {
-      node.weight += this.#weightOf(value);
-      if (child.keys.length > nodeSizeMax) this.#splitChild(node, index, child, key);
-    }
-    return value;
+    this.#setIn(child, key, value);
+    node.weight += this.#delta;
+    if (child.keys.length > nodeSizeMax) this.#splitChild(node, index, child, key);
   }
 
-  #upsertLeaf(node: Node<V>, key: string, create: (key: string) => V): V {
+  #setInLeaf(node: Node<V>, key: string, value: V): void {
     const values = node.values as V[];
     const index = lowerBound(node.keys, key);
-    if (node.keys[index] === key) return values[index] as V;
-    const value = create(key);
-    node.keys.splice(index, 0, key);
-    values.splice(index, 0, value);
-    node.weight += this.#weightOf(value);
-    this.#created = true;
-    return value;
+    if (node.keys[index] === key) {
+      this.#delta -= this.#weightOf(values[index] as V);
+      values[index] = value;
+    } else {
+      node.keys.splice(index, 0, key);
+      values.splice(index, 0, value);
+      this.#created = true;
+    }
+    node.weight += this.#delta;
   }
 
   #growRoot(): void {
     const old = this.#root;
     const root = branch([''], [old]);
     root.weight = old.weight;
-    root.stamp = old.stamp;
     this.#root = root;
     this.#splitChild(root, 0, old, undefined);
   }
@@ -147,20 +120,10 @@ export class OrderedMap<V> {
   #splitChild(parent: Node<V>, index: number, child: Node<V>, key: string | undefined): void {
     const isAppend = key !== undefined && child.keys[child.keys.length - 1] === key;
     const right = split(child, isAppend ? nodeSizeMax : nodeSizeMax >> 1);
-    right.stamp = child.stamp;
     right.weight = sumOfWeights(right, this.#weightOf);
     child.weight -= right.weight;
     parent.keys.splice(index + 1, 0, right.keys[0] as string);
     (parent.children as Node<V>[]).splice(index + 1, 0, right);
-  }
-
-  #stampPath(key: string, stamp: number): Node<V> {
-    let node = this.#root;
-    for (;;) {
-      if (stamp > node.stamp) node.stamp = stamp;
-      if (node.children === undefined) return node;
-      node = node.children[childAt(node.keys, key)] as Node<V>;
-    }
   }
 
   #deleteIn(node: Node<V>, key: string): boolean {
@@ -195,15 +158,14 @@ interface Node<V> {
   values: V[] | undefined;
   children: Node<V>[] | undefined;
   weight: number;
-  stamp: number;
 }
 
 function leaf<V>(keys: string[], values: V[]): Node<V> {
-  return { keys, values, children: undefined, weight: 0, stamp: 0 };
+  return { keys, values, children: undefined, weight: 0 };
 }
 
 function branch<V>(keys: string[], children: Node<V>[]): Node<V> {
-  return { keys, values: undefined, children, weight: 0, stamp: 0 };
+  return { keys, values: undefined, children, weight: 0 };
 }
 
 /** The first index whose key is not below `key`. */
@@ -261,7 +223,6 @@ function mergeChild<V>(parent: Node<V>, index: number): void {
   const firstKey = into.children === undefined ? from.keys[0] : parent.keys[left + 1];
   into.keys.push(firstKey as string, ...from.keys.slice(1));
   into.weight += from.weight;
-  into.stamp = Math.max(into.stamp, from.stamp);
   removeChild(parent, left + 1);
 }
 
@@ -311,18 +272,15 @@ function countIn<V>(
   node: Node<V>,
   start: string | undefined,
   end: string | undefined,
-  stamp: number,
-  weightAt: (value: V) => number,
+  weightOf: (value: V) => number,
 ): number {
-  if (start === undefined && end === undefined && node.stamp <= stamp) return node.weight;
+  if (start === undefined && end === undefined) return node.weight;
   const { keys, children } = node;
   let sum = 0;
   if (children === undefined) {
     const from = start === undefined ? 0 : lowerBound(keys, start);
     const to = end === undefined ? keys.length : lowerBound(keys, end);
-    for (let index = from; index < to; index++) {
-      sum += weightAt((node.values as V[])[index] as V);
-    }
+    for (let index = from; index < to; index++) sum += weightOf((node.values as V[])[index] as V);
     return sum;
   }
   const first = start === undefined ? 0 : childAt(keys, start);
@@ -330,7 +288,7 @@ function countIn<V>(
   for (let index = first; index <= last; index++) {
     const childStart = index === first ? start : undefined;
     const childEnd = index === last ? end : undefined;
-    sum += countIn(children[index] as Node<V>, childStart, childEnd, stamp, weightAt);
+    sum += countIn(children[index] as Node<V>, childStart, childEnd, weightOf);
   }
   return sum;
 }

@@ -2,64 +2,106 @@ import type { Revision } from '../base/ids.ts';
 import { OrderedMap, type Visit } from '../base/ordered-map.ts';
 import { KeyEntry } from './key-entry.ts';
 import type { KeyRange } from './key-range.ts';
+import { LifeLog } from './life-log.ts';
 
-/** All keys that have a version, in order: which revisions wrote each. Counts as of any revision without walking the range. */
+/** A power of two. So many maps instead of one, for none of them to stop everything while it grows. */
+const shardCount = 64;
+
+/**
+ * All keys that have a version: which revisions wrote each. A hash table finds one key, a tree walks and counts ranges,
+ * and a log of births and deaths tells what a count was a while ago.
+ */
 export class KeyIndex {
-  readonly #entries = new OrderedMap<KeyEntry>({
+  readonly #shards = Array.from({ length: shardCount }, () => new Map<string, KeyEntry>());
+  readonly #ordered = new OrderedMap<KeyEntry>({
     weightOf: (entry) => (entry.isTombstone ? 0 : 1),
   });
+  readonly #lifeLog = new LifeLog();
 
   /** Keys with a version, deleted ones included. */
   get size(): number {
-    return this.#entries.size;
+    return this.#ordered.size;
   }
 
   get(key: string): KeyEntry | undefined {
-    return this.#entries.get(key);
+    return this.#shardOf(key).get(key);
   }
 
   /** Adds a version of the key that brings it (back) to life, if it is not alive. */
   put(key: string, main: Revision, sub: number): KeyEntry {
-    const entry = this.#entries.upsert(key, main, newEntry);
-    const revives = entry.isTombstone && entry.main !== 0;
-    entry.put(main, sub);
-    if (revives) this.#entries.addWeight(key, 1);
-    return entry;
+    const shard = this.#shardOf(key);
+    const existing = shard.get(key);
+    if (existing !== undefined && !existing.isTombstone) {
+      existing.put(main, sub);
+      return existing;
+    }
+    this.#lifeLog.add({ key, main, delta: 1 });
+    return existing === undefined
+      ? this.#create(shard, key, (entry) => entry.put(main, sub))
+      : this.#revive(existing, main, sub);
   }
 
   /** Adds a tombstone. */
   delete(key: string, main: Revision, sub: number): KeyEntry {
-    const entry = this.#entries.upsert(key, main, newEntry);
-    if (!entry.isTombstone) this.#entries.addWeight(key, -1);
+    const shard = this.#shardOf(key);
+    const entry = shard.get(key);
+    if (entry === undefined) return this.#create(shard, key, (made) => made.delete(main, sub));
+    if (!entry.isTombstone) {
+      this.#lifeLog.add({ key, main, delta: -1 });
+      this.#ordered.addWeight(key, -1);
+    }
     entry.delete(main, sub);
     return entry;
   }
 
   /** Removes a key of which no version is left. */
   remove(key: string): void {
-    this.#entries.delete(key);
+    this.#shardOf(key).delete(key);
+    this.#ordered.delete(key);
   }
 
   forEach(range: KeyRange, visit: Visit<KeyEntry>): void {
-    this.#entries.forEach(range.start, range.end, visit);
+    this.#ordered.forEach(range.start, range.end, visit);
   }
 
   forEachReverse(range: KeyRange, visit: Visit<KeyEntry>): void {
-    this.#entries.forEachReverse(range.start, range.end, visit);
+    this.#ordered.forEachReverse(range.start, range.end, visit);
   }
 
-  /** How many keys of the range exist as of the revision. */
+  /** How many keys of the range exist as of the revision, which is not compacted. */
   countAt(range: KeyRange, revision: Revision): number {
     if (range.single) return this.get(range.start)?.isLiveAt(revision) === true ? 1 : 0;
-    return this.#entries.countAt(range.start, range.end, revision, (entry) =>
-      entry.isLiveAt(revision) ? 1 : 0,
-    );
+    const bornSince = this.#lifeLog.sumAfter(revision, range);
+    if (bornSince !== undefined) return this.#ordered.count(range.start, range.end) - bornSince;
+    let count = 0;
+    this.forEach(range, (entry) => {
+      if (entry.isLiveAt(revision)) count++;
+    });
+    return count;
   }
-}
 
-/** Counts at once as a live key, which its first version nearly always makes it. */
-function newEntry(key: string): KeyEntry {
-  const entry = new KeyEntry(key);
-  entry.isTombstone = false;
-  return entry;
+  #create(
+    shard: Map<string, KeyEntry>,
+    key: string,
+    addVersion: (entry: KeyEntry) => void,
+  ): KeyEntry {
+    const entry = new KeyEntry(key);
+    addVersion(entry);
+    shard.set(key, entry);
+    this.#ordered.set(key, entry);
+    return entry;
+  }
+
+  #revive(entry: KeyEntry, main: Revision, sub: number): KeyEntry {
+    entry.put(main, sub);
+    this.#ordered.addWeight(entry.key, 1);
+    return entry;
+  }
+
+  /** By the key's end, where keys differ. */
+  #shardOf(key: string): Map<string, KeyEntry> {
+    const { length } = key;
+    const hash = key.charCodeAt(length - 1) + 31 * key.charCodeAt(length - 2) + 7 * length;
+    return this.#shards[hash & (shardCount - 1)] as Map<string, KeyEntry>;
+  }
 }

@@ -17,7 +17,7 @@ import { type RangeQuery, type RangeResult, type RangeView, rangeSteps } from '.
 import { Restoring } from './restoring.ts';
 import { runToEnd } from './steps.ts';
 import { Versions } from './versions.ts';
-import { WriteTxn } from './write-txn.ts';
+import { WriteTxn, type WriteTxnModules } from './write-txn.ts';
 
 export interface StoreModules {
   readonly backend: Backend;
@@ -38,6 +38,14 @@ export class Store implements StatePart, RangeView, Predecessors {
   #restoring: Restoring | undefined = undefined;
   #leases: ReadonlyMap<string, LeaseId> = new Map();
   #txn: WriteTxn | undefined = undefined;
+  readonly #txnModules: WriteTxnModules = {
+    view: this,
+    predecessors: this,
+    commit: (revision) => {
+      this.#revision = revision;
+      this.#txn = undefined;
+    },
+  };
 
   constructor(modules: StoreModules) {
     this.#backend = modules.backend;
@@ -85,16 +93,8 @@ export class Store implements StatePart, RangeView, Predecessors {
   /** One at a time, from begin to end without a pause. */
   beginWrite(): WriteTxn {
     assert(this.#txn === undefined, 'one transaction writes at a time');
-    const txn = new WriteTxn({
-      view: this,
-      predecessors: this,
-      commit: (revision) => {
-        this.#revision = revision;
-        this.#txn = undefined;
-      },
-    });
-    this.#txn = txn;
-    return txn;
+    this.#txn = new WriteTxn(this.#txnModules);
+    return this.#txn;
   }
 
   /**

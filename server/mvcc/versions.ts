@@ -1,11 +1,11 @@
 import type { Backend } from '../backend/backend.ts';
 import { StateDamagedError } from '../backend/damage.ts';
-import { emptyBytes, fromLatin1 } from '../base/bytes.ts';
+import { emptyBytes } from '../base/bytes.ts';
 import type { LeaseId, Revision } from '../base/ids.ts';
 import { KeyValue } from '../proto/gen/kv.ts';
-import { sizeOfInt64 } from '../proto/wire.ts';
 import type { KeyEntry } from './key-entry.ts';
 import { RecentValues } from './recent-values.ts';
+import { encodeVersion } from './record-codec.ts';
 import { type RevisionPair, revisionKey } from './revision.ts';
 
 /** Decoded newest versions that are kept at hand. */
@@ -22,27 +22,28 @@ export class Versions {
 
   /** Writes the record of the entry's newest version. The value is copied. */
   write(entry: KeyEntry, value: Uint8Array, lease: LeaseId): KeyValue {
-    const kv: KeyValue = {
-      key: fromLatin1(entry.key),
-      createRevision: entry.createRevision,
-      modRevision: entry.main,
-      version: entry.version,
-      value,
-      lease,
-    };
-    const record = KeyValue.encode(kv);
-    kv.value = valueWithin(record, kv);
-    this.#backend.append(revisionKey(entry.main, entry.sub), record);
+    const { key, createRevision, main: modRevision, version } = entry;
+    const fields = { key, createRevision, modRevision, version, value, lease };
+    const encoded = encodeVersion(fields);
+    this.#backend.appendRoomy(revisionKey(modRevision, entry.sub), encoded.record);
+    const kv = { ...fields, key: encoded.key, value: encoded.value };
     this.#recent.remember(entry, kv);
     return kv;
   }
 
   /** Writes the record of the entry's newest version, a tombstone. Returns what a DELETE event shows. */
   writeTombstone(entry: KeyEntry): KeyValue {
-    const record = KeyValue.create({ key: fromLatin1(entry.key) });
-    this.#backend.append(revisionKey(entry.main, entry.sub), KeyValue.encode(record));
+    const tombstone = {
+      createRevision: 0,
+      modRevision: 0,
+      version: 0,
+      value: emptyBytes,
+      lease: 0n,
+    };
+    const encoded = encodeVersion({ ...tombstone, key: entry.key });
+    this.#backend.appendRoomy(revisionKey(entry.main, entry.sub), encoded.record);
     this.#recent.forget(entry);
-    return { ...record, modRevision: entry.main };
+    return { ...tombstone, key: encoded.key, modRevision: entry.main };
   }
 
   /** The key's value as of the revision; undefined when the key does not exist then. */
@@ -76,11 +77,4 @@ export class Versions {
     }
     return kv;
   }
-}
-
-/** The value inside its own record, so that the request's memory is not retained. */
-function valueWithin(record: Uint8Array, kv: KeyValue): Uint8Array {
-  if (kv.value.length === 0) return emptyBytes;
-  const end = record.length - (kv.lease === 0n ? 0 : 1 + sizeOfInt64(kv.lease));
-  return record.subarray(end - kv.value.length, end);
 }
