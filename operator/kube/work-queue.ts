@@ -71,8 +71,9 @@ export class WorkQueue {
   }
 
   async #run(key: string): Promise<void> {
-    // A turn of its own: `add` returns before the work begins.
+    // A turn of its own: `add` returns before the work begins, and what is added until then is part of it.
     await Promise.resolve();
+    this.#waiting.delete(key);
     const delayMs = await this.#attempt(key);
     this.#active.delete(key);
     if (this.#closed) return;

@@ -38,7 +38,7 @@ function available({ answered, leaderId, observation }: ClusterView): Finding {
   return { type, status: 'Unknown', reason: 'CannotAsk', message: 'No member can be asked.' };
 }
 
-/** Whether something is being changed or awaited. False with `Overdue` when that has taken too long. */
+/** Whether something is being changed or awaited. False when that has taken too long, or waits for a person. */
 function progressing(view: ClusterView, plan: Plan): Finding {
   const type = 'Progressing';
   if (plan.kind === 'idle') {
@@ -46,6 +46,9 @@ function progressing(view: ClusterView, plan: Plan): Finding {
   }
   if (isOverdue(view, plan)) {
     return { type, status: 'False', reason: 'Overdue', message: plan.message };
+  }
+  if (isStopped(plan)) {
+    return { type, status: 'False', reason: plan.reason, message: plan.message };
   }
   return { type, status: 'True', reason: plan.reason, message: plan.message };
 }
@@ -57,7 +60,7 @@ function degraded(view: ClusterView, plan: Plan, outcome: Outcome): Finding {
     const message = `${reasonOf(plan)} failed: ${outcome.error.message}`;
     return { type, status: 'True', reason: 'ActionFailed', message };
   }
-  if (plan.kind === 'wait' && (plan.limitMs === undefined || isOverdue(view, plan))) {
+  if (plan.kind === 'wait' && (isStopped(plan) || isOverdue(view, plan))) {
     return { type, status: 'True', reason: plan.reason, message: plan.message };
   }
   const sick = view.members.filter((member) => isVoter(member) && !member.isHealthy);
@@ -69,7 +72,7 @@ function degraded(view: ClusterView, plan: Plan, outcome: Outcome): Finding {
     const message = 'The store cannot be asked for its members.';
     return { type, status: 'True', reason: 'StoreSilent', message };
   }
-  return { type, status: 'False', reason: 'AllWell', message: 'Every voter is healthy.' };
+  return { type, status: 'False', reason: 'AllWell', message: 'Nothing is wrong.' };
 }
 
 /** Whether the spec is met: what `kubectl wait` waits for. */
@@ -86,6 +89,11 @@ function ready(view: ClusterView, plan: Plan, outcome: Outcome): Finding {
       : '';
   const message = `${replicas} of ${replicas} members are healthy.${advice}`;
   return { type, status: 'True', reason: 'Converged', message };
+}
+
+/** Nothing but a person goes on from here. */
+function isStopped(plan: Plan): boolean {
+  return plan.kind === 'wait' && plan.limitMs === undefined;
 }
 
 function isOverdue({ observation }: ClusterView, plan: Plan): boolean {

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { dump } from 'js-yaml';
+import { completeSpec, versionDefault } from '../../../operator/api/defaults.ts';
+import type { StoreCluster } from '../../../operator/api/types.ts';
+import { buildBudget, quorumOf } from '../../../operator/resources/budget.ts';
+import { covers } from '../../../operator/resources/covers.ts';
+import {
+  clusterToken,
+  memberOfPeerUrl,
+  peerUrl,
+  podEndpoint,
+  serialOf,
+} from '../../../operator/resources/names.ts';
+import { buildPod } from '../../../operator/resources/pod.ts';
+import { buildClientService, buildPeersService } from '../../../operator/resources/services.ts';
+import { buildVolume } from '../../../operator/resources/volume.ts';
+
+const cluster: StoreCluster = {
+  apiVersion: 'mainstay.dev/v1alpha1',
+  kind: 'StoreCluster',
+  metadata: { name: 'demo', namespace: 'shop', uid: 'u1' },
+  spec: {
+    storage: { size: '10Gi', storageClassName: 'fast' },
+    resources: { requests: { cpu: '500m' }, limits: { memory: '1Gi' } },
+  },
+};
+
+test('what a member is made of', () => {
+  const spec = completeSpec(cluster.spec);
+  const token = clusterToken(cluster, 'n1');
+  const objects = [
+    buildPeersService(cluster),
+    buildClientService(cluster),
+    buildBudget(cluster, { voters: 1, target: 3 }),
+    buildVolume(cluster, spec, { member: 'demo-2', token }),
+    buildPod(cluster, spec, {
+      member: 'demo-2',
+      role: 'learner',
+      clusterState: 'existing',
+      initialCluster: ['demo-1', 'demo-2'].map((name) => ({
+        name,
+        peerUrl: peerUrl(cluster, name),
+      })),
+      token,
+    }),
+  ];
+  const path = 'test/operator/resources/testdata/member.yaml';
+  const text = objects
+    .map((object) => dump(object, { lineWidth: 100, noRefs: true }))
+    .join('---\n');
+  if (process.env['REWRITE'] === '1') writeFileSync(path, text);
+  assert.equal(readFileSync(path, 'utf8'), text);
+});
+
+test('the default release is the one of this repository', () => {
+  assert.equal(JSON.parse(readFileSync('package.json', 'utf8')).version, versionDefault);
+});
+
+test('member names and peer URLs are each other’s inverse', () => {
+  assert.equal(serialOf(cluster, 'demo-12'), 12);
+  for (const name of ['demo-0', 'demo-012', 'demo-', 'demo-x', 'other-1', 'demo-1-1']) {
+    assert.equal(serialOf(cluster, name), undefined, name);
+  }
+  assert.equal(memberOfPeerUrl(cluster, peerUrl(cluster, 'demo-7')), 'demo-7');
+  assert.equal(memberOfPeerUrl(cluster, 'http://demo-7.demo-peers.other.svc:2380'), undefined);
+  assert.equal(memberOfPeerUrl(cluster, 'http://127.0.0.1:2380'), undefined);
+});
+
+test('a pod is reached by its address', () => {
+  const pod = (podIP: string) => ({ status: { podIP } }) as Parameters<typeof podEndpoint>[0];
+  assert.equal(podEndpoint(pod('10.0.0.1')), 'http://10.0.0.1:2379');
+  assert.equal(podEndpoint(pod('fd00::1')), 'http://[fd00::1]:2379');
+  assert.equal(podEndpoint(pod('')), undefined);
+});
+
+test('quorum and the budget’s floor', () => {
+  assert.deepEqual([1, 2, 3, 4, 5, 6, 7].map(quorumOf), [1, 2, 2, 3, 3, 4, 4]);
+  const floor = (voters: number, target: number) =>
+    buildBudget(cluster, { voters, target }).spec.minAvailable;
+  assert.deepEqual([floor(1, 3), floor(5, 3), floor(3, 5), floor(1, 1)], [2, 3, 3, 1]);
+});
+
+test('covers: what others added does not matter, what is missing or different does', () => {
+  const desired = { spec: { a: 1, list: [{ x: 1 }] } };
+  assert.ok(covers({ spec: { a: 1, b: 2, list: [{ x: 1, y: 2 }] }, status: {} }, desired));
+  assert.ok(!covers({ spec: { a: 2, list: [{ x: 1 }] } }, desired));
+  assert.ok(!covers({ spec: { a: 1, list: [{ x: 1 }, { x: 2 }] } }, desired));
+  assert.ok(!covers({ spec: { a: 1 } }, desired));
+  assert.ok(!covers(undefined, desired));
+});
