@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import type { LogLevel } from '../base/logging.ts';
 import { type FlagName, readSettings, type Settings, UsageError } from './flags.ts';
 import {
   electionMsMax,
@@ -35,8 +36,6 @@ export interface InitialMember {
   readonly name: string;
   readonly peerUrls: readonly string[];
 }
-
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'fatal';
 
 export type CommandLine =
   | { readonly kind: 'help' | 'version' }

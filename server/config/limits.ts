@@ -74,6 +74,8 @@ export const keepaliveTimeoutMs = 20_000;
 export const lingerMs = 1_000;
 /** How long a stopping member waits for calls under way. */
 export const drainMsMax = 5_000;
+/** How long stopping may take in all before the process ends itself. */
+export const stopMsMax = 30_000;
 /** From accept to the end of the first request's headers. */
 export const headersMsMax = 10_000;
 /** HTTP/1.1 bodies: as large as the largest request. */
@@ -105,5 +107,6 @@ assert(
   'one member alone can reach the lag that refuses',
 );
 assert(streamWindowBytes <= sessionWindowBytes, 'one stream cannot fill more than its session');
+assert(drainMsMax < stopMsMax, 'calls under way can end before the process does');
 assert(keepaliveIntervalMs < timerMsMax, 'a keepalive fits a timer');
 assert(electionMsMax < timerMsMax, 'an election timeout fits a timer');
