@@ -15,3 +15,14 @@ export const noMember: MemberId = 0n;
 export function hexId(id: bigint): string {
   return BigInt.asUintN(64, id).toString(16);
 }
+
+/** Entry identity: equal pairs mean equal logs up to here (paper §5.3, Log Matching). */
+export interface EntryId {
+  readonly index: LogIndex;
+  readonly term: Term;
+}
+
+/** The order of §5.4.1: which of two logs that end so is more up to date. Negative, zero or positive. */
+export function compareIds(a: EntryId, b: EntryId): number {
+  return a.term === b.term ? a.index - b.index : a.term - b.term;
+}

@@ -34,15 +34,4 @@ export interface SnapshotMark {
   readonly confState: ConfState;
 }
 
-/** Entry identity: equal pairs mean equal logs up to here (paper §5.3, Log Matching). */
-export interface EntryId {
-  readonly index: LogIndex;
-  readonly term: Term;
-}
-
-/** The order of §5.4.1: which of two logs that end so is more up to date. Negative, zero or positive. */
-export function compareIds(a: EntryId, b: EntryId): number {
-  return a.term === b.term ? a.index - b.index : a.term - b.term;
-}
-
 export const noConf: ConfState = { voters: [], learners: [] };

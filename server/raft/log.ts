@@ -1,6 +1,6 @@
 import { assert } from '../base/assert.ts';
-import type { LogIndex, Term } from '../base/ids.ts';
-import type { Entry, EntryId, EntryKind } from './entry.ts';
+import type { EntryId, LogIndex, Term } from '../base/ids.ts';
+import type { Entry, EntryKind } from './entry.ts';
 
 /**
  * The log as raft sees it, all in memory: the entries after `base`, and how far they are durable, committed, applied.

@@ -1,10 +1,9 @@
 import { assert } from '../base/assert.ts';
-import type { LogIndex, MemberId, Term } from '../base/ids.ts';
-import { noMember } from '../base/ids.ts';
+import type { EntryId, LogIndex, MemberId, Term } from '../base/ids.ts';
+import { compareIds, noMember } from '../base/ids.ts';
 import type { Random } from '../base/random.ts';
 import { campaign, countOwnVote, preCampaign, stepVoteResponse } from './candidate.ts';
-import type { ConfState, Entry, EntryId, HardState, SnapshotMark } from './entry.ts';
-import { compareIds } from './entry.ts';
+import type { ConfState, Entry, HardState, SnapshotMark } from './entry.ts';
 import { stepAppend, stepHeartbeat, stepSnapshot, stepVote } from './follower.ts';
 import {
   flushLeader,

@@ -1,9 +1,8 @@
-import type { LogIndex, MemberId, Term } from '../base/ids.ts';
-import { noMember } from '../base/ids.ts';
+import type { EntryId, LogIndex, MemberId, Term } from '../base/ids.ts';
+import { compareIds, noMember } from '../base/ids.ts';
 import type { Random } from '../base/random.ts';
 import { randomBelow } from '../base/random.ts';
-import type { ConfState, EntryId, HardState, SnapshotMark } from './entry.ts';
-import { compareIds } from './entry.ts';
+import type { ConfState, HardState, SnapshotMark } from './entry.ts';
 import type { Log } from './log.ts';
 import type { Message } from './messages.ts';
 import { Progress } from './progress.ts';

@@ -1,7 +1,8 @@
 import { Buffer } from 'node:buffer';
 import { asBuffer } from '../base/bytes.ts';
 import { crc32c } from '../base/crc32c.ts';
-import type { EntryId, HardState } from '../raft/entry.ts';
+import type { EntryId } from '../base/ids.ts';
+import type { HardState } from '../raft/entry.ts';
 
 /**
  * One batch on disk: header, records, tail, padding to 8 bytes; integers little-endian.

@@ -1,5 +1,6 @@
 import { asBuffer } from '../base/bytes.ts';
-import type { Entry, EntryId, EntryKind } from '../raft/entry.ts';
+import type { EntryId } from '../base/ids.ts';
+import type { Entry, EntryKind } from '../raft/entry.ts';
 import { readNumber, writeNumber } from './frame.ts';
 
 /**

@@ -1,5 +1,6 @@
-import type { Entry, EntryId } from '../raft/entry.ts';
-import { compareIds } from '../raft/entry.ts';
+import type { EntryId } from '../base/ids.ts';
+import { compareIds } from '../base/ids.ts';
+import type { Entry } from '../raft/entry.ts';
 import type { Replay, Run } from './replay.ts';
 
 /** The log that raft starts with. */

@@ -1,7 +1,7 @@
 import { assert } from '../base/assert.ts';
 import type { FileSystem } from '../base/file-system.ts';
-import type { LogIndex } from '../base/ids.ts';
-import type { Entry, EntryId, HardState } from '../raft/entry.ts';
+import type { EntryId, LogIndex } from '../base/ids.ts';
+import type { Entry, HardState } from '../raft/entry.ts';
 import type { DecodedFrame } from './frame.ts';
 import { decodeFrame, findFrame, findTails } from './frame.ts';
 import type { WalRecord } from './record.ts';

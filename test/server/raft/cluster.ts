@@ -1,14 +1,9 @@
 import { defined } from '../../../server/base/assert.ts';
 import { fromLatin1, latin1 } from '../../../server/base/bytes.ts';
 import type { LogIndex, MemberId } from '../../../server/base/ids.ts';
+import { compareIds, type EntryId } from '../../../server/base/ids.ts';
 import type { Random } from '../../../server/base/random.ts';
-import {
-  type ConfState,
-  compareIds,
-  type Entry,
-  type EntryId,
-  type HardState,
-} from '../../../server/raft/entry.ts';
+import { type ConfState, type Entry, type HardState } from '../../../server/raft/entry.ts';
 import type { Message, Proposal } from '../../../server/raft/messages.ts';
 import { type Append, Raft, type Ready } from '../../../server/raft/raft.ts';
 import type { RaftOptions } from '../../../server/raft/state.ts';

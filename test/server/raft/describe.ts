@@ -1,5 +1,6 @@
 import { latin1 } from '../../../server/base/bytes.ts';
-import type { Entry, EntryId } from '../../../server/raft/entry.ts';
+import type { EntryId } from '../../../server/base/ids.ts';
+import type { Entry } from '../../../server/raft/entry.ts';
 import type { Message } from '../../../server/raft/messages.ts';
 import type { Append } from '../../../server/raft/raft.ts';
 
