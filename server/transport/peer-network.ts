@@ -1,0 +1,320 @@
+import * as http from 'node:http';
+import type { AddressInfo, LookupFunction, Socket } from 'node:net';
+import { type ErrorName, EtcdError } from '../base/errors.ts';
+import type { MemberId } from '../base/ids.ts';
+import { hexId } from '../base/ids.ts';
+import type { Logger } from '../base/logger.ts';
+import type { Message, SnapshotMessage } from '../raft/messages.ts';
+import { decodeMessage, encodeMessage } from './message-codec.ts';
+import { FrameReader } from './peer-frames.ts';
+import type { PeerHello, PeerRefusal } from './peer-hello.ts';
+import { helloHeaders, peerProtocol, readHello } from './peer-hello.ts';
+import { PeerLink } from './peer-link.ts';
+
+/** What a member does with what its peers send. */
+export interface PeerService {
+  hello(peer: MemberId): PeerHello;
+  /** Decides whether to talk to the one who says this; resolves when what must be remembered of it is durable. */
+  accept(hello: PeerHello): Promise<PeerRefusal | undefined>;
+  /** The peer that we dialled answered from this data directory; false: not the one that we know. */
+  meet(peer: MemberId, incarnation: string): boolean;
+  refused(peer: MemberId, refusal: PeerRefusal | undefined): void;
+  step(message: Message): void;
+  receiveSnapshot(message: SnapshotMessage, chunks: AsyncIterable<Uint8Array>): Promise<void>;
+  /** The members as JSON, for those who join. */
+  membersJson(): string;
+  /** A question that only the leader can answer. */
+  answer(question: PeerQuestion): Promise<object>;
+}
+
+/** Ids as decimal text. */
+export type PeerQuestion =
+  | { readonly kind: 'renewLease' | 'leaseTimeToLive'; readonly leaseId: string }
+  | { readonly kind: 'promote'; readonly memberId: string };
+
+export interface PeerNetworkModules {
+  readonly service: PeerService;
+  readonly logger: Logger;
+  readonly lookup: LookupFunction;
+}
+
+const bodyBytesMax = 64 * 1024;
+const questionTimeoutMs = 5000;
+
+/** The connections of one member with its peers: a listener, and a link to each. */
+export class PeerNetwork {
+  readonly #service: PeerService;
+  readonly #modules: PeerNetworkModules;
+  readonly #links = new Map<MemberId, PeerLink>();
+  readonly #servers: http.Server[] = [];
+  readonly #sockets = new Set<Socket>();
+  #localAddress: string | undefined;
+
+  constructor(modules: PeerNetworkModules) {
+    this.#modules = modules;
+    this.#service = modules.service;
+  }
+
+  /** Rejects when an address cannot be had. */
+  async listen(urls: readonly string[]): Promise<AddressInfo[]> {
+    const addresses: AddressInfo[] = [];
+    for (const url of urls) {
+      const { hostname, port } = new URL(url);
+      const server = this.#makeServer();
+      const host = hostname.replace(/^\[|\]$/g, '');
+      await listening(server, { host, port: Number(port) });
+      this.#servers.push(server);
+      addresses.push(server.address() as AddressInfo);
+      if (host.startsWith('127.')) this.#localAddress ??= host;
+    }
+    return addresses;
+  }
+
+  #makeServer(): http.Server {
+    const server = http.createServer({ keepAliveTimeout: 10_000 }, (request, response) => {
+      this.#serve(request, response).catch((error: unknown) => {
+        this.#modules.logger.warn({ error: String(error) }, 'a request of a peer failed');
+        if (!response.headersSent) response.writeHead(500);
+        response.end(String(error));
+      });
+    });
+    server.on('upgrade', (request, socket: Socket, head) => {
+      socket.on('error', () => socket.destroy());
+      this.#sockets.add(socket);
+      socket.on('close', () => this.#sockets.delete(socket));
+      void this.#upgrade(request, socket, head);
+    });
+    return server;
+  }
+
+  async #serve(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+    const path = request.url ?? '';
+    if (request.method === 'GET' && path === '/members') {
+      response.setHeader('content-type', 'application/json');
+      response.end(this.#service.membersJson());
+    } else if (request.method === 'POST' && path === '/mainstay/snapshot') {
+      await this.#serveSnapshot(request, response);
+    } else if (request.method === 'POST' && path === '/mainstay/ask') {
+      await this.#serveQuestion(request, response);
+    } else {
+      response.writeHead(404);
+      response.end('not found\n');
+    }
+  }
+
+  /** The messages of a peer: after a hello, frames in one direction until the connection ends. */
+  async #upgrade(request: http.IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
+    const hello = readHello(request.headers);
+    const isKnown = request.url === '/mainstay/peer' && request.headers.upgrade === peerProtocol;
+    if (hello === undefined || !isKnown) {
+      socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n');
+      return;
+    }
+    const refusal = await this.#service.accept(hello);
+    if (refusal !== undefined) {
+      const head403 = 'HTTP/1.1 403 Forbidden\r\nconnection: close\r\n';
+      socket.end(`${head403}content-length: ${refusal.length}\r\n\r\n${refusal}`);
+      return;
+    }
+    const { incarnation } = this.#service.hello(hello.from);
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: ${peerProtocol}\r\n` +
+        `x-mainstay-incarnation: ${incarnation}\r\n\r\n`,
+    );
+    socket.setNoDelay(true);
+    this.#readMessages(socket, head, hello.from);
+  }
+
+  #readMessages(socket: Socket, head: Buffer, from: MemberId): void {
+    const frames = new FrameReader();
+    const read = (chunk: Buffer): void => {
+      try {
+        frames.push(chunk, (bytes) => {
+          const message = decodeMessage(bytes);
+          if (message.from === from) this.#service.step(message);
+        });
+      } catch (error) {
+        const fields = { 'remote-peer-id': hexId(from), error: String(error) };
+        this.#modules.logger.warn(fields, 'closed a peer connection: malformed message');
+        socket.destroy();
+      }
+    };
+    socket.on('data', read);
+    if (head.length > 0) read(head);
+  }
+
+  async #serveSnapshot(
+    request: http.IncomingMessage,
+    response: http.ServerResponse,
+  ): Promise<void> {
+    const hello = readHello(request.headers);
+    const encoded = request.headers['x-mainstay-message'];
+    if (hello === undefined || typeof encoded !== 'string') {
+      response.writeHead(400).end('not a snapshot\n');
+      return;
+    }
+    const refusal = await this.#service.accept(hello);
+    const message = decodeMessage(Buffer.from(encoded, 'base64'));
+    if (refusal !== undefined || message.kind !== 'snapshot') {
+      response.writeHead(403).end(refusal ?? 'not a snapshot');
+      return;
+    }
+    await this.#service.receiveSnapshot(message, request);
+    response.writeHead(204).end();
+  }
+
+  async #serveQuestion(
+    request: http.IncomingMessage,
+    response: http.ServerResponse,
+  ): Promise<void> {
+    let text = '';
+    for await (const chunk of request.setEncoding('utf8')) {
+      text += chunk as string;
+      if (text.length > bodyBytesMax) throw new Error('the question is too long');
+    }
+    response.setHeader('content-type', 'application/json');
+    try {
+      response.end(JSON.stringify(await this.#service.answer(JSON.parse(text) as PeerQuestion)));
+    } catch (error) {
+      if (!(error instanceof EtcdError)) throw error;
+      response.writeHead(409).end(JSON.stringify({ error: error.error }));
+    }
+  }
+
+  /** Who the peers are now: links to new ones are opened, those to others closed. */
+  setPeers(
+    peers: ReadonlyArray<{ readonly id: MemberId; readonly urls: readonly string[] }>,
+  ): void {
+    for (const [id, link] of this.#links) {
+      if (peers.some((peer) => peer.id === id)) continue;
+      link.close();
+      this.#links.delete(id);
+    }
+    for (const peer of peers) {
+      const link = this.#links.get(peer.id);
+      if (link !== undefined) link.urls = peer.urls;
+      else this.#links.set(peer.id, this.#open(peer));
+    }
+  }
+
+  #open(peer: { id: MemberId; urls: readonly string[] }): PeerLink {
+    const { logger, lookup } = this.#modules;
+    const service = this.#service;
+    const modules = {
+      logger,
+      lookup,
+      localAddress: this.#localAddress,
+      hello: (id: MemberId) => service.hello(id),
+      meet: (id: MemberId, incarnation: string) => service.meet(id, incarnation),
+      refused: (id: MemberId, refusal: PeerRefusal | undefined) => service.refused(id, refusal),
+    };
+    return new PeerLink(modules, peer);
+  }
+
+  send(message: Message): void {
+    this.#links.get(message.to)?.send(message);
+  }
+
+  /** Since when the peer is connected (`performance.now()`); undefined when it is not. */
+  activeSinceMs(peer: MemberId): number | undefined {
+    return this.#links.get(peer)?.activeSinceMs;
+  }
+
+  /** Resolves when the peer has the state and has stepped the message. */
+  async sendSnapshot(message: SnapshotMessage, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    const headers = {
+      ...helloHeaders(this.#service.hello(message.to)),
+      'x-mainstay-message': encodeMessage(message).toString('base64'),
+      'content-type': 'application/octet-stream',
+    };
+    const request = this.#post(message.to, { path: '/mainstay/snapshot', headers });
+    const response = responseOf(request);
+    // Where the body breaks off, the request's error tells it; nobody else waits for this promise by then.
+    response.catch(() => {});
+    try {
+      for await (const chunk of chunks) {
+        if (!request.write(chunk)) await drained(request);
+      }
+    } catch (error) {
+      request.destroy();
+      throw error;
+    }
+    request.end();
+    const { status, text } = await response;
+    if (status !== 204) throw new Error(`the peer answered ${status}: ${text}`);
+  }
+
+  /** Asks a peer; an EtcdError of its is thrown here. */
+  async ask(peer: MemberId, question: PeerQuestion): Promise<unknown> {
+    const request = this.#post(peer, { path: '/mainstay/ask', headers: {} });
+    request.setTimeout(questionTimeoutMs, () => request.destroy(new Error('timed out')));
+    request.end(JSON.stringify(question));
+    const { status, text } = await responseOf(request);
+    const answer = JSON.parse(text) as { error?: ErrorName };
+    if (status === 409 && answer.error !== undefined) throw new EtcdError(answer.error);
+    if (status !== 200) throw new Error(`the peer answered ${status}: ${text}`);
+    return answer;
+  }
+
+  #post(
+    peer: MemberId,
+    target: { path: string; headers: http.OutgoingHttpHeaders },
+  ): http.ClientRequest {
+    const url = this.#links.get(peer)?.urls[0];
+    if (url === undefined) throw new EtcdError('NoLeader');
+    const localAddress = this.#localAddress;
+    return http.request(`${url}${target.path}`, {
+      method: 'POST',
+      headers: target.headers,
+      lookup: this.#modules.lookup,
+      ...(localAddress === undefined ? {} : { localAddress }),
+    });
+  }
+
+  async close(): Promise<void> {
+    for (const link of this.#links.values()) link.close();
+    for (const socket of this.#sockets) socket.destroy();
+    await Promise.all(
+      this.#servers.map((server) => {
+        server.closeAllConnections();
+        return new Promise((resolve) => server.close(resolve));
+      }),
+    );
+  }
+}
+
+function listening(server: http.Server, at: { host: string; port: number }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(at, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+function drained(request: http.ClientRequest): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (): void => {
+      request.off('drain', settle).off('close', settle);
+      if (request.destroyed) reject(new Error('the peer closed the connection'));
+      else resolve();
+    };
+    request.on('drain', settle).on('close', settle);
+  });
+}
+
+function responseOf(request: http.ClientRequest): Promise<{ status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    request.on('error', reject);
+    request.on('response', (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        text += chunk;
+      });
+      response.on('error', reject);
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
+    });
+  });
+}
