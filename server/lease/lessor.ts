@@ -204,10 +204,11 @@ export class Lessor implements StatePart {
     this.#revocationWaiters.set(id, waiters);
   }
 
-  /** Whole seconds left, never negative; undefined for an unknown lease, and when not primary. */
+  /** Whole seconds left, never negative; undefined for an unknown lease. Only the primary knows. */
   remaining(id: LeaseId): number | undefined {
+    assert(this.#isPrimary, 'only the primary knows when a lease expires');
     const lease = this.#leases.get(id);
-    if (lease === undefined || !this.#isPrimary) return undefined;
+    if (lease === undefined) return undefined;
     return Math.max(0, Math.floor((lease.deadlineMs - this.#clock.nowMs()) / 1000));
   }
 

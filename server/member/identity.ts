@@ -1,0 +1,54 @@
+import type { ClusterId, MemberId } from '../base/ids.ts';
+import { hexId } from '../base/ids.ts';
+import type { Member } from '../proto/gen/internal.ts';
+
+/**
+ * Who this data directory is, kept in the log so that it is there even when the state is lost: the ids, a random number
+ * that tells this directory from another one with the same id, and the other members as last known.
+ */
+export interface Identity {
+  readonly clusterId: ClusterId;
+  readonly memberId: MemberId;
+  readonly incarnation: string;
+  readonly peers: readonly KnownPeer[];
+}
+
+export interface KnownPeer {
+  readonly id: MemberId;
+  readonly peerUrls: readonly string[];
+  readonly isVoter: boolean;
+  /** The data directory that this peer was first met with; undefined before that. */
+  readonly incarnation?: string | undefined;
+}
+
+export function encodeIdentity(identity: Identity): Uint8Array {
+  const { clusterId, memberId, incarnation } = identity;
+  const peers = identity.peers.map((peer) => ({ ...peer, id: hexId(peer.id) }));
+  const json = { clusterId: hexId(clusterId), memberId: hexId(memberId), incarnation, peers };
+  return new TextEncoder().encode(JSON.stringify(json));
+}
+
+/** The bytes were checked by the log's checksum: anything else than what we write is a fault of ours. */
+export function decodeIdentity(bytes: Uint8Array): Identity {
+  const json = JSON.parse(new TextDecoder().decode(bytes)) as {
+    clusterId: string;
+    memberId: string;
+    incarnation: string;
+    peers: Array<Omit<KnownPeer, 'id'> & { id: string }>;
+  };
+  return {
+    clusterId: BigInt(`0x${json.clusterId}`),
+    memberId: BigInt(`0x${json.memberId}`),
+    incarnation: json.incarnation,
+    peers: json.peers.map((peer) => ({ ...peer, id: BigInt(`0x${peer.id}`) })),
+  };
+}
+
+/** The peers of a membership, keeping what is known of their data directories. */
+export function peersOf(members: readonly Member[], known: readonly KnownPeer[]): KnownPeer[] {
+  return members.map(({ id, peerUrls, isLearner, incarnation }) => {
+    const before = known.find((peer) => peer.id === id)?.incarnation;
+    const met = incarnation === '' ? before : incarnation;
+    return { id, peerUrls, isVoter: !isLearner, incarnation: met };
+  });
+}

@@ -1,0 +1,331 @@
+import type {
+  Applied,
+  DbSize,
+  MemberPort,
+  MembershipChange,
+  RaftStatus,
+  WatchSink,
+  WatchStream,
+} from '../api/member-port.ts';
+import { range } from '../apply/range.ts';
+import { readTxn } from '../apply/txn.ts';
+import { unreachable } from '../base/assert.ts';
+import { fromLatin1 } from '../base/bytes.ts';
+import type { Clock } from '../base/clock.ts';
+import { EtcdError } from '../base/errors.ts';
+import { type MemberId, noMember } from '../base/ids.ts';
+import type { Random } from '../base/random.ts';
+import { randomId } from '../base/random.ts';
+import {
+  ConfChange,
+  ConfChangeKind,
+  type InternalRequestRequest,
+  Member,
+} from '../proto/gen/internal.ts';
+import {
+  type AlarmMember,
+  AlarmType,
+  type RangeRequest,
+  type RangeResponse,
+  type TxnRequest,
+  type TxnResponse,
+} from '../proto/gen/rpc.ts';
+import type { PeerQuestion } from '../transport/peer-network.ts';
+import { memberIdOf } from './ids.ts';
+import type { ClusterHealth } from './reconfiguration.ts';
+import { refuseAdd, refusePromote, refuseRemove } from './reconfiguration.ts';
+import type { Replica } from './replica.ts';
+
+/** The leader is asked again so soon, while there is time. */
+const askRetryMs = 50;
+/** A learner may be promoted when it has this share of the leader's log; etcd's number. */
+const promotableShare = 0.9;
+/** etcd ends the streams that require a leader after so many election timeouts without one. */
+const leaderLostTimeouts = 3;
+
+export interface LocalMemberModules {
+  readonly replica: Replica;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly peers: {
+    ask(peer: MemberId, question: PeerQuestion): Promise<unknown>;
+    activeSinceMs(peer: MemberId): number | undefined;
+  };
+}
+
+export interface LocalMemberOptions {
+  readonly name: string;
+  readonly electionMs: number;
+  readonly requestTimeoutMs: number;
+}
+
+/** What the services of `api/` see: this member's replica, and its leader where only that one knows. */
+export class LocalMember implements MemberPort {
+  readonly name: string;
+  readonly #replica: Replica;
+  readonly #modules: LocalMemberModules;
+  readonly #options: LocalMemberOptions;
+  readonly #leaderLost = new Set<() => void>();
+  #pollsWithoutLeader = 0;
+
+  constructor(modules: LocalMemberModules, options: LocalMemberOptions) {
+    this.#replica = modules.replica;
+    this.#modules = modules;
+    this.#options = options;
+    this.name = options.name;
+    this.#pollLeader();
+  }
+
+  get clusterId(): bigint {
+    return this.#replica.identity.clusterId;
+  }
+  get memberId(): bigint {
+    return this.#replica.identity.memberId;
+  }
+
+  raftStatus(): RaftStatus {
+    const { raft } = this.#replica;
+    return {
+      term: raft.term,
+      leader: raft.leader,
+      isLeader: raft.role === 'leader',
+      isLearner: !raft.conf.voters.includes(raft.id),
+      commitIndex: raft.log.commit,
+      appliedIndex: raft.log.applied,
+    };
+  }
+
+  propose(request: InternalRequestRequest): Promise<Applied> {
+    return new Promise((resolve, reject) => {
+      this.#replica.propose(request, (error, applied) => {
+        if (applied !== undefined) resolve(applied);
+        else reject(error);
+      });
+    });
+  }
+
+  linearizableRead(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#replica.linearizableRead((error) => {
+        if (error === undefined) resolve();
+        else reject(error);
+      });
+    });
+  }
+
+  // --- state -----------------------------------------------------------------------------------
+
+  revision(): number {
+    return this.#replica.state.store.revision;
+  }
+  range(request: RangeRequest): RangeResponse {
+    return range(this.#replica.state.store, request);
+  }
+  readTxn(request: TxnRequest): TxnResponse {
+    return readTxn(this.#replica.state.store, request);
+  }
+  compactionDone(): Promise<void> {
+    return new Promise((resolve) => this.#replica.whenCompacted(resolve));
+  }
+  openWatchStream(sink: WatchSink): WatchStream {
+    return this.#replica.state.watches.openStream(sink);
+  }
+  alarms(): readonly AlarmMember[] {
+    return this.#replica.state.alarms.list(AlarmType.NONE);
+  }
+  dbSize(): DbSize {
+    const { backend } = this.#replica.state;
+    const sizeBytes = backend.sizeBytes + backend.pendingBytes;
+    return { sizeBytes, inUseBytes: sizeBytes };
+  }
+
+  // --- leases ----------------------------------------------------------------------------------
+
+  newLeaseId(): bigint {
+    return randomId(this.#modules.random);
+  }
+
+  async renewLease(id: bigint): Promise<number> {
+    const { ttl } = (await this.#askLeader({ kind: 'renewLease', leaseId: String(id) })) as {
+      ttl: number;
+    };
+    return ttl;
+  }
+
+  async leaseTimeToLive(id: bigint): Promise<{ ttl: number; grantedTtl: number }> {
+    const answer = await this.#askLeader({ kind: 'leaseTimeToLive', leaseId: String(id) });
+    return answer as { ttl: number; grantedTtl: number };
+  }
+
+  leaseKeys(id: bigint): Uint8Array[] {
+    return this.#replica.state.lessor.keysOf(id).map(fromLatin1);
+  }
+  leases(): bigint[] {
+    return this.#replica.state.lessor.ids();
+  }
+
+  // --- what only the leader knows --------------------------------------------------------------
+
+  /** Asks whoever leads, again while leadership moves, until the timeout. */
+  async #askLeader(question: PeerQuestion): Promise<unknown> {
+    const { clock } = this.#modules;
+    const deadlineMs = clock.nowMs() + this.#options.requestTimeoutMs;
+    for (;;) {
+      const { leader, id } = this.#replica.raft;
+      try {
+        if (leader === id) return await this.answer(question);
+        if (leader !== noMember) return await this.#modules.peers.ask(leader, question);
+      } catch (error) {
+        if (error instanceof EtcdError && error.error !== 'NotLeader') throw error;
+      }
+      if (clock.nowMs() >= deadlineMs)
+        throw new EtcdError(leader === noMember ? 'NoLeader' : 'Timeout');
+      await new Promise<void>((resolve) => clock.after(askRetryMs, resolve));
+    }
+  }
+
+  /** As the leader; another member may have asked. Throws NotLeader when it is not. */
+  async answer(question: PeerQuestion): Promise<object> {
+    switch (question.kind) {
+      case 'renewLease':
+        return { ttl: await this.#renewAsLeader(BigInt(question.leaseId)) };
+      case 'leaseTimeToLive':
+        return this.#timeToLiveAsLeader(BigInt(question.leaseId));
+      case 'promote':
+        await this.#promoteAsLeader(BigInt(question.memberId));
+        return {};
+    }
+    return unreachable(question);
+  }
+
+  /** A leader that was deposed without knowing it must renew nothing (etcd #15247): the barrier asks a quorum. */
+  async #renewAsLeader(id: bigint): Promise<number> {
+    await this.linearizableRead();
+    const { lessor } = this.#replica.state;
+    const renewal = lessor.renew(id);
+    switch (renewal.kind) {
+      case 'renewed':
+        return renewal.ttl;
+      case 'notPrimary':
+        throw new EtcdError('NotLeader');
+      case 'unknown':
+        return 0;
+      case 'expired': {
+        const isRevoked = await new Promise<boolean>((resolve) => lessor.whenRevoked(id, resolve));
+        if (!isRevoked) throw new EtcdError('NotLeader');
+        return 0;
+      }
+    }
+  }
+
+  async #timeToLiveAsLeader(id: bigint): Promise<{ ttl: number; grantedTtl: number }> {
+    await this.linearizableRead();
+    const { lessor } = this.#replica.state;
+    const grantedTtl = lessor.grantedTtl(id);
+    if (grantedTtl === undefined) return { ttl: -1, grantedTtl: 0 };
+    const ttl = lessor.remaining(id);
+    if (ttl === undefined) throw new EtcdError('NotLeader');
+    return { ttl, grantedTtl };
+  }
+
+  // --- membership ------------------------------------------------------------------------------
+
+  members(): Member[] {
+    return this.#replica.state.membership.members();
+  }
+
+  async changeMembership(change: MembershipChange): Promise<Member[]> {
+    switch (change.kind) {
+      case 'addVoter':
+      case 'addLearner':
+        await this.#add(change.peerUrls, change.kind === 'addLearner');
+        break;
+      case 'promote':
+        await this.#askLeader({ kind: 'promote', memberId: String(change.memberId) });
+        await this.linearizableRead();
+        break;
+      case 'remove':
+        refuse(refuseRemove(this.#health(), change.memberId));
+        await this.#change(ConfChangeKind.REMOVE, { id: change.memberId });
+        break;
+      case 'update': {
+        const { memberId: id, peerUrls } = change;
+        await this.#change(ConfChangeKind.UPDATE, { id, peerUrls: [...peerUrls] });
+        break;
+      }
+    }
+    return this.members();
+  }
+
+  async #add(peerUrls: readonly string[], isLearner: boolean): Promise<void> {
+    refuse(refuseAdd(this.#health(), isLearner));
+    const unixSeconds = Math.floor(this.#modules.clock.wallMs() / 1000);
+    const id = memberIdOf(peerUrls, { unixSeconds });
+    const kind = isLearner ? ConfChangeKind.ADD_LEARNER : ConfChangeKind.ADD_VOTER;
+    await this.#change(kind, { id, peerUrls: [...peerUrls], isLearner });
+  }
+
+  async #promoteAsLeader(id: MemberId): Promise<void> {
+    const { raft } = this.#replica;
+    const member = this.#replica.state.membership.member(id);
+    if (member === undefined) throw new EtcdError('MemberNotFound');
+    if (!member.isLearner) throw new EtcdError('MemberNotLearner');
+    const match = raft.progressOf(id)?.match ?? 0;
+    if (match < promotableShare * raft.log.lastIndex) throw new EtcdError('LearnerNotReady');
+    refuse(refusePromote(this.#health()));
+    await this.#change(ConfChangeKind.PROMOTE, { id });
+  }
+
+  #change(kind: ConfChangeKind, member: Partial<Member>): Promise<void> {
+    const change: Omit<ConfChange, 'id'> = { kind, member: Member.create(member) };
+    return new Promise((resolve, reject) => {
+      this.#replica.changeMembership(change, (error, applied) => {
+        const failure = error ?? applied?.error;
+        if (failure === undefined) resolve();
+        else reject(failure);
+      });
+    });
+  }
+
+  #health(): ClusterHealth {
+    const nowMs = this.#modules.clock.nowMs();
+    return {
+      self: this.memberId,
+      members: this.members(),
+      connectedMs: (peer) => {
+        const sinceMs = this.#modules.peers.activeSinceMs(peer);
+        return sinceMs === undefined ? undefined : nowMs - sinceMs;
+      },
+    };
+  }
+
+  transferLeadership(target: bigint): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#replica.transferLeadership(target, (isDone) => {
+        if (isDone) resolve();
+        else reject(new EtcdError('TimeoutLeaderTransfer'));
+      });
+    });
+  }
+
+  onLeaderLost(callback: () => void): () => void {
+    this.#leaderLost.add(callback);
+    return () => this.#leaderLost.delete(callback);
+  }
+
+  /** As etcd: looked at once per election timeout. */
+  #pollLeader(): void {
+    this.#modules.clock.after(this.#options.electionMs, () => {
+      const isLost = this.#replica.raft.leader === noMember;
+      this.#pollsWithoutLeader = isLost ? this.#pollsWithoutLeader + 1 : 0;
+      if (this.#pollsWithoutLeader >= leaderLostTimeouts) {
+        for (const callback of this.#leaderLost) callback();
+      }
+      if (!this.#replica.isStopped) this.#pollLeader();
+    });
+  }
+}
+
+function refuse(reason: ConstructorParameters<typeof EtcdError>[0] | undefined): void {
+  if (reason !== undefined) throw new EtcdError(reason);
+}

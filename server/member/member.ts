@@ -1,0 +1,155 @@
+import type { PinnedState } from '../backend/backend.ts';
+import { hostLookup } from '../base/hosts.ts';
+import { hexId } from '../base/ids.ts';
+import type { Logger } from '../base/logger.ts';
+import type { Config } from '../config/config.ts';
+import { requestTimeoutMs } from '../config/config.ts';
+import { walSegmentBytes } from '../config/limits.ts';
+import { compatibilityVersion } from '../config/version.ts';
+import type { Message, SnapshotMessage } from '../raft/messages.ts';
+import { encodeMemberSnapshot } from '../snapshot/member-snapshot.ts';
+import { ClientListener } from '../transport/client-listener.ts';
+import { PeerNetwork } from '../transport/peer-network.ts';
+import { nodeFileSystem } from '../wal/node-file-system.ts';
+import { listSegments } from '../wal/segment.ts';
+import { decideBeginning } from './bootstrap.ts';
+import { LocalMember } from './local-member.ts';
+import { LevelStateStores, nodeClock, nodeRandom } from './node-ports.ts';
+import { ReplicaPeers } from './peer-service.ts';
+import type { ReplicaNetwork } from './replica.ts';
+import { Replica } from './replica.ts';
+
+/** A member that serves. */
+export interface RunningMember {
+  /** Hands leadership over, ends the streams, writes down what is left. */
+  stop(): Promise<void>;
+  /** Resolves with why the member cannot go on: the process must end at once. */
+  readonly failed: Promise<Error>;
+}
+
+/** Builds and wires every module of one member, and starts it; resolves when it serves clients. */
+export async function startMember(config: Config, logger: Logger): Promise<RunningMember> {
+  const lookup = hostLookup(process.env['MAINSTAY_HOSTS_FILE']);
+  const walDirectory = `${config.dataDir}/member/wal`;
+  const hasLog = listSegments(nodeFileSystem, walDirectory).length > 0;
+  const beginning = hasLog ? undefined : await decideBeginning({ logger, lookup }, config);
+  let fail: (error: Error) => void = () => {};
+  const failed = new Promise<Error>((resolve) => {
+    fail = resolve;
+  });
+  const network = new LateNetwork();
+  const replica = await Replica.open(
+    {
+      clock: nodeClock,
+      random: nodeRandom,
+      fileSystem: nodeFileSystem,
+      logger,
+      stateStores: new LevelStateStores(`${config.dataDir}/member`),
+      network,
+      defer: setImmediate,
+      fatal: fail,
+    },
+    {
+      name: config.name,
+      clientUrls: config.advertiseClientUrls,
+      version: compatibilityVersion,
+      walDirectory,
+      walSegmentBytes,
+      heartbeatMs: config.heartbeatMs,
+      electionMs: config.electionMs,
+      requestTimeoutMs: requestTimeoutMs(config),
+      requestBytesMax: config.requestBytesMax,
+      beginning,
+    },
+  );
+  const member = new LocalMember(
+    { replica, clock: nodeClock, random: nodeRandom, peers: network },
+    {
+      name: config.name,
+      electionMs: config.electionMs,
+      requestTimeoutMs: requestTimeoutMs(config),
+    },
+  );
+  const service = new ReplicaPeers({ replica, answers: member, logger, fatal: fail });
+  const peers = new PeerNetwork({ service, logger, lookup });
+  network.bind(peers, replica);
+  await peers.listen(config.listenPeerUrls);
+  replica.start();
+  const clients = await ClientListener.open({ port: member, logger }, config);
+  const fields = {
+    'local-member-id': hexId(member.memberId),
+    'cluster-id': hexId(member.clusterId),
+    'client-urls': config.listenClientUrls,
+  };
+  void whenReady(member, failed).then(() => logger.info(fields, 'ready to serve client requests'));
+  return {
+    failed,
+    stop: async () => {
+      await replica.handOver();
+      await clients.stop();
+      await replica.close();
+      await peers.close();
+    },
+  };
+}
+
+/** As etcd says it: once the member has heard of a leader and told it about itself. */
+async function whenReady(member: LocalMember, failed: Promise<Error>): Promise<void> {
+  for (;;) {
+    const isReady = member.linearizableRead().then(
+      () => true,
+      () => false,
+    );
+    if (await Promise.race([isReady, failed.then(() => false)])) return;
+  }
+}
+
+/** The network that the replica is opened with: its peers can only be met once there is a replica. */
+class LateNetwork implements ReplicaNetwork {
+  #peers: PeerNetwork | undefined;
+  #replica: Replica | undefined;
+
+  bind(peers: PeerNetwork, replica: Replica): void {
+    this.#peers = peers;
+    this.#replica = replica;
+  }
+
+  setPeers(peers: Parameters<ReplicaNetwork['setPeers']>[0]): void {
+    this.#peers?.setPeers(peers);
+  }
+
+  send(message: Message): void {
+    this.#peers?.send(message);
+  }
+
+  sendSnapshot(message: SnapshotMessage, image: PinnedState): void {
+    void this.#sendSnapshot(message, image);
+  }
+
+  async #sendSnapshot(message: SnapshotMessage, image: PinnedState): Promise<void> {
+    const { clusterId } = this.#bound.replica.identity;
+    let isInstalled = true;
+    try {
+      const chunks = encodeMemberSnapshot(image, { clusterId });
+      await this.#bound.peers.sendSnapshot(message, chunks);
+    } catch {
+      isInstalled = false;
+    } finally {
+      image.release();
+    }
+    this.#bound.replica.reportSnapshot(message.to, isInstalled);
+  }
+
+  ask(...args: Parameters<PeerNetwork['ask']>): Promise<unknown> {
+    return this.#bound.peers.ask(...args);
+  }
+
+  activeSinceMs(peer: bigint): number | undefined {
+    return this.#peers?.activeSinceMs(peer);
+  }
+
+  get #bound(): { peers: PeerNetwork; replica: Replica } {
+    if (this.#peers === undefined || this.#replica === undefined) throw new Error('not bound yet');
+    return { peers: this.#peers, replica: this.#replica };
+  }
+}

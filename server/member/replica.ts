@@ -1,0 +1,630 @@
+import type { PinnedState } from '../backend/backend.ts';
+import type { OrderedStore } from '../backend/ordered-store.ts';
+import { assert } from '../base/assert.ts';
+import type { Clock, Timer } from '../base/clock.ts';
+import { type ErrorName, EtcdError } from '../base/errors.ts';
+import type { FileSystem } from '../base/file-system.ts';
+import type { MemberId } from '../base/ids.ts';
+import { hexId } from '../base/ids.ts';
+import type { Logger } from '../base/logger.ts';
+import type { Random } from '../base/random.ts';
+import {
+  appendBytesMax,
+  appliedLagEntriesMax,
+  applyBytesMax,
+  catchUpBytesMax,
+  catchUpEntriesMax,
+  flushBytesMin,
+  inflightAppendsMax,
+  proposalBytesInFlightMax,
+  proposalsInFlightMax,
+  readsWaitingMax,
+  uncommittedBytesMax,
+} from '../config/limits.ts';
+import type { ProposalDone } from '../propose/proposer.ts';
+import { Proposer } from '../propose/proposer.ts';
+import type { BarrierDone } from '../propose/read-barrier.ts';
+import { ReadBarrier } from '../propose/read-barrier.ts';
+import { ConfChange, InternalRequest, type InternalRequestRequest } from '../proto/gen/internal.ts';
+import type { Entry } from '../raft/entry.ts';
+import type { Message, SnapshotMessage } from '../raft/messages.ts';
+import type { Append } from '../raft/raft.ts';
+import { Raft } from '../raft/raft.ts';
+import { receiveMemberSnapshot } from '../snapshot/member-snapshot.ts';
+import type { Wal } from '../wal/wal.ts';
+import type { Identity, KnownPeer } from './identity.ts';
+import { encodeIdentity, peersOf } from './identity.ts';
+import { recover } from './recovery.ts';
+import type { MemberState } from './state.ts';
+
+/** Where applied states live. */
+export interface StateStores {
+  /** The current one; an empty one when there is none. */
+  open(): Promise<OrderedStore>;
+  /** A new empty one beside it, for a state that is being received; an earlier one is thrown away. */
+  stage(): Promise<OrderedStore>;
+  /** The staged one takes the place of the current one, durably and at once; both were closed. */
+  promoteStaged(): Promise<OrderedStore>;
+  /** Throws the current one away: it was damaged. */
+  discard(): Promise<void>;
+}
+
+export interface ReplicaNetwork {
+  setPeers(peers: ReadonlyArray<{ readonly id: MemberId; readonly urls: readonly string[] }>): void;
+  send(message: Message): void;
+  /** The end is told by `reportSnapshot`. The image is released by the receiver of this call. */
+  sendSnapshot(message: SnapshotMessage, image: PinnedState): void;
+}
+
+/** Everything outside, so that the simulator can be it. */
+export interface ReplicaPorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly fileSystem: FileSystem;
+  readonly logger: Logger;
+  readonly stateStores: StateStores;
+  readonly network: ReplicaNetwork;
+  /** Runs the callback after what is going on now; callbacks in order. */
+  readonly defer: (callback: () => void) => void;
+  /** The member cannot go on: a failed sync, a damaged state, its own removal. Nothing is called afterwards. */
+  readonly fatal: (error: Error) => void;
+}
+
+export interface ReplicaOptions {
+  readonly name: string;
+  readonly clientUrls: readonly string[];
+  readonly version: string;
+  readonly walDirectory: string;
+  readonly walSegmentBytes: number;
+  readonly heartbeatMs: number;
+  readonly electionMs: number;
+  readonly requestTimeoutMs: number;
+  readonly requestBytesMax: number;
+  /** How to begin where there is no log yet. */
+  readonly beginning: Beginning | undefined;
+}
+
+/** A new cluster has all its members in the log from the start; who joins one gets everything from its leader. */
+export interface Beginning {
+  readonly isNewCluster: boolean;
+  readonly clusterId: bigint;
+  readonly memberId: MemberId;
+  readonly members: ReadonlyArray<{ readonly id: MemberId; readonly peerUrls: readonly string[] }>;
+}
+
+/** This member was removed from the cluster. */
+export class RemovedError extends Error {
+  override name = 'RemovedError';
+}
+
+const flushIntervalMs = 100;
+const leaseExpiryIntervalMs = 500;
+const leaseExpiriesMax = 500;
+const readRetryMs = 500;
+/** How long a removed member goes on, so that its peers learn of it from it too. */
+const removedLingerMs = 1000;
+
+/**
+ * One member's consensus and state, without sockets: the driver of raft. It hands entries to the log on disk, messages to
+ * the network, committed entries to the state, answers to who waits for them; see docs/ARCHITECTURE.md for the flow.
+ */
+export class Replica {
+  readonly #ports: ReplicaPorts;
+  readonly #options: ReplicaOptions;
+  readonly #raft: Raft;
+  readonly #wal: Wal;
+  readonly #state: MemberState;
+  readonly #proposer: Proposer;
+  readonly #reads: ReadBarrier;
+  #identity: Identity;
+  /** Appends given to the log on disk and not yet durable, each with those that only wait for it. */
+  readonly #appends: Append[][] = [];
+  readonly #timers = new Map<string, Timer>();
+  #transfers: Transfer[] = [];
+  #isReceiving = false;
+  #isAwake = false;
+  #isFlushing = false;
+  #isCompacting = false;
+  #isInstalling = false;
+  #isStopped = false;
+  #isPublished = false;
+  #seenLeader: MemberId = 0n;
+  #seenTerm = 0;
+  /** When the leader was last lost or found. */
+  #leaderSinceMs: number;
+
+  private constructor(ports: ReplicaPorts, options: ReplicaOptions, parts: ReplicaParts) {
+    this.#ports = ports;
+    this.#options = options;
+    this.#raft = parts.raft;
+    this.#wal = parts.wal;
+    this.#state = parts.state;
+    this.#identity = parts.identity;
+    this.#leaderSinceMs = ports.clock.nowMs();
+    const { clock, random } = ports;
+    const wake = (): void => this.#wake();
+    const timeoutError = (startedMs: number): ErrorName => this.#timeoutError(startedMs);
+    const modules = { clock, random, raft: this.#raft, wake, timeoutError };
+    const timeoutMs = options.requestTimeoutMs;
+    this.#proposer = new Proposer(modules, {
+      timeoutMs,
+      requestBytesMax: options.requestBytesMax,
+      inFlightMax: proposalsInFlightMax,
+      bytesInFlightMax: proposalBytesInFlightMax,
+    });
+    this.#reads = new ReadBarrier(modules, {
+      timeoutMs,
+      retryMs: readRetryMs,
+      waitingMax: readsWaitingMax,
+    });
+  }
+
+  /** Reads what is on disk, or begins. Throws when it is not to be trusted and there is nobody to repair it from. */
+  static async open(ports: ReplicaPorts, options: ReplicaOptions): Promise<Replica> {
+    const recovered = await recover(ports, options);
+    const raft = new Raft(
+      { random: ports.random },
+      {
+        id: recovered.identity.memberId,
+        electionTicks: Math.max(2, Math.round(options.electionMs / options.heartbeatMs)),
+        heartbeatTicks: 1,
+        appendBytesMax,
+        inflightAppendsMax,
+        uncommittedBytesMax,
+        applyBytesMax,
+      },
+      recovered.persisted,
+    );
+    return new Replica(ports, options, { ...recovered, raft });
+  }
+
+  // --- what others may look at -----------------------------------------------------------------
+
+  get raft(): Raft {
+    return this.#raft;
+  }
+  get state(): MemberState {
+    return this.#state;
+  }
+  get identity(): Identity {
+    return this.#identity;
+  }
+  get leaderSinceMs(): number {
+    return this.#leaderSinceMs;
+  }
+
+  // --- life ------------------------------------------------------------------------------------
+
+  start(): void {
+    this.#ports.network.setPeers(this.#peers());
+    this.#every('tick', this.#options.heartbeatMs, () => this.#tick());
+    this.#every('flush', flushIntervalMs, () => this.#flush());
+    this.#every('expire leases', leaseExpiryIntervalMs, () => this.#expireLeases());
+    this.#wake();
+  }
+
+  #every(name: string, intervalMs: number, run: () => void): void {
+    const again = (): void => {
+      this.#timers.set(name, this.#ports.clock.after(intervalMs, again));
+      run();
+    };
+    this.#timers.set(name, this.#ports.clock.after(intervalMs, again));
+  }
+
+  #tick(): void {
+    this.#raft.tick();
+    const { conf, role, id } = this.#raft;
+    if (role === 'follower' && conf.voters.length === 1 && conf.voters[0] === id)
+      this.#raft.campaign();
+    this.#proposer.expire();
+    this.#reads.expire();
+    this.#endTransfers();
+    this.#publish();
+    this.#wake();
+  }
+
+  /** Hands leadership over where it can, then writes down what is left. */
+  async close(): Promise<void> {
+    await this.handOver();
+    this.#proposer.close();
+    this.#reads.close();
+    this.#isStopped = true;
+    for (const timer of this.#timers.values()) timer.cancel();
+    this.#ports.network.setPeers([]);
+    await new Promise<void>((resolve) => this.#state.backend.flush(() => resolve()));
+    await new Promise<void>((resolve) => this.#wal.close(resolve));
+    await this.#state.backend.close();
+  }
+
+  /** Resolves when another one leads, or when that cannot be had. */
+  handOver(): Promise<void> {
+    const target = this.#bestSuccessor();
+    if (target === undefined) return Promise.resolve();
+    return new Promise((resolve) => this.transferLeadership(target, () => resolve()));
+  }
+
+  /** The voter that is furthest ahead. */
+  #bestSuccessor(): MemberId | undefined {
+    if (this.#raft.role !== 'leader') return undefined;
+    const matchOf = (member: MemberId): number => this.#raft.progressOf(member)?.match ?? 0;
+    return this.#raft.conf.voters
+      .filter((voter) => this.#raft.progressOf(voter)?.recentlyActive === true)
+      .sort((a, b) => matchOf(b) - matchOf(a))[0];
+  }
+
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
+  // --- requests --------------------------------------------------------------------------------
+
+  propose(request: InternalRequestRequest, done: ProposalDone): void {
+    if (this.#raft.log.commit - this.#raft.log.applied > appliedLagEntriesMax) {
+      done(new EtcdError('TooManyRequests'), undefined);
+      return;
+    }
+    const encode = (id: bigint): Uint8Array =>
+      InternalRequest.encode({ id, username: '', authRevision: 0, request });
+    this.#proposer.propose('normal', encode, done);
+  }
+
+  /** A change that the leader would not start yet is asked for again until the timeout. */
+  changeMembership(change: Omit<ConfChange, 'id'>, done: ProposalDone): void {
+    const deadlineMs = this.#ports.clock.nowMs() + this.#options.requestTimeoutMs;
+    const encode = (id: bigint): Uint8Array => ConfChange.encode({ ...change, id });
+    const attempt = (): void => {
+      this.#proposer.propose('confChange', encode, (error, applied) => {
+        const isRefused = applied?.error?.error === 'Unhealthy';
+        if (isRefused && this.#ports.clock.nowMs() < deadlineMs && !this.#isStopped) {
+          this.#ports.clock.after(this.#options.heartbeatMs, attempt);
+        } else done(error, applied);
+      });
+    };
+    attempt();
+  }
+
+  linearizableRead(done: BarrierDone): void {
+    this.#reads.read(done);
+  }
+
+  /** `done(true)` when the target leads; `done(false)` at once when it cannot, or after an election timeout. */
+  transferLeadership(target: MemberId, done: (isDone: boolean) => void): void {
+    if (target === this.#raft.id && this.#raft.role === 'leader') {
+      done(true);
+      return;
+    }
+    if (!this.#raft.transferLeadership(target)) {
+      done(false);
+      return;
+    }
+    const deadlineMs = this.#ports.clock.nowMs() + 2 * this.#options.electionMs;
+    this.#transfers.push({ target, deadlineMs, done });
+    this.#wake();
+  }
+
+  #endTransfers(): void {
+    const nowMs = this.#ports.clock.nowMs();
+    const { leader } = this.#raft;
+    const isEnded = ({ target, deadlineMs }: Transfer): boolean =>
+      leader === target || nowMs >= deadlineMs;
+    const ended = this.#transfers.filter(isEnded);
+    this.#transfers = this.#transfers.filter((transfer) => !isEnded(transfer));
+    for (const { target, done } of ended) done(leader === target);
+  }
+
+  // --- from the network ------------------------------------------------------------------------
+
+  step(message: Message): void {
+    if (this.#isStopped) return;
+    this.#raft.step(message);
+    this.#wake();
+  }
+
+  reportSnapshot(member: MemberId, isInstalled: boolean): void {
+    if (this.#isStopped) return;
+    this.#raft.reportSnapshot(member, isInstalled);
+    this.#wake();
+  }
+
+  /** Takes a whole state in, verified, before raft hears of it. Rejects when it breaks off or is not what it says. */
+  async receiveSnapshot(
+    message: SnapshotMessage,
+    chunks: AsyncIterable<Uint8Array>,
+  ): Promise<void> {
+    assert(!this.isReceiving, 'one snapshot at a time');
+    this.#isReceiving = true;
+    try {
+      await this.#receiveState(message, chunks);
+      if (this.#isStopped) return;
+      this.#raft.step(message);
+      this.#run();
+    } finally {
+      this.#isReceiving = false;
+    }
+  }
+
+  async #receiveState(message: SnapshotMessage, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    const store = await this.#ports.stateStores.stage();
+    try {
+      const { clusterId } = this.#identity;
+      const { applied } = await receiveMemberSnapshot({ store, chunks, clusterId });
+      const { index, term } = message.snapshot;
+      if (applied.index !== index || applied.term !== term) {
+        throw new Error(`the state received is of entry ${applied.index}, not ${index}`);
+      }
+    } finally {
+      await store.close();
+    }
+  }
+
+  get isReceiving(): boolean {
+    return this.#isInstalling || this.#isReceiving;
+  }
+
+  /** Remembers which data directory a peer was first met with; `done` when that is durable. */
+  rememberPeer(peer: MemberId, incarnation: string, done: () => void): void {
+    const peers = this.#identity.peers.some(({ id }) => id === peer)
+      ? this.#identity.peers.map((known) => (known.id === peer ? { ...known, incarnation } : known))
+      : [...this.#identity.peers, { id: peer, peerUrls: [], isVoter: false, incarnation }];
+    this.#writeIdentity(peers, done);
+  }
+
+  #writeIdentity(peers: readonly KnownPeer[], done: () => void): void {
+    this.#identity = { ...this.#identity, peers };
+    const { term, vote } = this.#raft;
+    const hardState = { term, vote, commit: this.#raft.log.commit };
+    this.#wal.append({ hardState, entries: [], identity: encodeIdentity(this.#identity) }, done);
+  }
+
+  // --- the loop --------------------------------------------------------------------------------
+
+  #wake(): void {
+    if (this.#isAwake || this.#isStopped) return;
+    this.#isAwake = true;
+    this.#ports.defer(() => {
+      this.#isAwake = false;
+      this.#run();
+    });
+  }
+
+  /** One turn: everything that came together since the last one goes to raft, and raft's answer to where it belongs. */
+  #run(): void {
+    if (this.#isStopped || this.#isInstalling) return;
+    this.#proposer.flush();
+    this.#reads.flush();
+    const ready = this.#raft.ready();
+    for (const message of ready.messages) this.#send(message);
+    if (ready.append !== undefined) this.#append(ready.append);
+    if (this.#isInstalling) return;
+    for (const entry of ready.committed) this.#apply(entry);
+    for (const batchId of ready.refusedBatches) this.#proposer.refused(batchId);
+    for (const read of ready.reads) this.#reads.confirmed(read);
+    this.#reads.appliedTo(this.#raft.log.applied);
+    this.#noticeLeader();
+    if (ready.committed.length > 0) {
+      this.#compact();
+      this.#wake();
+      if (this.#state.backend.pendingBytes >= flushBytesMin) this.#flush();
+    }
+  }
+
+  #send(message: Message): void {
+    if (message.kind !== 'snapshot') {
+      this.#ports.network.send(message);
+      return;
+    }
+    const image = this.#state.backend.pin();
+    assert(image.applied.index === message.snapshot.index, 'the state is not of the index it says');
+    this.#ports.network.sendSnapshot(message, image);
+  }
+
+  /** Makes it durable, then sends what promises that it is. What needs no write waits for the writes before it. */
+  #append(append: Append): void {
+    if (append.snapshot !== undefined) {
+      void this.#install(append);
+      return;
+    }
+    if (append.entries.length === 0 && !append.hasNewVote) {
+      const last = this.#appends.at(-1);
+      if (last === undefined) this.#appended([append]);
+      else last.push(append);
+      return;
+    }
+    const { hardState, entries } = append;
+    this.#appends.push([append]);
+    this.#wal.append({ hardState, entries }, () => this.#appended(this.#appends.shift() ?? []));
+  }
+
+  #appended(appends: readonly Append[]): void {
+    if (this.#isStopped) return;
+    for (const append of appends) {
+      this.#raft.appended(append);
+      for (const message of append.messages) this.#send(message);
+    }
+    this.#wake();
+  }
+
+  #apply(entry: Entry): void {
+    const { id, applied, changesMembership } = this.#state.apply(entry);
+    if (changesMembership) this.#membershipChanged();
+    this.#raft.appliedTo(entry.index);
+    if (applied !== undefined) this.#proposer.applied(id, applied);
+    this.#proposer.appliedTermIs(entry.term);
+  }
+
+  #membershipChanged(): void {
+    const { membership } = this.#state;
+    this.#raft.setConf(membership.confState);
+    this.#ports.network.setPeers(this.#peers());
+    this.#writeIdentity(peersOf(membership.members(), this.#identity.peers), () => {});
+    if (!membership.isRemoved(this.#raft.id)) return;
+    this.#ports.logger.warn({}, 'this member was removed from the cluster; it stops');
+    const timer = this.#ports.clock.after(removedLingerMs, () => {
+      this.#ports.fatal(new RemovedError('this member was removed from the cluster'));
+    });
+    this.#timers.set('removed', timer);
+  }
+
+  #peers(): Array<{ id: MemberId; urls: readonly string[] }> {
+    const members = this.#state.membership.members();
+    const known = members.length > 0 ? members : this.#identity.peers;
+    return known
+      .filter(({ id, peerUrls }) => id !== this.#raft.id && peerUrls.length > 0)
+      .map(({ id, peerUrls }) => ({ id, urls: peerUrls }));
+  }
+
+  /** The received state takes the place of ours; only then the log says so. */
+  async #install(append: Append): Promise<void> {
+    const { snapshot, hardState, entries } = append;
+    assert(snapshot !== undefined, 'no snapshot to install');
+    this.#isInstalling = true;
+    try {
+      await this.#state.replace(() => this.#ports.stateStores.promoteStaged());
+    } catch (error) {
+      this.#ports.fatal(error instanceof Error ? error : new Error(String(error)));
+      return;
+    }
+    if (this.#isStopped) return;
+    this.#isInstalling = false;
+    this.#ports.logger.info(
+      { 'snapshot-index': snapshot.index },
+      'installed a snapshot of the leader',
+    );
+    this.#appends.push([append]);
+    this.#wal.append({ hardState, entries, reset: snapshot }, () =>
+      this.#appended(this.#appends.shift() ?? []),
+    );
+    this.#proposer.appliedSnapshot();
+    this.#membershipChanged();
+    this.#wake();
+  }
+
+  // --- regular work ----------------------------------------------------------------------------
+
+  /** The state goes down to disk in one batch; then the log below it is not needed any more. */
+  #flush(): void {
+    const { backend } = this.#state;
+    if (this.#isFlushing || this.#isInstalling || this.#isStopped || !backend.isDirty) return;
+    this.#isFlushing = true;
+    backend.flush((error) => {
+      this.#isFlushing = false;
+      if (error !== null) {
+        this.#ports.fatal(error);
+        return;
+      }
+      if (this.#isStopped) return;
+      const durable = backend.durableApplied.index;
+      this.#wal.release(durable);
+      this.#raft.compactTo(Math.min(durable, this.#keepFrom()));
+    });
+  }
+
+  /** Entries kept in memory for followers that are a little behind. */
+  #keepFrom(): number {
+    const { log } = this.#raft;
+    const isLarge = log.sizeBytes > catchUpBytesMax;
+    return log.applied - (isLarge ? catchUpEntriesMax / 10 : catchUpEntriesMax);
+  }
+
+  /** Erases what a compaction left over, in slices between other work. */
+  #compact(): void {
+    const { store } = this.#state;
+    if (this.#isCompacting || store.isCompactionIdle) return;
+    this.#isCompacting = true;
+    this.#ports.defer(() => {
+      this.#isCompacting = false;
+      if (this.#isStopped || this.#isInstalling) return;
+      store.compactionStep();
+      this.#compact();
+      if (store.isCompactionIdle) this.#flush();
+    });
+  }
+
+  /** `done` once what was compacted is erased here, durably. */
+  whenCompacted(done: () => void): void {
+    if (this.#isStopped) return;
+    if (this.#state.store.isCompactionIdle) this.#state.backend.flush(done);
+    else this.#ports.clock.after(flushIntervalMs, () => this.whenCompacted(done));
+  }
+
+  #expireLeases(): void {
+    if (!this.#state.lessor.isPrimary || this.#isInstalling) return;
+    const { term } = this.#raft;
+    for (const id of this.#state.lessor.expired(leaseExpiriesMax)) {
+      this.propose({ kind: 'leaseRevoke', value: { id, term } }, () => {});
+    }
+  }
+
+  /** Tells the others this member's name and client URLs, until they know. */
+  #publish(): void {
+    if (this.#isPublished || this.#raft.leader === 0n) return;
+    const { name, clientUrls, version } = this.#options;
+    const { memberId, incarnation } = this.#identity;
+    const own = this.#state.membership.member(memberId);
+    if (own === undefined) return;
+    this.#isPublished = true;
+    const isKnown =
+      own.name === name &&
+      own.incarnation === incarnation &&
+      own.version === version &&
+      own.clientUrls.join() === clientUrls.join();
+    if (isKnown) return;
+    const value = {
+      memberId,
+      name,
+      clientUrls: [...clientUrls],
+      version,
+      incarnation,
+    };
+    this.propose({ kind: 'memberAttributes', value }, (error) => {
+      if (error !== undefined) this.#isPublished = false;
+      else
+        this.#ports.logger.info(
+          { 'local-member-id': hexId(memberId) },
+          'published local member to cluster through raft',
+        );
+    });
+  }
+
+  #noticeLeader(): void {
+    const { leader, term, role, log } = this.#raft;
+    if (leader !== this.#seenLeader || term !== this.#seenTerm) {
+      if (leader !== this.#seenLeader) {
+        this.#leaderSinceMs = this.#ports.clock.nowMs();
+        this.#endTransfers();
+      }
+      const fields = { 'local-member-id': hexId(this.#raft.id), leader: hexId(leader), term };
+      this.#ports.logger.info(fields, leader === 0n ? 'raft: no leader' : 'raft: leader elected');
+      this.#seenLeader = leader;
+      this.#seenTerm = term;
+    }
+    const { lessor } = this.#state;
+    const leads = role === 'leader' && log.term(log.applied) === term;
+    if (leads && !lessor.isPrimary) lessor.promote(this.#options.electionMs);
+    else if (!leads && lessor.isPrimary) lessor.demote();
+  }
+
+  /** etcd tells three reasons apart; clients match their texts. */
+  #timeoutError(startedMs: number): ErrorName {
+    const { electionMs } = this.#options;
+    const nowMs = this.#ports.clock.nowMs();
+    const isLeaderNew = this.#leaderSinceMs > startedMs - 2 * electionMs;
+    if (this.#raft.leader !== 0n && isLeaderNew && this.#leaderSinceMs < nowMs) {
+      return 'TimeoutDueToLeaderFail';
+    }
+    return 'Timeout';
+  }
+}
+
+interface Transfer {
+  readonly target: MemberId;
+  readonly deadlineMs: number;
+  readonly done: (isDone: boolean) => void;
+}
+
+interface ReplicaParts {
+  readonly raft: Raft;
+  readonly wal: Wal;
+  readonly state: MemberState;
+  readonly identity: Identity;
+}
