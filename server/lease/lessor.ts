@@ -204,11 +204,10 @@ export class Lessor implements StatePart {
     this.#revocationWaiters.set(id, waiters);
   }
 
-  /** Whole seconds left, never negative; undefined for an unknown lease. Only the primary knows. */
+  /** Whole seconds left, never negative; undefined for an unknown lease, and when not primary. */
   remaining(id: LeaseId): number | undefined {
-    assert(this.#isPrimary, 'only the primary knows when a lease expires');
     const lease = this.#leases.get(id);
-    if (lease === undefined) return undefined;
+    if (lease === undefined || !this.#isPrimary) return undefined;
     return Math.max(0, Math.floor((lease.deadlineMs - this.#clock.nowMs()) / 1000));
   }
 

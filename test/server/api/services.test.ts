@@ -27,7 +27,7 @@ import {
   type WatchResponse,
 } from '../../../server/proto/gen/rpc.ts';
 import type { Method } from '../../../server/proto/wire.ts';
-import { answerOf, contextOf, FakeMember, FakeResponses } from './fake-member.ts';
+import { contextOf, FakeMember, FakeResponses } from './fake-member.ts';
 
 const key = Buffer.from('k');
 const value = Buffer.from('v');
@@ -432,13 +432,5 @@ suite('Cluster and Maintenance', () => {
     const { requests, responses } = open(member, Health.methods.watch);
     void requests.next({ service: '' });
     assert.deepEqual(responses.sent, [{ status: 1 }]);
-  });
-
-  test('an answer without a header gets one', () => {
-    assert.equal(
-      'header' in
-        (answerOf({ kind: 'compaction', value: CompactionRequest.create() }).response ?? {}),
-      true,
-    );
   });
 });

@@ -21,6 +21,7 @@ import {
 import {
   Applying,
   brief,
+  briefOp,
   compare,
   deleteOp,
   putOp,
@@ -136,7 +137,7 @@ suite('txn', () => {
     const txn = response as TxnResponse;
     assert.deepEqual(txn.header, header(3));
     assert.equal(txn.succeeded, true);
-    assert.deepEqual(txn.responses.map(briefly), [
+    assert.deepEqual(txn.responses.map(briefOp), [
       'range@2 a=0(2,2,1,0) count=1',
       'put@3 -',
       'txn@0 false [put@3 -]',
@@ -149,7 +150,7 @@ suite('txn', () => {
   test('nothing is changed: the revision stays', async () => {
     const applying = await Applying.open();
     const { response } = applying.txn({ success: [deleteOp('a'), txnOp({})] });
-    assert.deepEqual((response as TxnResponse).responses.map(briefly), [
+    assert.deepEqual((response as TxnResponse).responses.map(briefOp), [
       'delete@1 0',
       'txn@0 true []',
     ]);
@@ -391,26 +392,4 @@ function alarm(applying: Applying, action: AlarmAction, type: AlarmType, memberI
   const result = applying.apply({ kind: 'alarm', value: { action, memberID, alarm: type } });
   const { alarms } = result.response as AlarmResponse;
   return alarms.map(({ memberID, alarm }) => `${memberID}:${alarm}`);
-}
-
-function briefly({ response }: TxnResponse['responses'][number]): string {
-  const revision = `@${response?.value.header?.revision}`;
-  switch (response?.kind) {
-    case 'responseRange': {
-      const { kvs, count } = response.value;
-      return [`range${revision}`, ...kvs.map(brief), `count=${count}`].join(' ');
-    }
-    case 'responsePut':
-      return `put${revision} ${brief(response.value.prevKv)}`;
-    case 'responseDeleteRange': {
-      const { deleted, prevKvs } = response.value;
-      return [`delete${revision}`, deleted, ...prevKvs.map(brief)].join(' ');
-    }
-    case 'responseTxn': {
-      const { succeeded, responses } = response.value;
-      return `txn${revision} ${succeeded} [${responses.map(briefly).join(', ')}]`;
-    }
-    case undefined:
-      return 'nothing';
-  }
 }

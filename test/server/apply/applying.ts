@@ -22,6 +22,7 @@ import {
   RangeRequest,
   type RequestOp,
   TxnRequest,
+  type TxnResponse,
 } from '../../../server/proto/gen/rpc.ts';
 import { WatchHub } from '../../../server/watch/watch-hub.ts';
 
@@ -149,4 +150,27 @@ export function brief(kv: KeyValue | undefined): string {
   const { createRevision, modRevision, version, lease } = kv;
   const numbers = [createRevision, modRevision, version, lease].join(',');
   return `${latin1(kv.key)}=${latin1(kv.value)}(${numbers})`;
+}
+
+/** An operation's answer, all that is in it. */
+export function briefOp({ response }: TxnResponse['responses'][number]): string {
+  const revision = `@${response?.value.header?.revision}`;
+  switch (response?.kind) {
+    case 'responseRange': {
+      const { kvs, count } = response.value;
+      return [`range${revision}`, ...kvs.map(brief), `count=${count}`].join(' ');
+    }
+    case 'responsePut':
+      return `put${revision} ${brief(response.value.prevKv)}`;
+    case 'responseDeleteRange': {
+      const { deleted, prevKvs } = response.value;
+      return [`delete${revision}`, deleted, ...prevKvs.map(brief)].join(' ');
+    }
+    case 'responseTxn': {
+      const { succeeded, responses } = response.value;
+      return `txn${revision} ${succeeded} [${responses.map(briefOp).join(', ')}]`;
+    }
+    case undefined:
+      return 'nothing';
+  }
 }

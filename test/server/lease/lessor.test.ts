@@ -209,6 +209,7 @@ suite('the primary', () => {
     setup.lessor.demote();
     setup.nowMs += 1e6;
     assert.deepEqual(setup.lessor.renew(1n), { kind: 'notPrimary' });
+    assert.equal(setup.lessor.remaining(1n), undefined);
     assert.deepEqual(setup.lessor.expired(10), []);
   });
 });

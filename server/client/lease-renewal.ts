@@ -1,0 +1,27 @@
+import { Lease } from '../proto/gen/rpc.ts';
+import type { Endpoint } from './endpoint.ts';
+
+/** One keep-alive on a stream of its own; the TTL in seconds. */
+export async function renewOnce(
+  endpoint: Endpoint,
+  id: bigint,
+  timeoutMs: number,
+): Promise<number> {
+  const deadline = Date.now() + timeoutMs;
+  const stream = await endpoint.stream(Lease.methods.leaseKeepAlive, { timeoutMs, deadline });
+  try {
+    return await new Promise((resolve, reject) => {
+      stream.on('data', ({ TTL }) => {
+        resolve(TTL);
+      });
+      stream.on('error', reject);
+      stream.on('end', () => {
+        reject(new Error('the stream ended without an answer'));
+      });
+      stream.write({ ID: id });
+      stream.end();
+    });
+  } catch (error) {
+    throw endpoint.failure(error);
+  }
+}
