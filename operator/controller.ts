@@ -4,13 +4,14 @@ import type { Logger } from '../server/base/logger.ts';
 import type { Random } from '../server/base/random.ts';
 import type { Outcome } from './act/act.ts';
 import type { KubeObject, ObjectMeta } from './api/objects.ts';
+import { fieldManager } from './api/schema.ts';
 import type { KubeClient, WatchSource } from './kube/client.ts';
 import { collectionPath, type Kind } from './kube/paths.ts';
 import { Reflector } from './kube/reflector.ts';
 import { WorkQueue, workQueueDefaults } from './kube/work-queue.ts';
 import type { Plan } from './plan/plan.ts';
 import { type ReconcileModules, reconcile } from './reconcile.ts';
-import { clusterLabel, fieldManager } from './resources/labels.ts';
+import { clusterLabel } from './resources/labels.ts';
 
 export type ControllerModules = ReconcileModules & {
   readonly kube: KubeClient & WatchSource;

@@ -72,7 +72,7 @@ const operator: Record<string, readonly string[]> = {
   observe: [...store, 'api', 'kube', 'resources', ...stepTypes],
   plan: [...store, 'api', 'resources', 'observe', ...stepTypes],
   act: [...store, 'api', 'kube', 'resources', ...stepTypes],
-  status: [...store, 'api', 'kube', 'resources', ...stepTypes],
+  status: [...store, 'api', 'kube', 'resources', 'observe', 'plan', ...stepTypes],
 };
 
 /** Files directly in operator/ (main, the reconcile spine, wiring) may import every folder of it. */

@@ -1,18 +1,18 @@
 // [io] 3. One action: one API call.
 import { unreachable } from '../../server/base/assert.ts';
-import type { KubeObject } from '../api/objects.ts';
+import type { KubeObject, PersistentVolumeClaim, Pod } from '../api/objects.ts';
 import type { StoreCluster } from '../api/types.ts';
 import type { KubeClient, Preconditions } from '../kube/client.ts';
 import type { Fence } from '../kube/leader-lease.ts';
-import { collectionPath, pathOf } from '../kube/paths.ts';
+import { collectionPath, objectPath, pathOf } from '../kube/paths.ts';
 import type { Recorder } from '../kube/recorder.ts';
 import type { Observation } from '../observe/observation.ts';
-import { endpointsOf } from '../observe/observe.ts';
 import type { StoreAdmin } from '../observe/store-admin.ts';
 import type { Action } from '../plan/action.ts';
 import type { Plan } from '../plan/plan.ts';
+import { endpointsOf, podEndpoint } from '../resources/endpoints.ts';
 import { finalizer, memberIdAnnotation, roleLabel } from '../resources/labels.ts';
-import { namespaceOf, podEndpoint } from '../resources/names.ts';
+import { namespaceOf } from '../resources/names.ts';
 
 export interface ActModules {
   readonly kube: KubeClient;
@@ -122,17 +122,17 @@ async function performOnChild(
     case 'recordMemberId': {
       const { resourceVersion } = action.volume.metadata;
       const annotations = { [memberIdAnnotation]: action.id };
-      await kube.patch(pathOf(action.volume), { metadata: { resourceVersion, annotations } });
+      await kube.patch(volumePath(action.volume), { metadata: { resourceVersion, annotations } });
       return;
     }
     case 'labelPod':
-      await kube.patch(pathOf(action.pod), { metadata: { labels: { [roleLabel]: action.role } } });
+      await kube.patch(podPath(action.pod), { metadata: { labels: { [roleLabel]: action.role } } });
       return;
     case 'deletePod':
-      await kube.remove(pathOf(action.pod), preconditionsOf(action.pod));
+      await kube.remove(podPath(action.pod), preconditionsOf(action.pod));
       return;
     case 'deleteVolume':
-      await kube.remove(pathOf(action.volume), preconditionsOf(action.volume));
+      await kube.remove(volumePath(action.volume), preconditionsOf(action.volume));
       return;
     default:
       unreachable(action);
@@ -168,6 +168,16 @@ function leaderEndpoint({ pods, memberStatuses }: Observation): string {
   const endpoint = leader === undefined ? undefined : podEndpoint(leader);
   if (endpoint !== undefined) return endpoint;
   throw new Error('the leader cannot be reached');
+}
+
+/** By their kind as we know it: the items of a list do not say theirs. */
+function podPath({ metadata }: Pod): string {
+  return objectPath('Pod', { namespace: metadata.namespace ?? 'default', name: metadata.name });
+}
+
+function volumePath({ metadata }: PersistentVolumeClaim): string {
+  const { namespace = 'default', name } = metadata;
+  return objectPath('PersistentVolumeClaim', { namespace, name });
 }
 
 /** Deletes what was seen and nothing else, however late the request arrives. */

@@ -31,6 +31,7 @@ export interface KubeObject {
   readonly metadata: ObjectMeta;
 }
 
+/** An API server leaves `apiVersion` and `kind` out of the items of its built-in kinds: do not read them there. */
 export interface KubeList<Item> {
   readonly metadata: { readonly resourceVersion: string; readonly continue?: string };
   readonly items: readonly Item[];

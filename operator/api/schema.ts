@@ -5,6 +5,8 @@ import type { JsonSchema } from './json-schema.ts';
 
 export const group = 'mainstay.dev';
 export const apiVersion = 'v1alpha1';
+/** Who we are to the API server: the owner of the fields that we write, and the label of what we made. */
+export const fieldManager = 'mainstay-operator';
 
 export const replicasDefault = 3;
 export const replicasMax = 7;

@@ -2,7 +2,7 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } from 'node:https';
 import type { KubeObject } from '../api/objects.ts';
-import { fieldManager } from '../resources/labels.ts';
+import { fieldManager } from '../api/schema.ts';
 import { KubeError } from './errors.ts';
 
 export type Query = Readonly<Record<string, string>>;

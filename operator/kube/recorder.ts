@@ -3,7 +3,7 @@ import type { Clock } from '../../server/base/clock.ts';
 import type { Logger } from '../../server/base/logger.ts';
 import type { Random } from '../../server/base/random.ts';
 import type { KubeEvent, KubeObject } from '../api/objects.ts';
-import { fieldManager } from '../resources/labels.ts';
+import { fieldManager } from '../api/schema.ts';
 import type { KubeClient } from './client.ts';
 import { collectionPath } from './paths.ts';
 

@@ -11,11 +11,11 @@ import type {
 import type { StoreCluster } from '../api/types.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { collectionPath, objectPath } from '../kube/paths.ts';
-import { clusterLabel, isOurs, roleLabel } from '../resources/labels.ts';
-import { clientServiceName, peersServiceName, podEndpoint } from '../resources/names.ts';
+import { endpointsOf, podEndpoint } from '../resources/endpoints.ts';
+import { clusterLabel, isOurs } from '../resources/labels.ts';
+import { clientServiceName, peersServiceName } from '../resources/names.ts';
 import type { MemberStatus, Observation, StoreAnswer } from './observation.ts';
 import type { StoreAdmin } from './store-admin.ts';
-import { isTerminating } from './view.ts';
 
 export interface ObserveModules {
   readonly kube: KubeClient;
@@ -112,14 +112,4 @@ async function askStore(
   } catch (error) {
     return { kind: 'silent', reason: error instanceof Error ? error.message : String(error) };
   }
-}
-
-/** Voters that stay first: learners refuse most questions, pods that end may go while they are asked. */
-export function endpointsOf(pods: readonly Pod[]): readonly string[] {
-  const rank = (pod: Pod) =>
-    (isTerminating(pod) ? 2 : 0) + (pod.metadata.labels?.[roleLabel] === 'voter' ? 0 : 1);
-  return [...pods]
-    .sort((a, b) => rank(a) - rank(b))
-    .map(podEndpoint)
-    .filter((endpoint) => endpoint !== undefined);
 }

@@ -1,8 +1,7 @@
 import type { KubeObject, Labels, OwnerReference } from '../api/objects.ts';
-import { apiVersion, group } from '../api/schema.ts';
+import { apiVersion, fieldManager, group } from '../api/schema.ts';
 import type { StoreCluster } from '../api/types.ts';
 
-export const fieldManager = 'mainstay-operator';
 export const finalizer = `${group}/cleanup`;
 
 export const clusterLabel = `${group}/cluster`;

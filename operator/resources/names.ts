@@ -1,5 +1,4 @@
 import { clientPort, peerPort } from '../api/defaults.ts';
-import type { Pod } from '../api/objects.ts';
 import type { StoreCluster } from '../api/types.ts';
 
 /** Name of a member, its pod and its volume. Serials only grow: a name is never used twice. */
@@ -45,13 +44,6 @@ export function memberOfPeerUrl(cluster: StoreCluster, url: string): string | un
   const host = /^http:\/\/([^:/]+):/.exec(url)?.[1];
   const name = host?.split('.')[0];
   return name !== undefined && peerUrl(cluster, name) === url ? name : undefined;
-}
-
-/** Where the operator reaches a pod's member: by address, so that it depends on no DNS. */
-export function podEndpoint(pod: Pod): string | undefined {
-  const address = pod.status?.podIP;
-  if (address === undefined || address === '') return undefined;
-  return `http://${address.includes(':') ? `[${address}]` : address}:${clientPort}`;
 }
 
 /** A store of this name that is created again never takes an old volume, or a late peer, for its own. */

@@ -6,11 +6,11 @@ import { completeSpec, versionDefault } from '../../../operator/api/defaults.ts'
 import type { StoreCluster } from '../../../operator/api/types.ts';
 import { buildBudget, quorumOf } from '../../../operator/resources/budget.ts';
 import { covers } from '../../../operator/resources/covers.ts';
+import { podEndpoint } from '../../../operator/resources/endpoints.ts';
 import {
   clusterToken,
   memberOfPeerUrl,
   peerUrl,
-  podEndpoint,
   serialOf,
 } from '../../../operator/resources/names.ts';
 import { buildPod } from '../../../operator/resources/pod.ts';

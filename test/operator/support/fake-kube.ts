@@ -32,7 +32,9 @@ export class FakeKube implements KubeClient {
     const items = [...this.objects]
       .filter(([at]) => at.startsWith(`${path}/`))
       .map(([, object]) => object)
-      .filter((object) => key === '' || object.metadata.labels?.[key] === value);
+      .filter((object) => key === '' || object.metadata.labels?.[key] === value)
+      // As an API server does: the list says what its items are, they themselves do not.
+      .map(({ kind: _kind, apiVersion: _apiVersion, ...item }) => item as unknown as Stored);
     const list: KubeList<Stored> = { metadata: { resourceVersion: String(this.#version) }, items };
     return list as T;
   }
