@@ -85,6 +85,22 @@ export const streamBufferBytesMax = 1 * mebibyte;
 /** Watchers of one stream. */
 export const watchersPerStreamMax = 10_000;
 
+// Watches: what a slow client or a watch from the past may cost
+
+/** The newest revisions that stay in memory; older ones are read from the store. */
+export const watchLogRevisionsMax = 4_096;
+export const watchLogBytesMax = 8 * mebibyte;
+/** Revisions and events read, and events given to watchers, before others have their turn: a few milliseconds. */
+export const watchSliceCostMax = 1_024;
+export const watchSliceBytesMax = 1 * mebibyte;
+
+// Leases
+
+/** Seconds; etcd's own bound. */
+export const leaseTtlMax = 9_000_000_000;
+/** After a change of leader no more leases than this expire within one second, so that revoking them keeps up. */
+export const leaseExpiriesPerSecondMax = 750;
+
 // Flags
 
 /** etcd's own bound: a longer election timeout is refused. */

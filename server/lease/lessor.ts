@@ -7,8 +7,8 @@ import { asBuffer } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import { EtcdError } from '../base/errors.ts';
 import type { LeaseId } from '../base/ids.ts';
+import { leaseExpiriesPerSecondMax, leaseTtlMax } from '../config/limits.ts';
 import { DeadlineQueue, type Timed } from './deadline-queue.ts';
-import { leaseTtlMax } from './ttl.ts';
 
 export interface LessorModules {
   readonly clock: Pick<Clock, 'nowMs'>;
@@ -24,9 +24,6 @@ export type Renewal =
 
 /** A lease seen expired is offered again after this time, in case its revocation was lost. */
 const expiredRetryMs = 3000;
-
-/** After a change of leader no more leases than this expire within one second, so that revoking them keeps up. */
-const expiriesPerSecondMax = 750;
 
 interface Lease extends Timed {
   readonly id: LeaseId;
@@ -263,7 +260,7 @@ function decodeLease(key: Uint8Array, value: Uint8Array): Lease {
 /** Moves deadlines back, never forward, so that no second holds more than its share. Sorted before and after. */
 function spread(byDeadline: readonly Lease[]): void {
   byDeadline.forEach((lease, position) => {
-    const ahead = byDeadline[position - expiriesPerSecondMax];
+    const ahead = byDeadline[position - leaseExpiriesPerSecondMax];
     if (ahead !== undefined) lease.deadlineMs = Math.max(lease.deadlineMs, ahead.deadlineMs + 1000);
   });
 }

@@ -1,6 +1,3 @@
-/** Seconds; a longer lease is refused with `LeaseTtlTooLarge`. */
-export const leaseTtlMax = 9_000_000_000;
-
 /** The shortest lease in seconds, so that one survives an election: etcd's rule. */
 export function leaseTtlMin(electionTimeoutMs: number): number {
   return Math.ceil((1.5 * electionTimeoutMs) / 1000);

@@ -1,5 +1,11 @@
 import { assert } from '../base/assert.ts';
 import type { Revision } from '../base/ids.ts';
+import {
+  watchLogBytesMax,
+  watchLogRevisionsMax,
+  watchSliceBytesMax,
+  watchSliceCostMax,
+} from '../config/limits.ts';
 import type { StoredEvent, StoredRevision } from '../mvcc/events.ts';
 import type { KeyRange } from '../mvcc/key-range.ts';
 import { EventLog, type LoggedEvent, type LoggedRevision, loggedRevision } from './event-log.ts';
@@ -39,10 +45,10 @@ export interface WatchHubOptions {
 }
 
 export const watchHubDefaults: WatchHubOptions = {
-  logRevisionsMax: 4096,
-  logBytesMax: 8 * 1024 * 1024,
-  sliceCostMax: 1024,
-  sliceBytesMax: 1024 * 1024,
+  logRevisionsMax: watchLogRevisionsMax,
+  logBytesMax: watchLogBytesMax,
+  sliceCostMax: watchSliceCostMax,
+  sliceBytesMax: watchSliceBytesMax,
 };
 
 /**
@@ -113,7 +119,7 @@ export class WatchHub implements WatcherRegistry {
     for (const event of entry.events) event.forgetPrevious();
   }
 
-  /** Another member's snapshot took the store's place: every cursor goes on from where it is. */
+  /** A state was opened, or another member's snapshot took its place: every cursor goes on from where it is. */
   storeReplaced(store: WatchedStore): void {
     const previous = this.#revision;
     assert(store.revision >= previous, 'a revision never decreases');

@@ -63,6 +63,7 @@ export class Applying {
     const parts = [applying.store, applying.lessor, applying.alarms];
     await applying.backend.open(new MemoryStore({ disk }), parts);
     applying.lessor.attachAll(applying.store.takeRestoredLeases());
+    applying.watches.storeReplaced(applying.store);
     return applying;
   }
 

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { EtcdError } from '../../../server/base/errors.ts';
+import { leaseTtlMax } from '../../../server/config/limits.ts';
 import { Lessor } from '../../../server/lease/lessor.ts';
-import { effectiveTtl, leaseTtlMax, leaseTtlMin } from '../../../server/lease/ttl.ts';
+import { effectiveTtl, leaseTtlMin } from '../../../server/lease/ttl.ts';
 
 class Setup {
   nowMs = 1000;

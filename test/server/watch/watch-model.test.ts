@@ -94,7 +94,7 @@ test('every watcher receives the history of its range, whatever happens around i
         }
       },
     ),
-    { numRuns: Number(process.env.WATCH_MODEL_RUNS ?? 400) },
+    { numRuns: Number(process.env.WATCH_MODEL_RUNS ?? 250) },
   );
 });
 
