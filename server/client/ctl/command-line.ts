@@ -1,0 +1,147 @@
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+
+/** A wrong command line; exit status 2. */
+export class UsageError extends Error {
+  override name = 'UsageError';
+}
+
+export type Format = 'simple' | 'table' | 'json';
+
+type Options = NonNullable<ParseArgsConfig['options']>;
+
+const globalOptions = {
+  endpoints: { type: 'string' },
+  'write-out': { type: 'string', short: 'w' },
+  'command-timeout': { type: 'string' },
+  help: { type: 'boolean', short: 'h' },
+} as const satisfies Options;
+
+const keyOptions = { prefix: { type: 'boolean' }, 'from-key': { type: 'boolean' } } as const;
+
+/** What each command takes beside the global options. */
+const commandOptions = {
+  put: {
+    lease: { type: 'string' },
+    'prev-kv': { type: 'boolean' },
+    'may-repeat': { type: 'boolean' },
+  },
+  get: {
+    ...keyOptions,
+    rev: { type: 'string' },
+    limit: { type: 'string' },
+    'keys-only': { type: 'boolean' },
+    'count-only': { type: 'boolean' },
+    'print-value-only': { type: 'boolean' },
+    serializable: { type: 'boolean' },
+  },
+  watch: { ...keyOptions, rev: { type: 'string' }, 'prev-kv': { type: 'boolean' } },
+  status: { cluster: { type: 'boolean' } },
+  'member list': {},
+} as const satisfies Record<string, Options>;
+
+export type CommandName = keyof typeof commandOptions;
+
+/** One command, taken apart. */
+export class CommandLine {
+  readonly command: CommandName | 'help';
+  readonly operands: readonly string[];
+  readonly #values: Readonly<Record<string, string | boolean | undefined>>;
+  readonly #env: Readonly<Record<string, string | undefined>>;
+
+  constructor(argv: readonly string[], env: Readonly<Record<string, string | undefined>>) {
+    this.#env = env;
+    const words = commandWords(argv);
+    const { values, positionals } = parsed(argv, commandOptions[words ?? 'member list']);
+    this.#values = values as Record<string, string | boolean | undefined>;
+    if (words === undefined && positionals.length > 0 && positionals[0] !== 'help') {
+      throw new UsageError(`unknown command "${positionals.join(' ')}"`);
+    }
+    this.command = words === undefined || this.flag('help') ? 'help' : words;
+    this.operands = positionals.slice(words?.split(' ').length ?? 0);
+  }
+
+  get endpoints(): string[] {
+    const { MAINSTAYCTL_ENDPOINTS, ETCDCTL_ENDPOINTS } = this.#env;
+    const text =
+      this.text('endpoints') || MAINSTAYCTL_ENDPOINTS || ETCDCTL_ENDPOINTS || '127.0.0.1:2379';
+    const endpoints = text.split(',').map((endpoint) => endpoint.trim());
+    for (const endpoint of endpoints) checkEndpoint(endpoint);
+    return endpoints;
+  }
+
+  get timeoutMs(): number {
+    const text = this.text('command-timeout') ?? '5s';
+    const [, amount, unit] = /^(\d+(?:\.\d+)?)(ms|s|m)$/.exec(text) ?? [];
+    if (amount === undefined)
+      throw new UsageError(`--command-timeout: "${text}" is no time like 5s`);
+    return Number(amount) * (unit === 'ms' ? 1 : unit === 's' ? 1_000 : 60_000);
+  }
+
+  format(fallback: Format): Format {
+    const text = this.text('write-out') ?? fallback;
+    if (text === 'simple' || text === 'table' || text === 'json') return text;
+    throw new UsageError(`--write-out: "${text}" is not simple, table or json`);
+  }
+
+  flag(name: string): boolean {
+    return this.#values[name] === true;
+  }
+
+  text(name: string): string | undefined {
+    const value = this.#values[name];
+    return typeof value === 'string' ? value : undefined;
+  }
+
+  /** 0 when it is not given. */
+  whole(name: string): number {
+    const text = this.text(name) ?? '0';
+    if (!/^\d+$/.test(text)) throw new UsageError(`--${name}: "${text}" is no whole number`);
+    return Number(text);
+  }
+
+  /** Hexadecimal, as ids are printed; undefined when it is not given. */
+  id(name: string): bigint | undefined {
+    const text = this.text(name);
+    if (text === undefined) return undefined;
+    if (!/^[0-9a-fA-F]{1,16}$/.test(text))
+      throw new UsageError(`--${name}: "${text}" is no hexadecimal id`);
+    return BigInt.asIntN(64, BigInt(`0x${text}`));
+  }
+}
+
+function commandWords(argv: readonly string[]): CommandName | undefined {
+  const { positionals } = parseArgs({
+    args: [...argv],
+    options: { ...globalOptions, ...valueOptions() },
+    allowPositionals: true,
+    strict: false,
+  });
+  const names = Object.keys(commandOptions) as CommandName[];
+  return names.find((name) => name.split(' ').every((word, at) => word === positionals[at]));
+}
+
+/** Every option with a value of any command: so that none is taken for the command's name. */
+function valueOptions(): Options {
+  const all = Object.values(commandOptions).flatMap((options) => Object.entries(options));
+  return Object.fromEntries(all.filter(([, { type }]) => type === 'string'));
+}
+
+function parsed(argv: readonly string[], options: Options) {
+  try {
+    return parseArgs({
+      args: [...argv],
+      options: { ...globalOptions, ...options },
+      allowPositionals: true,
+    });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function checkEndpoint(endpoint: string): void {
+  const url = endpoint.includes('://') ? endpoint : `http://${endpoint}`;
+  if (url.startsWith('https://')) throw new UsageError('https endpoints are not supported yet');
+  if (!url.startsWith('http://') || !URL.canParse(url)) {
+    throw new UsageError(`--endpoints: "${endpoint}" is not of the form HOST:PORT`);
+  }
+}

@@ -1,0 +1,63 @@
+import type { CommandName } from './command-line.ts';
+
+export const overview = `mainstayctl talks to a Mainstay cluster, or to any other that speaks the etcd v3 API.
+
+  mainstayctl put greeting hello                 write a key
+  mainstayctl get greeting                       read it
+  mainstayctl get --prefix config/               read every key that begins so
+  mainstayctl watch --prefix config/             follow changes as they happen
+  mainstayctl status                             how each member is
+  mainstayctl member list                        who is in the cluster
+
+Where to ask:
+  --endpoints HOST:PORT,...    or MAINSTAYCTL_ENDPOINTS, or ETCDCTL_ENDPOINTS [127.0.0.1:2379]
+  --command-timeout 5s         how long a call may take, every attempt included
+
+What to print:
+  -w, --write-out simple|table|json
+
+"mainstayctl COMMAND --help" has the examples of one command.
+Exit status: 0 done, 1 failed, 2 wrong command line.
+`;
+
+export const helpOf: Readonly<Record<CommandName, string>> = {
+  put: `Write a key.
+
+  mainstayctl put greeting hello
+  mainstayctl put config/app - < app.json        the value from standard input
+  mainstayctl put --lease 694d77aa9e38260f session alive
+  mainstayctl put --prev-kv greeting bye         print what was there before
+  mainstayctl put --may-repeat greeting hello    try again, also when the first try may have worked
+`,
+  get: `Read keys.
+
+  mainstayctl get greeting
+  mainstayctl get --prefix config/ --limit 10
+  mainstayctl get --prefix '' --keys-only        every key
+  mainstayctl get --prefix config/ --count-only
+  mainstayctl get a c                            from a to before c
+  mainstayctl get --from-key b                   from b on
+  mainstayctl get greeting --rev 42              as it was at revision 42
+  mainstayctl get greeting --print-value-only > file
+  mainstayctl get greeting -w json
+  mainstayctl get greeting --serializable        what one member has, also without a quorum
+`,
+  watch: `Follow changes until Ctrl-C.
+
+  mainstayctl watch greeting
+  mainstayctl watch --prefix config/
+  mainstayctl watch --prefix config/ --rev 42    everything since revision 42, then what comes
+  mainstayctl watch --prefix '' --prev-kv -w json
+`,
+  status: `How each member is: one line for each endpoint.
+
+  mainstayctl status
+  mainstayctl status --endpoints 10.0.0.1:2379,10.0.0.2:2379
+  mainstayctl status --cluster                   every member that the endpoints know
+`,
+  'member list': `Who is in the cluster.
+
+  mainstayctl member list
+  mainstayctl member list -w json
+`,
+};
