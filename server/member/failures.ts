@@ -1,0 +1,26 @@
+import { StateDamagedError } from '../backend/damage.ts';
+import { FormatError } from '../backend/restore.ts';
+import { ForeignLogError } from '../wal/segment.ts';
+import { BootstrapError } from './bootstrap.ts';
+import { DataRefusedError } from './peer-service.ts';
+import { DataDamagedError } from './recovery.ts';
+import { RemovedError } from './replica.ts';
+
+const dataErrors = [
+  DataDamagedError,
+  DataRefusedError,
+  RemovedError,
+  StateDamagedError,
+  FormatError,
+  ForeignLogError,
+];
+
+/** Why a member cannot go on, after sysexits.h: so that whoever restarts it can tell what restarting cannot mend (data). */
+export function exitStatusOf(error: unknown): number {
+  if (dataErrors.some((kind) => error instanceof kind)) return exitStatus.data;
+  if (error instanceof BootstrapError) return exitStatus.failed;
+  if (error instanceof Error && 'syscall' in error) return exitStatus.io;
+  return exitStatus.bug;
+}
+
+export const exitStatus = { ok: 0, failed: 1, usage: 2, bug: 70, io: 74, data: 78 } as const;
