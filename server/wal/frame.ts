@@ -35,6 +35,8 @@ export interface DecodedFrame extends Frame {
 /** "MSW1". A new format also gets a new file suffix, so that an older version refuses it (segment.ts). */
 const headerMagic = 0x3157_534d;
 const tailMagic = 0x3157_544d;
+/** Both begin with it. */
+const magicByte = 0x4d;
 export const headerBytes = 72;
 const tailBytes = 32;
 const alignmentBytes = 8;
@@ -104,8 +106,8 @@ export function decodeFrame(
   if (offset + headerBytes + tailBytes > buffer.length) return undefined;
   if (buffer.readUInt32LE(offset) !== headerMagic) return undefined;
   const seed = seedOf(file);
-  const crc = crc32c(buffer.subarray(offset + 8, offset + headerBytes), seed);
-  if (crc !== buffer.readUInt32LE(offset + 4)) return undefined;
+  if (!isHeaderIntact(buffer, offset, seed)) return undefined;
+  const crc = buffer.readUInt32LE(offset + 4);
   const recordsBytes = buffer.readUInt32LE(offset + 12);
   const sizeBytes = frameBytes(recordsBytes);
   if (offset + sizeBytes > buffer.length) return undefined;
@@ -136,23 +138,34 @@ export function findFrame(
   return undefined;
 }
 
-/** The hard states of intact tails in [start, end): what a torn or damaged frame still tells of a vote. */
-export function findTails(
+/** What damaged or torn frames in [start, end) still tell of a vote: the hard states of intact heads and tails. */
+export function findHardStates(
   bytes: Uint8Array,
   range: { start: number; end: number },
   file: FileIdentity,
 ): HardState[] {
-  const buffer = asBuffer(bytes);
+  const buffer = asBuffer(bytes).subarray(0, range.end);
   const seed = seedOf(file);
   const found: HardState[] = [];
   for (let at = range.start; at + tailBytes <= range.end; at += 1) {
-    if (buffer[at] !== (tailMagic & 0xff) || buffer.readUInt32LE(at) !== tailMagic) continue;
-    const body = buffer.subarray(at + 8, at + tailBytes);
-    if (crc32c(body, seed) === buffer.readUInt32LE(at + 4)) {
-      found.push(readHardState(buffer, at + 8));
+    if (buffer[at] !== magicByte) continue;
+    const magic = buffer.readUInt32LE(at);
+    if (magic === tailMagic) {
+      const body = buffer.subarray(at + 8, at + tailBytes);
+      if (crc32c(body, seed) === buffer.readUInt32LE(at + 4)) {
+        found.push(readHardState(buffer, at + 8));
+      }
+    } else if (magic === headerMagic && isHeaderIntact(buffer, at, seed)) {
+      found.push(readHardState(buffer, at + 48));
     }
   }
   return found;
+}
+
+function isHeaderIntact(buffer: Buffer, at: number, seed: number): boolean {
+  if (at + headerBytes > buffer.length) return false;
+  const crc = crc32c(buffer.subarray(at + 8, at + headerBytes), seed);
+  return crc === buffer.readUInt32LE(at + 4);
 }
 
 function writeHardState(buffer: Buffer, hardState: HardState, at: number): void {

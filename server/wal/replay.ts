@@ -3,7 +3,7 @@ import type { FileSystem } from '../base/file-system.ts';
 import type { EntryId, LogIndex } from '../base/ids.ts';
 import type { Entry, HardState } from '../raft/entry.ts';
 import type { DecodedFrame } from './frame.ts';
-import { decodeFrame, findFrame, findTails } from './frame.ts';
+import { decodeFrame, findFrame, findHardStates } from './frame.ts';
 import type { WalRecord } from './record.ts';
 import { readRecords } from './record.ts';
 import type { SegmentName } from './segment.ts';
@@ -68,7 +68,7 @@ class Replayer {
   #previous: { batchNumber: number; crc: number } | undefined;
   #damage: Damage | undefined;
   /** A bad place that is damage if anything valid follows, else the torn tail. */
-  #suspect: (Damage & { readonly tails: readonly HardState[] }) | undefined;
+  #suspect: (Damage & { readonly hardStates: readonly HardState[] }) | undefined;
   readonly #segments: ReplayedSegment[] = [];
 
   readSegment(name: SegmentName, bytes: Uint8Array): void {
@@ -77,7 +77,7 @@ class Replayer {
     while (offset < bytes.length) {
       const frame = decodeFrame(bytes, offset, name);
       if (frame !== undefined && this.#isNext(frame)) {
-        if (!this.#continues(frame)) this.#suspect ??= { file: name.file, offset, tails: [] };
+        if (!this.#continues(frame)) this.#suspect ??= { file: name.file, offset, hardStates: [] };
         this.#take(frame);
         offset += frame.sizeBytes;
         validBytes = offset;
@@ -85,8 +85,8 @@ class Replayer {
       }
       const end = this.#nextFrameOffset(name, bytes, offset + 8) ?? bytes.length;
       if (end < bytes.length || !isZero(bytes.subarray(offset))) {
-        const tails = findTails(bytes, { start: offset, end }, name);
-        this.#suspect ??= { file: name.file, offset, tails };
+        const hardStates = findHardStates(bytes, { start: offset, end }, name);
+        this.#suspect ??= { file: name.file, offset, hardStates };
       }
       offset = end;
     }
@@ -159,8 +159,9 @@ class Replayer {
     );
     const run = this.#runs[joined];
     if (run === undefined) {
-      const isFirst = this.#runs.length === 0;
-      assert(isFirst || this.#damage !== undefined, 'wal: entries leave a gap in an undamaged log');
+      // Below the first one: the entry that it replaces was in a segment that has been released.
+      const isGap = index > (this.#runs[0]?.base.index ?? index);
+      assert(!isGap || this.#damage !== undefined, 'wal: entries leave a gap in an undamaged log');
       this.#runs = this.#runs.filter(({ base }) => base.index < index);
       this.#runs.push({
         base: { index: index - 1, term: index === 1 ? 0 : undefined },
@@ -197,10 +198,10 @@ class Replayer {
   /** A vote that only the torn tail knows was told to nobody, but it does no harm to remember it. */
   #newestHardState(): HardState {
     let newest = this.#hardState;
-    for (const tail of this.#suspect?.tails ?? []) {
-      if (tail.term > newest.term) newest = { ...tail, commit: newest.commit };
-      else if (tail.term === newest.term && newest.vote === 0n) {
-        newest = { ...newest, vote: tail.vote };
+    for (const found of this.#suspect?.hardStates ?? []) {
+      if (found.term > newest.term) newest = { ...found, commit: newest.commit };
+      else if (found.term === newest.term && newest.vote === 0n) {
+        newest = { ...newest, vote: found.vote };
       }
     }
     return newest;
