@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { latin1 } from '../../../server/base/bytes.ts';
+import type { EntryId } from '../../../server/base/ids.ts';
+import type { HardState } from '../../../server/raft/entry.ts';
+import { recoverLog } from '../../../server/wal/recover.ts';
+import { type Replay, replayWal } from '../../../server/wal/replay.ts';
+import { SeededRandom } from '../../sim/random.ts';
+import { directory, entries, recovered, WalHarness } from './harness.ts';
+import type { MemoryFileSystem } from './memory-file-system.ts';
+import { assertSameLog, describe, isSameLog, lastOf, type ModelLog, nextAppend } from './model.ts';
+
+const nothing: EntryId = { index: 0, term: 0 };
+const term = (value: number, vote = 0n, commit = 0) => ({
+  hardState: { term: value, vote, commit },
+});
+
+/** A small log of several segments with overwritten entries and votes. */
+function busyLog(segmentBytes = 500): WalHarness {
+  const log = WalHarness.create({ segmentBytes });
+  log.write({ ...term(1, 2n), entries: entries(1, 1, 3) });
+  log.write({ ...term(1, 2n, 2), entries: entries(1, 4, 6) });
+  log.write({ ...term(2, 3n, 2) });
+  log.write({ ...term(3, 0n, 3), entries: entries(3, 5, 7) });
+  log.write({ ...term(3, 0n, 5), entries: entries(3, 8, 8) });
+  log.write({ ...term(4, 1n, 6), entries: entries(4, 8, 10) });
+  log.write({ ...term(4, 1n, 8), entries: entries(4, 11, 11) });
+  return log;
+}
+
+/** Calls `check` with the files as they are after each single bit was flipped. */
+function forEachFlippedBit(
+  files: MemoryFileSystem,
+  check: (place: string) => void,
+  from: (path: string) => number = () => 0,
+): void {
+  for (const [path, bytes] of files.files) {
+    for (let bit = from(path) * 8; bit < bytes.length * 8; bit += 1) {
+      const at = bit >> 3;
+      const mask = 1 << (bit & 7);
+      bytes[at] = (bytes[at] ?? 0) ^ mask;
+      check(`${path} byte ${at} bit ${bit & 7}`);
+      bytes[at] = (bytes[at] ?? 0) ^ mask;
+    }
+  }
+}
+
+/** What a sealed log may look like after damage: whole, or owing its last entry and saying so; never wrong. */
+function assertSafe(replay: Replay, model: ModelLog, applied: EntryId): 'whole' | 'owing' {
+  assert.equal(replay.isEmpty, false);
+  const log = recoverLog(replay, applied);
+  assert.deepEqual(voteOf(replay.hardState), voteOf(model.hardState), 'the vote is kept');
+  assert.ok(replay.hardState.commit <= model.hardState.commit);
+  if (replay.damage === undefined) {
+    assert.equal(latin1(replay.identity ?? new Uint8Array(0)), model.identity);
+  }
+  if (log.owed === undefined) {
+    assertSameLog(log, model, applied);
+    return 'whole';
+  }
+  assert.notEqual(replay.damage, undefined, 'damage is told');
+  assert.equal(log.isRewritten, true);
+  assert.deepEqual(log.owed, { index: lastOf(model).index, term: lastOf(model).term });
+  assert.ok(log.base.index <= applied.index);
+  const held = log.entries.filter(({ index }) => index > applied.index).map(describe);
+  const expected = model.entries.filter(({ index }) => index > applied.index).map(describe);
+  assert.deepEqual(held, expected.slice(0, held.length), 'what is kept is right');
+  return 'owing';
+}
+
+function voteOf({ term: value, vote }: HardState): Pick<HardState, 'term' | 'vote'> {
+  return { term: value, vote };
+}
+
+suite('a damaged log', () => {
+  test('any one bit of a sealed log flips, with nothing, some and most of it applied', () => {
+    const log = busyLog();
+    log.seal();
+    assert.ok(log.segments.length >= 3);
+    const outcomes = { whole: 0, owing: 0 };
+    forEachFlippedBit(log.fileSystem, (place) => {
+      const replay = replayWal(log.fileSystem, directory);
+      for (const applied of [nothing, { index: 4, term: 1 }, { index: 8, term: 4 }]) {
+        try {
+          outcomes[assertSafe(replay, log.model, applied)] += 1;
+        } catch (error) {
+          throw new Error(`${place}: ${String(error)}`, { cause: error });
+        }
+      }
+    });
+    assert.ok(outcomes.owing > 0 && outcomes.whole > 0, JSON.stringify(outcomes));
+  });
+
+  test('any one bit of a log of one batch flips: it is not taken for a new member', () => {
+    const log = WalHarness.create();
+    forEachFlippedBit(log.fileSystem, () => {
+      const replay = replayWal(log.fileSystem, directory);
+      assert.equal(replay.isEmpty, false);
+      assert.notEqual(replay.damage, undefined);
+      assert.equal(replay.identity, undefined);
+    });
+  });
+
+  test('any one bit of an unsealed last batch flips: at most that batch is missing, the vote never', () => {
+    const log = busyLog(900);
+    const before = log.model;
+    const path = `${directory}/${log.segments.at(-1)}`;
+    const start = log.fileSystem.read(path).length;
+    log.write({ ...term(5, 2n, 9), entries: entries(5, 10, 12) });
+    assert.equal(`${directory}/${log.segments.at(-1)}`, path, 'the same segment');
+    const isTail = (other: string): number => (other === path ? start : Number.MAX_SAFE_INTEGER);
+    forEachFlippedBit(
+      log.fileSystem,
+      (place) => {
+        const { replay, log: found } = recovered(log.fileSystem);
+        const isWithout = isSameLog(found, before, nothing);
+        assert.ok(isWithout || isSameLog(found, log.model, nothing), place);
+        assert.equal(found.owed, undefined, 'a torn tail owes nothing');
+        assert.deepEqual(voteOf(replay.hardState), voteOf(log.model.hardState), place);
+      },
+      isTail,
+    );
+  });
+
+  test('the last batch is cut at any byte, or ends in zeroes from any byte', () => {
+    const log = busyLog(900);
+    const before = log.model;
+    const path = `${directory}/${log.segments.at(-1)}`;
+    const start = log.fileSystem.read(path).length;
+    log.write({ ...term(5, 2n, 9), entries: entries(5, 10, 12) });
+    const whole = log.fileSystem.read(path);
+    for (let size = start; size < whole.length; size += 1) {
+      for (const isZeroed of [false, true]) {
+        const torn = isZeroed ? whole.slice() : whole.slice(0, size);
+        if (isZeroed) torn.fill(0, size);
+        log.fileSystem.files.set(path, torn);
+        const { replay, log: found } = recovered(log.fileSystem);
+        assert.equal(replay.damage, undefined);
+        const isWhole = isZeroed && isSameLog(found, log.model, nothing);
+        if (!isWhole) assertSameLog(found, before, nothing);
+        const next = WalHarness.resume(log.fileSystem.copy());
+        next.write({ ...term(6), entries: entries(6, lastOf(next.model).index + 1, 20) });
+        assertSameLog(recovered(next.fileSystem).log, next.model, nothing);
+      }
+    }
+  });
+
+  test('a whole segment is gone: whole if its entries are applied, owing otherwise', () => {
+    const log = busyLog();
+    log.seal();
+    for (const name of log.segments.slice(0, -1)) {
+      for (const applied of [nothing, { index: 8, term: 4 }]) {
+        const files = log.fileSystem.copy();
+        files.files.delete(`${directory}/${name}`);
+        const { replay, log: found } = recovered(files, applied);
+        assert.deepEqual(voteOf(replay.hardState), voteOf(log.model.hardState));
+        if (found.owed === undefined) assertSameLog(found, log.model, applied);
+        else assert.deepEqual(found.owed.index, 11);
+      }
+    }
+  });
+
+  test('random logs, random damage: sealed entries are there, or owed', () => {
+    const random = new SeededRandom(11);
+    for (let round = 0; round < 100; round += 1) {
+      const log = WalHarness.create({ segmentBytes: 300 + random.below(900) });
+      let applied = nothing;
+      for (let step = 0; step < 20; step += 1) {
+        const append = nextAppend(log.model, random);
+        if (append.reset !== undefined) applied = append.reset;
+        log.write(append);
+      }
+      log.seal();
+      for (let flip = 0; flip < 10; flip += 1) {
+        const files = log.fileSystem.copy();
+        const [, bytes] = random.pick([...files.files]);
+        const at = random.below(bytes.length);
+        const size = random.pick([1, 1, 8, 200]);
+        for (let byte = at; byte < Math.min(at + size, bytes.length); byte += 1) {
+          bytes[byte] = size === 200 ? 0 : random.below(256);
+        }
+        assertRepairable(files, log.model, applied);
+      }
+    }
+  });
+});
+
+/** Damage of any size, also in the seal and before it, which then is a torn tail. */
+function assertRepairable(files: MemoryFileSystem, model: ModelLog, applied: EntryId): void {
+  const { replay, log } = recovered(files, applied);
+  if (replay.damage === undefined) return;
+  if (log.owed === undefined) assertSameLog(log, model, applied);
+  const next = WalHarness.resume(files, applied);
+  next.fileSystem.completeAll();
+  const again = recovered(next.fileSystem, applied);
+  assert.equal(again.replay.damage, undefined, 'repaired');
+  assert.deepEqual(again.log.owed, log.owed);
+  assert.deepEqual(again.log.entries.map(describe), log.entries.map(describe));
+}
