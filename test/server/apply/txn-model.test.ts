@@ -116,7 +116,7 @@ test('what is applied is what the model says, field by field', async () => {
         assert.deepEqual(events, answer === expected && changes(step) ? model.changes : []);
       }
     }),
-    { numRuns: Number(process.env.TXN_MODEL_RUNS ?? 150) },
+    { numRuns: Number(process.env.TXN_MODEL_RUNS ?? 80) },
   );
 });
 
