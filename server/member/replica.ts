@@ -446,8 +446,8 @@ export class Replica {
 
   #apply(entry: Entry): void {
     const { id, applied, changesMembership } = this.#state.apply(entry);
-    if (changesMembership) this.#membershipChanged();
     this.#raft.appliedTo(entry.index);
+    if (changesMembership) this.#membershipChanged();
     if (applied !== undefined) this.#proposer.applied(id, applied);
     this.#proposer.appliedTermIs(entry.term);
   }

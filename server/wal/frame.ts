@@ -18,7 +18,7 @@ import type { HardState } from '../raft/entry.ts';
  */
 export interface Frame {
   readonly batchNumber: number;
-  /** The log's last entry once this batch is applied to it. */
+  /** The log's last entry once this batch is applied to it; while the log owes entries (recover.ts), the last of those. */
   readonly last: EntryId;
   readonly hardState: HardState;
   readonly records: Uint8Array;

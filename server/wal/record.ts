@@ -10,7 +10,7 @@ import { readNumber, writeNumber } from './frame.ts';
 export type WalRecord =
   | { readonly kind: 'entry'; readonly entry: Entry }
   /** The log begins anew after `base` (a snapshot was installed, or damage was cut out). */
-  | { readonly kind: 'reset'; readonly base: EntryId; readonly owed: EntryId | undefined }
+  | { readonly kind: 'reset'; readonly base: EntryId }
   /** Who this member is and whom it knows: opaque here, the newest one counts. */
   | { readonly kind: 'identity'; readonly data: Uint8Array };
 
@@ -22,6 +22,7 @@ const entryKindCodes: Readonly<Record<EntryKind, number>> = {
 };
 const entryKinds: readonly EntryKind[] = ['normal', 'confChange', 'refusedConfChange'];
 const fixedBytes = 24;
+const noData = new Uint8Array(0);
 
 export function recordBytes(record: WalRecord): number {
   return fixedBytes + dataOf(record).length;
@@ -31,12 +32,8 @@ function dataOf(record: WalRecord): Uint8Array {
   switch (record.kind) {
     case 'entry':
       return record.entry.data;
-    case 'reset': {
-      const data = Buffer.alloc(16);
-      writeNumber(data, record.owed?.index ?? 0, 0);
-      writeNumber(data, record.owed?.term ?? 0, 8);
-      return data;
-    }
+    case 'reset':
+      return noData;
     case 'identity':
       return record.data;
   }
@@ -74,11 +71,6 @@ export function readRecords(records: Uint8Array): WalRecord[] {
   return found;
 }
 
-function readOwed(data: Buffer): EntryId | undefined {
-  const owed = { index: readNumber(data, 0), term: readNumber(data, 8) };
-  return owed.index > 0 ? owed : undefined;
-}
-
 function readRecord(buffer: Buffer, at: number, data: Buffer): WalRecord {
   const id = { index: readNumber(buffer, at + 8), term: readNumber(buffer, at + 16) };
   switch (buffer[at]) {
@@ -88,7 +80,7 @@ function readRecord(buffer: Buffer, at: number, data: Buffer): WalRecord {
       return { kind: 'entry', entry: { ...id, kind, data } };
     }
     case kindCodes.reset:
-      return { kind: 'reset', base: id, owed: readOwed(data) };
+      return { kind: 'reset', base: id };
     case kindCodes.identity:
       return { kind: 'identity', data };
     default:

@@ -52,14 +52,6 @@ function settle(
   log: { base: EntryId; entries: readonly Entry[]; isRewritten: boolean },
 ): RecoveredLog {
   const last = log.entries.at(-1) ?? log.base;
-  const debts = [replay.last, ...(replay.owed === undefined ? [] : [replay.owed])];
-  const owed = debts
-    .filter((debt) => compareIds(debt, last) > 0)
-    .sort(compareIds)
-    .at(-1);
-  return { ...log, owed, isRewritten: log.isRewritten || isNewDebt(replay, owed) };
-}
-
-function isNewDebt(replay: Replay, owed: EntryId | undefined): boolean {
-  return owed !== undefined && (replay.owed === undefined || compareIds(owed, replay.owed) !== 0);
+  const owed = compareIds(replay.last, last) > 0 ? replay.last : undefined;
+  return { ...log, owed };
 }

@@ -16,11 +16,9 @@ export interface Replay {
   readonly hardState: HardState;
   /** Stretches of the log without a gap; one, unless there is damage. */
   readonly runs: readonly Run[];
-  /** The log's last entry as the last batch says, whatever is left of it. */
+  /** The last entry that was ever acknowledged, as the last batch says, whatever is left of it. */
   readonly last: EntryId;
   readonly identity: Uint8Array | undefined;
-  /** A debt of an earlier repair. */
-  readonly owed: EntryId | undefined;
   /** Bytes that were durable once and are so no more: bit-rot, not a torn tail. */
   readonly damage: Damage | undefined;
   readonly segments: readonly ReplayedSegment[];
@@ -62,7 +60,6 @@ class Replayer {
   #hardState: HardState = { term: 0, vote: 0n, commit: 0 };
   #runs: Run[] = [];
   #identity: Uint8Array | undefined;
-  #owed: EntryId | undefined;
   #last: EntryId = { index: 0, term: 0 };
   #maxIndex = 0;
   #previous: { batchNumber: number; crc: number } | undefined;
@@ -142,7 +139,6 @@ class Replayer {
         return;
       case 'reset':
         this.#runs = [{ base: record.base, entries: [] }];
-        this.#owed = record.owed;
         this.#maxIndex = Math.max(this.#maxIndex, record.base.index);
         return;
       case 'entry':
@@ -181,7 +177,6 @@ class Replayer {
       runs: this.#runs,
       last: this.#last,
       identity: this.#identity,
-      owed: this.#owed,
       damage: this.#damage ?? this.#wholeDamage(),
       segments: this.#segments,
       lastFrame: this.#previous ?? { batchNumber: 0, crc: 0 },

@@ -166,7 +166,7 @@ export class Wal {
     const { base, owed } = log;
     const records: WalRecord[] = [
       identityRecord(identity),
-      { kind: 'reset', base, owed },
+      { kind: 'reset', base },
       ...log.entries.map(entryRecord),
     ];
     const old = replay.segments.map(({ name }) => name);
@@ -208,7 +208,7 @@ export class Wal {
     const last = start.entries.at(-1) ?? start.base;
     const { hardState, owed, identity } = start;
     const batchNumber = start.batchNumber + 1;
-    const frame = { batchNumber, last, hardState, previousCrc: start.crc };
+    const frame = { batchNumber, last: owed ?? last, hardState, previousCrc: start.crc };
     const bytes = encodeFrame({ ...frame, records: encodeRecords(start.records) }, name);
     writeFileDurably(modules.fileSystem, options.directory, { name: name.file, bytes });
     return new Wal(modules, options, {
@@ -280,7 +280,7 @@ export class Wal {
     this.#batchNumber += 1;
     const frame = {
       batchNumber: this.#batchNumber,
-      last: this.#last,
+      last: this.#owed ?? this.#last,
       hardState: this.#hardState,
       previousCrc: this.#previousCrc,
       recordsBytes,
@@ -297,7 +297,7 @@ export class Wal {
       records.push(identityRecord(append.identity));
     }
     if (append.reset !== undefined) {
-      records.push({ kind: 'reset', base: append.reset, owed: this.#owed });
+      records.push({ kind: 'reset', base: append.reset });
       this.#moveEnd(append.reset);
     }
     for (const entry of append.entries) {
