@@ -10,7 +10,7 @@ import type { Observation } from '../observe/observation.ts';
 import type { StoreAdmin } from '../observe/store-admin.ts';
 import type { Action } from '../plan/action.ts';
 import type { Plan } from '../plan/plan.ts';
-import { endpointsOf, podEndpoint } from '../resources/endpoints.ts';
+import { podEndpoint, storeEndpoints } from '../resources/endpoints.ts';
 import { finalizer, memberIdAnnotation, roleLabel } from '../resources/labels.ts';
 import { namespaceOf } from '../resources/names.ts';
 
@@ -144,7 +144,7 @@ async function performOnStore(
   observation: Observation,
   action: StoreAction,
 ): Promise<void> {
-  const endpoints = endpointsOf(observation.pods);
+  const endpoints = storeEndpoints(observation.pods, observation.memberStatuses);
   switch (action.kind) {
     case 'addLearner':
       return store.memberAddLearner(endpoints, action.peerUrl);

@@ -36,12 +36,12 @@ const storage = {
       pattern: '^[0-9]+(\\.[0-9]+)?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$',
       'x-kubernetes-validations': [
         {
-          rule: 'quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0',
+          rule: 'quantity(self).compareTo(quantity(oldSelf)) >= 0',
           message:
             'storage.size cannot shrink, a volume only grows: keep the present size or ask for a larger one',
         },
         {
-          rule: "quantity(string(self)).compareTo(quantity('64Mi')) >= 0",
+          rule: "quantity(self).compareTo(quantity('64Mi')) >= 0",
           message: 'storage.size is too small for the log of a store: ask for at least 64Mi',
         },
       ],

@@ -11,7 +11,7 @@ import type {
 import type { StoreCluster } from '../api/types.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { collectionPath, objectPath } from '../kube/paths.ts';
-import { endpointsOf, podEndpoint } from '../resources/endpoints.ts';
+import { podEndpoint, storeEndpoints } from '../resources/endpoints.ts';
 import { clusterLabel, isOurs } from '../resources/labels.ts';
 import { clientServiceName, peersServiceName } from '../resources/names.ts';
 import type { MemberStatus, Observation, StoreAnswer } from './observation.ts';
@@ -39,10 +39,8 @@ export async function observe(
   if (cluster === undefined) return undefined;
   const children = await observeChildren(modules.kube, cluster, key);
   const members = children.pods.filter((pod) => isOurs(cluster, pod) && podEndpoint(pod));
-  const [memberStatuses, store] = await Promise.all([
-    askMembers(modules.store, members),
-    askStore(modules.store, cluster, members),
-  ]);
+  const memberStatuses = await askMembers(modules.store, members);
+  const store = await askStore(modules.store, cluster, { members, memberStatuses });
   return Object.freeze({
     now: new Date(modules.wallMs()).toISOString(),
     nonce: modules.newNonce(),
@@ -97,10 +95,16 @@ async function askMembers(
 async function askStore(
   store: StoreAdmin,
   cluster: StoreCluster,
-  pods: readonly Pod[],
+  asked: {
+    readonly members: readonly Pod[];
+    readonly memberStatuses: ReadonlyMap<string, MemberStatus>;
+  },
 ): Promise<StoreAnswer> {
-  const endpoints = endpointsOf(pods);
-  if (endpoints.length === 0) return { kind: 'silent', reason: 'no pod has an address yet' };
+  const { members: pods, memberStatuses } = asked;
+  if (pods.length === 0) return { kind: 'silent', reason: 'no pod has an address yet' };
+  if (memberStatuses.size === 0) return { kind: 'silent', reason: 'no member answers' };
+  const endpoints = storeEndpoints(pods, memberStatuses);
+  if (endpoints.length === 0) return { kind: 'silent', reason: 'no member knows a leader' };
   try {
     const { clusterId, members } = await store.memberList(endpoints);
     const recorded = cluster.status?.clusterID;

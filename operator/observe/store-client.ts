@@ -5,7 +5,7 @@ import type { MemberStatus } from './observation.ts';
 import type { MemberListing, StoreAdmin } from './store-admin.ts';
 
 /** One member that does not answer must not hold up the pass for long; a change may take an election. */
-const statusTimeoutMs = 1_500;
+const statusTimeoutMs = 1_000;
 const storeTimeoutMs = 5_000;
 /** Connections that were not used for so long are closed: their pods may be gone. */
 const idleMsMax = 60_000;

@@ -1,5 +1,6 @@
 import { clientPort } from '../api/defaults.ts';
 import type { Pod } from '../api/objects.ts';
+import type { MemberStatus } from '../observe/observation.ts';
 import { roleLabel } from './labels.ts';
 
 /** Where the operator reaches a pod's member: by address, so that it depends on no DNS. */
@@ -9,15 +10,22 @@ export function podEndpoint(pod: Pod): string | undefined {
   return `http://${address.includes(':') ? `[${address}]` : address}:${clientPort}`;
 }
 
-/** Voters that stay first: learners refuse most questions, pods that end may go while they are asked. */
-export function endpointsOf(pods: readonly Pod[]): readonly string[] {
-  return [...pods]
+/**
+ * Members that can answer for the store, because they know a leader: the leader itself first, learners last, since they
+ * refuse most questions. `statuses` is by pod name.
+ */
+export function storeEndpoints(
+  pods: readonly Pod[],
+  statuses: ReadonlyMap<string, MemberStatus>,
+): readonly string[] {
+  const rankOf = (pod: Pod) => {
+    const status = statuses.get(pod.metadata.name);
+    if (status?.memberId === status?.leaderId) return 0;
+    return pod.metadata.labels?.[roleLabel] === 'voter' ? 1 : 2;
+  };
+  return pods
+    .filter((pod) => (statuses.get(pod.metadata.name)?.leaderId ?? '0') !== '0')
     .sort((a, b) => rankOf(a) - rankOf(b))
     .map(podEndpoint)
     .filter((endpoint) => endpoint !== undefined);
-}
-
-function rankOf({ metadata }: Pod): number {
-  const isGoing = metadata.deletionTimestamp !== undefined;
-  return (isGoing ? 2 : 0) + (metadata.labels?.[roleLabel] === 'voter' ? 0 : 1);
 }
