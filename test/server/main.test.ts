@@ -53,8 +53,10 @@ suite('a member as a process', () => {
     assert(typeof address === 'object' && address !== null);
     const url = `http://127.0.0.1:${address.port}`;
     const { code, stderr } = await run(
-      ...['--data-dir', dataDir, '--listen-client-urls', url, '--advertise-client-urls', url],
-      ...['--listen-peer-urls', 'http://127.0.0.1:0'],
+      `--data-dir=${dataDir}`,
+      `--listen-client-urls=${url}`,
+      `--advertise-client-urls=${url}`,
+      '--listen-peer-urls=http://127.0.0.1:0',
     );
     server.close();
     assert.equal(code, 74);
