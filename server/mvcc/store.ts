@@ -181,7 +181,6 @@ export class Store implements StatePart, RangeView, Predecessors {
     return new Compaction({
       index: this.#index,
       versions: this.#versions,
-      backend: this.#backend,
       finish: (revision, done) => {
         this.#backend.put(metaKey.finishedCompaction, encodeRevision(revision));
         this.#backend.flush(done);

@@ -148,14 +148,10 @@ export class SimDisk {
 
   // What follows is the file system's side, called by MountedDisk.
 
+  /** Durable at once, as the contract says. */
   makeDirectory(path: string): void {
-    let parent = '';
-    for (const name of path.split('/').filter(Boolean)) {
-      const child = `${parent}/${name}`;
-      if (!this.#names.has(child)) this.#rename(parent || '/', undefined, [child, 'directory']);
-      this.syncDirectory(parent || '/');
-      parent = child;
-    }
+    this.#throwIfSyncFails();
+    this.provide(path);
   }
 
   list(directory: string): string[] {

@@ -17,6 +17,7 @@ export class SimProcess {
   /** Side effects left until the process is killed in the middle of what it does; see {@link effect}. */
   #effectsLeft = Number.POSITIVE_INFINITY;
   #onKilledByEffect: () => void = () => {};
+  #onRun: () => void = () => {};
 
   constructor(scheduler: Scheduler) {
     this.#scheduler = scheduler;
@@ -35,6 +36,11 @@ export class SimProcess {
     if (this.#state === 'dead') return;
     if (this.#state === 'paused' || this.#draining) this.#held.push(callback);
     else this.#run(callback);
+  }
+
+  /** `onRun` is told each time that something runs in the process. */
+  watch(onRun: () => void): void {
+    this.#onRun = onRun;
   }
 
   kill(): void {
@@ -69,6 +75,7 @@ export class SimProcess {
   }
 
   #run(callback: () => void): void {
+    this.#onRun();
     try {
       callback();
     } catch (error) {

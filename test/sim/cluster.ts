@@ -1,0 +1,466 @@
+import { hexId, type MemberId } from '../../server/base/ids.ts';
+import { DataRefusedError } from '../../server/member/peer-service.ts';
+import { RemovedError } from '../../server/member/replica.ts';
+import type { Message } from '../../server/raft/messages.ts';
+import { ClientHistory } from './checkers/client-history.ts';
+import { EventLog, type KeySpan } from './checkers/event-log.ts';
+import { RaftInvariants } from './checkers/raft-invariants.ts';
+import { demand } from './checkers/violation.ts';
+import { Counters } from './counters.ts';
+import { type Boot, type MemberPlan, type Outside, SimMember } from './member.ts';
+import { quietNetwork, SimNetwork } from './network.ts';
+import { ClientWatch, Observer } from './observer.ts';
+import type { PeerHost } from './peers.ts';
+import type { SimProcess } from './process.ts';
+import type { SeededRandom } from './random.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { SwarmConfig } from './swarm.ts';
+import type { Trace } from './trace.ts';
+import type { Endpoint } from './workload.ts';
+
+export interface ClusterModules {
+  readonly scheduler: Scheduler;
+  readonly random: SeededRandom;
+  readonly trace: Trace;
+  readonly boot: Boot;
+}
+
+const membersMax = 8;
+
+/** The members, what connects them, and what watches over them. */
+export class Cluster {
+  readonly counters = new Counters();
+  readonly log = new EventLog();
+  readonly history = new ClientHistory(this.log);
+  readonly invariants = new RaftInvariants();
+  readonly network: SimNetwork<string>;
+  readonly members: SimMember[] = [];
+  readonly #modules: ClusterModules;
+  readonly #config: SwarmConfig;
+  readonly #random: SeededRandom;
+  readonly #byId = new Map<MemberId, SimMember>();
+  #watches: Array<{ watch: ClientWatch; member: SimMember; incarnation: number }> = [];
+  /** Members whose process ran since the last check. */
+  readonly #touched = new Set<SimMember>();
+  #failure: Error | undefined;
+  #isHealed = false;
+  #changing = false;
+
+  constructor(modules: ClusterModules, config: SwarmConfig) {
+    this.#modules = modules;
+    this.#config = config;
+    this.#random = modules.random.fork();
+    const { scheduler } = modules;
+    this.network = new SimNetwork(
+      { scheduler, random: modules.random.fork(), counters: this.counters },
+      config.network,
+    );
+  }
+
+  // --- what runs ---------------------------------------------------------------------------------
+
+  /** The first members, as an operator would start them. */
+  bootstrap(): void {
+    const names = Array.from({ length: this.#config.members }, (_, at) => `m${at}`);
+    const initialCluster = new Map(names.map((name) => [name, peerUrl(name)]));
+    const victims = Math.floor((names.length - 1) / 2);
+    names.forEach((name, at) => {
+      const plan = { name, peerUrl: peerUrl(name), initialCluster, isNewCluster: true };
+      this.#add(plan, at < victims || names.length === 1);
+    });
+    for (const member of this.members) this.start(member);
+  }
+
+  running(): SimMember[] {
+    return this.members.filter((member) => member.isRunning);
+  }
+
+  leader(): SimMember | undefined {
+    const leaders = this.members.filter((member) => member.live?.raft.role === 'leader');
+    return leaders.sort((a, b) => (b.live?.raft.term ?? 0) - (a.live?.raft.term ?? 0))[0];
+  }
+
+  endpoints(): Endpoint[] {
+    return this.members.flatMap((member) => {
+      const { process, live } = member;
+      return process === undefined || live === undefined || process.paused
+        ? []
+        : [{ name: member.name, port: live.port, process }];
+    });
+  }
+
+  #add(plan: MemberPlan, isVictim: boolean): SimMember {
+    const { scheduler } = this.#modules;
+    const { disk, clockDrift } = this.#config;
+    const member = new SimMember(
+      { scheduler, random: this.#random.fork(), counters: this.counters },
+      { plan, disk, clockDrift, isVictim },
+    );
+    this.members.push(member);
+    return member;
+  }
+
+  start(member: SimMember): void {
+    if (member.isRunning || member.retired !== undefined) return;
+    const outside = this.#outsideOf(member);
+    const { process } = outside;
+    this.#trace('start', member);
+    process.watch(() => this.#touched.add(member));
+    process.deliver(() => {
+      this.#modules.boot(outside, member.plan, this.#config).then(
+        (replica) => {
+          if (process.alive) this.#opened(member, replica);
+        },
+        (error: unknown) => {
+          if (process.alive) this.#refused(member, error as Error);
+        },
+      );
+    });
+  }
+
+  #opened(member: SimMember, replica: NonNullable<SimMember['replica']>): void {
+    member.replica = replica;
+    this.#byId.set(replica.raft.id, member);
+    if (member.isDamaged) this.invariants.diskDamaged(replica.raft.id);
+    this.invariants.restarted(replica.raft);
+    const { scheduler } = this.#modules;
+    member.observer = new Observer(
+      {
+        log: this.log,
+        port: replica.port,
+        nowMs: () => scheduler.nowMs,
+        defined: (revision) => this.history.revisionDefined(revision, scheduler.nowMs),
+      },
+      `${member.name}#${member.incarnations}`,
+    );
+    this.#trace('open', member);
+    replica.start();
+    this.#touched.add(member);
+  }
+
+  /** It does not start: right for a damaged disk, wrong for any other; after an error of the disk it tries again. */
+  #refused(member: SimMember, error: Error): void {
+    this.#trace('refuse', member, error.message);
+    if ('code' in error) {
+      this.#endProcess(member, 'kill', this.#random.between(200, 3000));
+      return;
+    }
+    member.end('kill');
+    if (!member.isDamaged) throw new Error(`${member.name} does not start`, { cause: error });
+    this.counters.add('member.refusedToStart');
+    member.retired = error.message;
+  }
+
+  /** The process ends itself. */
+  #fatal(member: SimMember, error: Error): void {
+    if (!member.isRunning) return;
+    this.#trace('fatal', member, String(error));
+    this.counters.add(`member.fatal.${error.name}`);
+    const isExpected = 'code' in error || error instanceof RemovedError || member.isDamaged;
+    if (!isExpected) this.#failure ??= error;
+    const isFinal = error instanceof RemovedError || error instanceof DataRefusedError;
+    if (isFinal) member.retired = error.message;
+    this.#endProcess(member, 'kill', this.#random.between(200, 3000));
+  }
+
+  // --- what happens to them ----------------------------------------------------------------------
+
+  kill(member: SimMember, downMs: number): void {
+    this.#trace('kill', member);
+    this.#endProcess(member, 'kill', downMs);
+  }
+
+  killAtEffect(member: SimMember, count: number, downMs: number): void {
+    const how = this.#random.chance(0.5) ? 'kill' : 'powerLoss';
+    member.process?.killAtEffect(count, () => {
+      this.counters.add('process.killedInTheMiddle');
+      this.#trace(how, member, 'in the middle');
+      this.#endProcess(member, how, downMs);
+    });
+  }
+
+  powerLoss(member: SimMember, downMs: number): void {
+    this.#trace('powerLoss', member);
+    this.#endProcess(member, 'powerLoss', downMs);
+  }
+
+  pause(member: SimMember, durationMs: number): void {
+    const { process } = member;
+    this.#trace('pause', member);
+    process?.pause();
+    this.#modules.scheduler.after(durationMs, () => process?.resume());
+  }
+
+  /** As on SIGTERM: it has a few seconds, then it is killed. */
+  shutDown(member: SimMember, downMs: number): void {
+    this.#trace('shutDown', member);
+    const { process, live } = member;
+    const end = (): void => {
+      if (member.process === process) this.#endProcess(member, 'kill', downMs);
+    };
+    this.#modules.scheduler.after(5_000, end);
+    process?.deliver(() => {
+      void live?.close().then(end);
+    });
+  }
+
+  damageLog(member: SimMember, downMs: number): void {
+    this.powerLoss(member, downMs);
+    const kind = this.#random.chance(0.6) ? 'bitFlip' : 'zeroedSector';
+    const file = member.disk.damage(kind);
+    this.#trace('damage', member, `${kind} ${file}`);
+    member.isDamaged ||= file !== undefined;
+  }
+
+  damageState(member: SimMember, downMs: number): void {
+    this.kill(member, downMs);
+    member.stores.current.flipBit(this.#random);
+    member.isDamaged = true;
+  }
+
+  loseState(member: SimMember, downMs: number): void {
+    this.powerLoss(member, downMs);
+    member.stores.lose();
+    member.isDamaged = true;
+  }
+
+  transferLeadership(): boolean {
+    const leader = this.leader()?.live;
+    const voters = leader?.raft.conf.voters.filter((voter) => voter !== leader.raft.id) ?? [];
+    if (leader === undefined || voters.length === 0) return false;
+    leader.port.transferLeadership(this.#random.pick(voters)).then(
+      () => this.counters.add('transfer.done'),
+      () => this.counters.add('transfer.failed'),
+    );
+    return true;
+  }
+
+  /** Everything heals, and everybody comes back. */
+  heal(): void {
+    this.#isHealed = true;
+    this.network.heal(quietNetwork);
+    for (const member of this.members) {
+      member.process?.resume();
+      member.process?.killAtEffect(Number.POSITIVE_INFINITY, () => {});
+      member.disk.failSyncs(0);
+      member.disk.setFreeBytes(Number.POSITIVE_INFINITY);
+      this.start(member);
+    }
+  }
+
+  #endProcess(member: SimMember, how: 'kill' | 'powerLoss', downMs: number): void {
+    if (!member.isRunning) return;
+    member.end(how);
+    const backMs = this.#isHealed ? Math.min(downMs, 100) : downMs;
+    this.#modules.scheduler.after(backMs, () => this.start(member));
+  }
+
+  // --- the network -------------------------------------------------------------------------------
+
+  /** What a member's process sees of the world. */
+  #outsideOf(member: SimMember): Outside {
+    const { scheduler } = this.#modules;
+    const { process, clock, fileSystem, random } = member.begin();
+    const deferred: Array<() => void> = [];
+    return {
+      process,
+      clock,
+      random,
+      fileSystem,
+      stores: member.stores,
+      peers: {
+        scheduler,
+        network: this.network,
+        self: hostOf(member, process),
+        hostOf: (url) => {
+          const host = this.members.find(({ plan }) => plan.peerUrl === url);
+          return host?.process?.alive === true ? hostOf(host, host.process) : undefined;
+        },
+      },
+      sent: (message, to) => this.#sent(member, message, to.name),
+      snapshotEnded: (isInstalled) => {
+        this.counters.add(isInstalled ? 'snapshot.installed' : 'snapshot.failed');
+      },
+      askMembers: () => this.#askMembers(member),
+      defer: (callback) => {
+        deferred.push(callback);
+        scheduler.after(0, () => process.deliver(() => deferred.shift()?.()));
+      },
+      fatal: (error) => this.#fatal(member, error),
+    };
+  }
+
+  #askMembers(asking: SimMember): ReturnType<Outside['askMembers']> {
+    const reachable = this.endpoints().filter(({ name }) => {
+      return name !== asking.name && !this.network.isCut(asking.name, name);
+    });
+    if (reachable.length === 0) return undefined;
+    const { port } = this.#random.pick(reachable);
+    return { clusterId: port.clusterId, members: port.members() };
+  }
+
+  #sent(member: SimMember, message: Message, to: string): void {
+    const { live } = member;
+    if (live !== undefined) this.invariants.sent(live.raft, message);
+    this.#modules.trace.add(message.kind, [message.term, numberOf(member)], () => {
+      return `${member.name} > ${to} ${describe(message)}`;
+    });
+  }
+
+  // --- membership --------------------------------------------------------------------------------
+
+  /** What an operator does, one thing at a time: add, promote, remove. */
+  changeMembership(): boolean {
+    const endpoint = this.#anyEndpoint();
+    if (endpoint === undefined || this.#changing) return false;
+    const { port } = endpoint;
+    const known = port.members();
+    const learner = known.find((member) => member.isLearner);
+    const voters = known.filter((member) => !member.isLearner);
+    this.#changing = true;
+    const change = async (): Promise<void> => {
+      if (learner !== undefined && this.#random.chance(0.8)) {
+        await port.changeMembership({ kind: 'promote', memberId: learner.id });
+        this.counters.add('membership.promoted');
+      } else if (voters.length > 3 || (voters.length > 1 && this.#random.chance(0.4))) {
+        if (this.#hasVictims() && voters.length <= this.#config.members) return;
+        await port.changeMembership({ kind: 'remove', memberId: this.#random.pick(known).id });
+        this.counters.add('membership.removed');
+      } else if (this.members.length < membersMax && learner === undefined) {
+        await this.#addMember(endpoint);
+      }
+    };
+    change().then(
+      () => {
+        this.#changing = false;
+      },
+      (error: unknown) => {
+        this.#changing = false;
+        this.counters.add(`membership.${(error as { error?: string }).error ?? 'failed'}`);
+      },
+    );
+    return true;
+  }
+
+  async #addMember({ port }: Endpoint): Promise<void> {
+    const name = `m${this.members.length}`;
+    const url = peerUrl(name);
+    const kind = this.#random.chance(0.7) ? 'addLearner' : 'addVoter';
+    const known = port.members();
+    const initialCluster = new Map(known.map((member) => [member.name, member.peerUrls[0] ?? '']));
+    initialCluster.set(name, url);
+    const member = this.#add({ name, peerUrl: url, initialCluster, isNewCluster: false }, false);
+    try {
+      await port.changeMembership({ kind, peerUrls: [url] });
+      this.counters.add(`membership.${kind}`);
+    } finally {
+      // Also when nobody knows whether it was added: then it finds out.
+      this.start(member);
+    }
+  }
+
+  #hasVictims(): boolean {
+    const damaging = ['damageLog', 'damageState', 'loseState'] as const;
+    return damaging.some((kind) => this.#config.nemeses.includes(kind));
+  }
+
+  #anyEndpoint(): Endpoint | undefined {
+    const endpoints = this.endpoints();
+    return endpoints.length === 0 ? undefined : this.#random.pick(endpoints);
+  }
+
+  // --- what watches over them --------------------------------------------------------------------
+
+  openWatch(endpoint: Endpoint, span: KeySpan, random: SeededRandom): void {
+    const member = this.members.find(({ name }) => name === endpoint.name);
+    if (member === undefined || this.#watches.length >= 20) return;
+    const from = Math.max(1, endpoint.port.revision() + 1 - random.below(20));
+    const isSlow = random.chance(0.3);
+    const takes = (): boolean => {
+      if (!isSlow) return true;
+      this.#modules.scheduler.after(random.between(1, 500), () => {
+        endpoint.process.deliver(() => watch.resume());
+      });
+      return false;
+    };
+    const name = `${member.name}#${member.incarnations}.watch${this.counters.get('op.watch')}`;
+    const watch: ClientWatch = new ClientWatch(
+      { log: this.log, port: endpoint.port, takes },
+      { name, span, from, withPrevious: random.chance(0.5) },
+    );
+    this.#watches.push({ watch, member, incarnation: member.incarnations });
+  }
+
+  /** After each event: what changed, checked. */
+  settled(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#touched.size === 0) return;
+    for (const member of this.#touched) {
+      const { live, observer } = member;
+      if (live !== undefined) this.invariants.observe(live.raft);
+      observer?.settle();
+    }
+    this.#touched.clear();
+    this.history.settle();
+    for (const { watch } of this.#watches) watch.check.settle();
+  }
+
+  /** In the liveness phase: who still belongs to it and can run. */
+  get core(): SimMember[] {
+    const leader = this.leader()?.live;
+    if (leader === undefined) return [];
+    const conf = leader.raft.conf;
+    const ids = [...conf.voters, ...conf.learners];
+    return ids.flatMap((id) => this.#byId.get(id) ?? []).filter((m) => m.retired === undefined);
+  }
+
+  /** After the liveness phase: everybody has the same, and it is what everybody was told. */
+  finish(): void {
+    this.invariants.finish();
+    this.history.finish();
+    const { core } = this;
+    for (const { watch, member, incarnation } of this.#watches) {
+      const isOpen = core.includes(member) && member.incarnations === incarnation;
+      if (isOpen && !watch.ended) watch.check.finish();
+      this.counters.add('checked.watchedRevisions', watch.check.checks);
+    }
+    this.counters.add('checked.answers', this.history.checks);
+    this.counters.add('checked.revisions', this.log.lastRevision);
+    for (const member of core) {
+      const seen = member.observer?.seen ?? 0;
+      demand(seen === this.log.lastRevision, () => {
+        return `${member.name}'s watch has seen revision ${seen} of ${this.log.lastRevision}`;
+      });
+    }
+  }
+
+  #trace(what: string, member: SimMember, detail = ''): void {
+    this.#modules.trace.add(what, [numberOf(member)], () => `${member.name} ${detail}`);
+  }
+}
+
+/** The member's replica is there once it has opened its data, and no longer than its process. */
+function hostOf(member: SimMember, process: SimProcess): PeerHost {
+  return {
+    name: member.name,
+    process,
+    get service() {
+      return member.process === process ? member.live?.service : undefined;
+    },
+  };
+}
+
+function peerUrl(name: string): string {
+  return `http://${name}:2380`;
+}
+
+function numberOf(member: SimMember): number {
+  return Number(member.name.slice(1));
+}
+
+function describe(message: Message): string {
+  const parts = Object.entries(message)
+    .filter(([key]) => !['kind', 'from', 'to'].includes(key))
+    .map(([key, value]) => `${key}=${Array.isArray(value) ? `[${value.length}]` : String(value)}`);
+  return `${parts.join(' ')} (${hexId(message.from)})`;
+}

@@ -1,0 +1,183 @@
+import type { Cluster } from './cluster.ts';
+import type { SimMember } from './member.ts';
+import type { SeededRandom } from './random.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { NemesisKind, SwarmConfig } from './swarm.ts';
+
+/**
+ * Does harm, one thing after the other, at random times. Everything it does heals by itself after a while, or when the
+ * liveness phase begins; only damage to stored bytes stays, and that befalls a minority that is fixed per seed.
+ */
+export class Nemesis {
+  readonly #cluster: Cluster;
+  readonly #scheduler: Scheduler;
+  readonly #random: SeededRandom;
+  readonly #config: SwarmConfig;
+  #isOver = false;
+
+  constructor(
+    modules: { cluster: Cluster; scheduler: Scheduler; random: SeededRandom },
+    config: SwarmConfig,
+  ) {
+    this.#cluster = modules.cluster;
+    this.#scheduler = modules.scheduler;
+    this.#random = modules.random;
+    this.#config = config;
+  }
+
+  start(): void {
+    if (this.#config.nemeses.length > 0) this.#plan();
+  }
+
+  /** From now on everything works. */
+  end(): void {
+    this.#isOver = true;
+    this.#cluster.heal();
+  }
+
+  #plan(): void {
+    this.#scheduler.after(this.#random.exponential(this.#config.nemesisEveryMs), () => {
+      if (this.#isOver) return;
+      this.#strike(this.#random.pick(this.#config.nemeses));
+      this.#plan();
+    });
+  }
+
+  #strike(kind: NemesisKind): void {
+    if (this.#attack(kind)) this.#cluster.counters.add(`nemesis.${kind}`);
+  }
+
+  /** False when there was nobody to do it to. */
+  #attack(kind: NemesisKind): boolean {
+    const cluster = this.#cluster;
+    switch (kind) {
+      case 'shutDown':
+        return this.#toOne((member) => cluster.shutDown(member, this.#downMs()));
+      case 'kill':
+        return this.#toOne((member) => cluster.kill(member, this.#downMs()));
+      case 'killAtEffect':
+        return this.#toOne((member) => {
+          cluster.killAtEffect(member, 1 + this.#random.below(40), this.#downMs());
+        });
+      case 'powerLoss':
+        return this.#toOne((member) => cluster.powerLoss(member, this.#downMs()));
+      case 'powerLossAll':
+        for (const member of cluster.running()) cluster.powerLoss(member, this.#downMs());
+        return true;
+      case 'pause':
+        return this.#toOne((member) => cluster.pause(member, this.#random.between(100, 8000)));
+      case 'partition':
+        return this.#partition((side, other) => [
+          [...side, '>', ...other],
+          [...other, '>', ...side],
+        ]);
+      case 'partitionOneWay':
+        return this.#partition((side, other) => [[...side, '>', ...other]]);
+      case 'partitionPartial':
+        return this.#partitionPartial();
+      case 'isolateLeader':
+        return this.#isolateLeader();
+      case 'clog':
+        return this.#clog();
+      case 'diskStall':
+        return this.#toOne((member) => member.disk.stall(this.#random.between(500, 6000)));
+      case 'syncError':
+        return this.#toOne((member) => member.disk.failSyncs(1));
+      case 'diskFull':
+        return this.#toOne((member) => this.#fillDisk(member));
+      case 'damageLog':
+        return this.#toVictim((member) => cluster.damageLog(member, this.#downMs()));
+      case 'damageState':
+        return this.#toVictim((member) => cluster.damageState(member, this.#downMs()));
+      case 'loseState':
+        return this.#toVictim((member) => cluster.loseState(member, this.#downMs()));
+      case 'transferLeadership':
+        return cluster.transferLeadership();
+      case 'changeMembership':
+        return cluster.changeMembership();
+      case 'wallJump':
+        return this.#toOne((member) => {
+          member.clock?.jumpWall(this.#random.between(-3_600_000, 3_600_000));
+        });
+    }
+  }
+
+  #downMs(): number {
+    return this.#random.chance(0.3) ? this.#random.between(0, 50) : this.#random.between(100, 6000);
+  }
+
+  #toOne(act: (member: SimMember) => void): boolean {
+    const running = this.#cluster.running();
+    if (running.length === 0) return false;
+    // The leader is the most interesting one.
+    const leader = this.#cluster.leader();
+    act(leader !== undefined && this.#random.chance(0.3) ? leader : this.#random.pick(running));
+    return true;
+  }
+
+  #toVictim(act: (member: SimMember) => void): boolean {
+    const victims = this.#cluster.running().filter((member) => member.isVictim);
+    if (victims.length === 0) return false;
+    act(this.#random.pick(victims));
+    return true;
+  }
+
+  #partition(cuts: (side: string[], other: string[]) => string[][]): boolean {
+    const names = this.#random.shuffle(this.#cluster.members.map(({ name }) => name));
+    if (names.length < 2) return false;
+    const at = 1 + this.#random.below(names.length - 1);
+    for (const cut of cuts(names.slice(0, at), names.slice(at))) {
+      const arrow = cut.indexOf('>');
+      this.#cut(cut.slice(0, arrow), cut.slice(arrow + 1));
+    }
+    this.#reconnectLater();
+    return true;
+  }
+
+  /** Two members cannot reach each other; everybody else can reach both. */
+  #partitionPartial(): boolean {
+    const [one, other] = this.#random.shuffle(this.#cluster.members.map(({ name }) => name));
+    if (one === undefined || other === undefined) return false;
+    this.#cut([one], [other]);
+    this.#cut([other], [one]);
+    this.#reconnectLater();
+    return true;
+  }
+
+  #isolateLeader(): boolean {
+    const leader = this.#cluster.leader();
+    if (leader === undefined) return false;
+    const others = this.#cluster.members
+      .map(({ name }) => name)
+      .filter((name) => name !== leader.name);
+    const direction = this.#random.below(3);
+    if (direction !== 1) this.#cut([leader.name], others);
+    if (direction !== 0) this.#cut(others, [leader.name]);
+    this.#reconnectLater();
+    return true;
+  }
+
+  #cut(from: readonly string[], to: readonly string[]): void {
+    for (const source of from) for (const target of to) this.#cluster.network.cut(source, target);
+  }
+
+  #reconnectLater(): void {
+    this.#scheduler.after(this.#random.between(200, 10_000), () =>
+      this.#cluster.network.reconnect(),
+    );
+  }
+
+  #clog(): boolean {
+    const [from, to] = this.#random.shuffle(this.#cluster.members.map(({ name }) => name));
+    if (from === undefined || to === undefined) return false;
+    this.#cluster.network.clog(from, to, this.#random.between(100, 5000));
+    return true;
+  }
+
+  #fillDisk(member: SimMember): void {
+    member.disk.setFreeBytes(this.#random.below(4096));
+    this.#scheduler.after(this.#random.between(500, 5000), () => {
+      member.disk.setFreeBytes(Number.POSITIVE_INFINITY);
+    });
+  }
+}

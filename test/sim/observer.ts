@@ -1,0 +1,149 @@
+import type { MemberPort, WatchStream } from '../../server/api/member-port.ts';
+import type { Event } from '../../server/proto/gen/kv.ts';
+import { WatchCreateRequest, type WatchResponse } from '../../server/proto/gen/rpc.ts';
+import type { EventLog, KeySpan, KvEvent } from './checkers/event-log.ts';
+import { demand } from './checkers/violation.ts';
+import { WatchCheck } from './checkers/watch-check.ts';
+import { eventOf, kvOf, spanBytes } from './wire.ts';
+
+/** Every key that the simulator's clients use. */
+export const everyKey: KeySpan = { start: 'k', end: 'l' };
+
+/**
+ * The watch that follows one incarnation of a member from revision 1: it feeds the one history, so that every member's
+ * watch is compared with every other one's.
+ */
+export class Observer {
+  readonly #log: EventLog;
+  readonly #name: string;
+  readonly #nowMs: () => number;
+  readonly #stream: WatchStream;
+  readonly #defined: (revision: number) => void;
+  #waiting: WatchResponse[] = [];
+  #next = 1;
+
+  constructor(
+    modules: {
+      log: EventLog;
+      port: MemberPort;
+      nowMs: () => number;
+      /** A revision has become known that nobody had told of before. */
+      defined: (revision: number) => void;
+    },
+    name: string,
+  ) {
+    this.#log = modules.log;
+    this.#name = name;
+    this.#nowMs = modules.nowMs;
+    this.#defined = modules.defined;
+    this.#stream = modules.port.openWatchStream({
+      send: (response) => {
+        this.#waiting.push(response);
+        return true;
+      },
+    });
+    this.#create();
+  }
+
+  /** The revision up to which this member's watch has told everything. */
+  get seen(): number {
+    return this.#next - 1;
+  }
+
+  settle(): void {
+    if (this.#waiting.length === 0) return;
+    const responses = this.#waiting;
+    this.#waiting = [];
+    for (const response of responses) this.#take(response);
+  }
+
+  #create(): void {
+    this.#stream.create(
+      WatchCreateRequest.create({ ...spanBytes(everyKey), startRevision: this.#next }),
+    );
+  }
+
+  #take(response: WatchResponse): void {
+    if (response.canceled) {
+      demand(response.compactRevision > 0, () => `${this.#name}: ${response.cancelReason}`);
+      this.#next = Math.max(this.#next, response.compactRevision);
+      this.#create();
+      return;
+    }
+    for (const [revision, events] of byRevision(response.events)) {
+      // What lies in between has no events in this span, or this member compacted it.
+      this.#nothingBetween(revision);
+      const isNew = revision > this.#log.lastRevision;
+      this.#log.report(this.#name, revision, events, this.#nowMs());
+      this.#next = revision + 1;
+      if (isNew) this.#defined(revision);
+    }
+  }
+
+  #nothingBetween(revision: number): void {
+    demand(revision >= this.#next, () => `${this.#name} tells of revision ${revision} again`);
+    for (let missed = Math.max(2, this.#next); missed < revision; missed++) {
+      demand(this.#log.eventsAt(missed).length === 0, () => {
+        return `I4: ${this.#name} skips revision ${missed} on its way to ${revision}`;
+      });
+    }
+  }
+}
+
+/** A client's watch on some keys, of one incarnation of one member. */
+export class ClientWatch {
+  readonly check: WatchCheck;
+  readonly #stream: WatchStream;
+  /** Cancelled by the member, for a compaction: the end. */
+  ended = false;
+
+  constructor(
+    modules: { log: EventLog; port: MemberPort; takes: () => boolean },
+    options: { name: string; span: KeySpan; from: number; withPrevious: boolean },
+  ) {
+    this.check = new WatchCheck(modules.log, options);
+    this.#stream = modules.port.openWatchStream({
+      send: (response) => {
+        this.#take(response);
+        return modules.takes();
+      },
+    });
+    this.#stream.create(
+      WatchCreateRequest.create({
+        ...spanBytes(options.span),
+        startRevision: options.from,
+        prevKv: options.withPrevious,
+        progressNotify: true,
+      }),
+    );
+  }
+
+  /** The client reads on, and asks how far it is. */
+  resume(): void {
+    this.#stream.drained();
+    if (!this.ended) this.#stream.progress();
+  }
+
+  #take(response: WatchResponse): void {
+    if (response.canceled) this.ended = true;
+    if (response.canceled || response.created || this.ended) return;
+    this.check.received({
+      revision: response.header?.revision ?? 0,
+      events: response.events.map((event) => ({
+        ...eventOf(event),
+        previous: event.prevKv === undefined ? undefined : kvOf(event.prevKv),
+      })),
+    });
+  }
+}
+
+function byRevision(events: readonly Event[]): Map<number, KvEvent[]> {
+  const groups = new Map<number, KvEvent[]>();
+  for (const event of events) {
+    const revision = event.kv?.modRevision ?? 0;
+    const group = groups.get(revision);
+    if (group === undefined) groups.set(revision, [eventOf(event)]);
+    else group.push(eventOf(event));
+  }
+  return groups;
+}

@@ -1,0 +1,132 @@
+import { type DiskOptions, quietDisk } from './disk.ts';
+import { type NetworkOptions, quietNetwork } from './network.ts';
+import { SeededRandom } from './random.ts';
+
+/** Faults that happen at points in time, each with a name that the run counts it under. */
+export const nemesisKinds = [
+  'shutDown',
+  'kill',
+  'killAtEffect',
+  'powerLoss',
+  'powerLossAll',
+  'pause',
+  'partition',
+  'partitionOneWay',
+  'partitionPartial',
+  'isolateLeader',
+  'clog',
+  'diskStall',
+  'syncError',
+  'diskFull',
+  'damageLog',
+  'damageState',
+  'loseState',
+  'transferLeadership',
+  'changeMembership',
+  'wallJump',
+] as const;
+
+export type NemesisKind = (typeof nemesisKinds)[number];
+
+/** What one seed runs: drawn from the seed, and printed with it. */
+export interface SwarmConfig {
+  readonly members: number;
+  readonly nemeses: readonly NemesisKind[];
+  /** Mean milliseconds between two faults. */
+  readonly nemesisEveryMs: number;
+  readonly disk: DiskOptions;
+  readonly network: NetworkOptions;
+  /** Clocks run at 1 +- this. */
+  readonly clockDrift: number;
+  readonly clients: number;
+  /** Mean milliseconds between two operations of one client. */
+  readonly thinkMs: number;
+  readonly keys: number;
+  readonly mix: Readonly<Record<OpKind, number>>;
+  /** Entries between two releases of the log, and bytes of a segment: small, so that both happen often. */
+  readonly snapshotEntries: number;
+  readonly segmentBytes: number;
+}
+
+export type OpKind =
+  | 'put'
+  | 'delete'
+  | 'deleteRange'
+  | 'txn'
+  | 'read'
+  | 'readSerializable'
+  | 'readOld'
+  | 'compact'
+  | 'leaseGrant'
+  | 'leaseKeepAlive'
+  | 'leaseRevoke'
+  | 'watch';
+
+/** Swarm testing: each seed leaves out a random subset of everything, so that the rest meets more often. */
+export function drawSwarm(seed: number, options: { members?: number } = {}): SwarmConfig {
+  const random = new SeededRandom(seed, 'swarm');
+  const drawn = Number(random.weighted({ 1: 2, 3: 6, 5: 2 }));
+  const members = options.members ?? drawn;
+  const someOf = <K extends string>(weights: Record<K, number>): Record<K, number> => {
+    const kept = { ...weights };
+    for (const name in kept) if (random.chance(0.2)) kept[name] = 0;
+    return kept;
+  };
+  return {
+    members,
+    nemeses: nemesisKinds.filter(() => random.chance(0.4)),
+    nemesisEveryMs: random.between(800, 6000),
+    disk: drawDisk(random),
+    network: drawNetwork(random),
+    clockDrift: random.chance(0.5) ? 0.05 : 0,
+    clients: 2 + random.below(3),
+    thinkMs: random.between(150, 500),
+    keys: 2 + random.below(10),
+    mix: {
+      ...someOf({
+        delete: 5,
+        deleteRange: 2,
+        txn: 15,
+        readSerializable: 5,
+        readOld: 4,
+        compact: 2,
+        leaseGrant: 3,
+        leaseKeepAlive: 6,
+        leaseRevoke: 1,
+        watch: 1,
+      }),
+      put: 30,
+      read: 25,
+    },
+    snapshotEntries: random.pick([10, 40, 200, 1000]),
+    segmentBytes: random.pick([2_048, 8_192, 65_536]),
+  };
+}
+
+function drawDisk(random: SeededRandom): DiskOptions {
+  const modes = (['prefix', 'subset', 'allLost'] as const).filter(() => random.chance(0.6));
+  const isSlow = random.chance(0.2);
+  return {
+    ...quietDisk,
+    writeMs: isSlow ? 1 : quietDisk.writeMs,
+    syncMs: isSlow ? random.between(2, 15) : quietDisk.syncMs,
+    stallRate: random.chance(0.2) ? 0.002 : 0,
+    stallMsMax: 1500,
+    crashModes: modes.length > 0 ? modes : ['subset'],
+  };
+}
+
+function drawNetwork(random: SeededRandom): NetworkOptions {
+  const some = (probability: number, max: number): number =>
+    random.chance(probability) ? random.between(0, max) : 0;
+  return {
+    baseMs: random.between(0.2, 5),
+    jitterMs: random.chance(0.2) ? random.between(5, 50) : random.between(0.1, 2),
+    lossRate: random.chance(0.1) ? 0.3 : some(0.5, 0.08),
+    duplicateRate: some(0.4, 0.1),
+    lateRate: some(0.4, 0.02),
+    lateMsMax: random.between(500, 10_000),
+  };
+}
+
+export const calm = { disk: quietDisk, network: quietNetwork };

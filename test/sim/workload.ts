@@ -1,0 +1,318 @@
+import type { Applied, MemberPort } from '../../server/api/member-port.ts';
+import { EtcdError } from '../../server/base/errors.ts';
+import { CompactionRequest, LeaseGrantRequest } from '../../server/proto/gen/rpc.ts';
+import type { ClientHistory, WriteRequest } from './checkers/client-history.ts';
+import type { KeySpan } from './checkers/event-log.ts';
+import type { KvCompare, KvOp, KvTxn } from './checkers/kv-model.ts';
+import { demand } from './checkers/violation.ts';
+import type { Counters } from './counters.ts';
+import type { SimProcess } from './process.ts';
+import type { SeededRandom } from './random.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { OpKind, SwarmConfig } from './swarm.ts';
+import { kvsOf, rangeMessage, resultOf, writeMessage } from './wire.ts';
+
+/** A member that serves, as a client sees it. */
+export interface Endpoint {
+  readonly name: string;
+  readonly port: MemberPort;
+  readonly process: SimProcess;
+}
+
+export interface ClientModules {
+  readonly scheduler: Scheduler;
+  readonly random: SeededRandom;
+  readonly counters: Counters;
+  readonly history: ClientHistory;
+  /** The members that can be asked now. */
+  readonly endpoints: () => readonly Endpoint[];
+  readonly openWatch: (endpoint: Endpoint, span: KeySpan, random: SeededRandom) => void;
+}
+
+/** A client gives up on an answer after this; the operation may still happen. */
+const patienceMs = 8_000;
+
+/** Rejections that promise that nothing happened, nor will. */
+const refusals: readonly string[] = ['RequestTooLarge', 'TooManyRequests'];
+
+interface Lease {
+  readonly id: bigint;
+  readonly ttlMs: number;
+}
+
+type Write = Exclude<WriteRequest, { kind: 'leaseRevoke' }>;
+
+/** One client: one operation at a time, each on a member of its choice, values that are never used twice. */
+export class SimClient {
+  readonly #modules: ClientModules;
+  readonly #config: SwarmConfig;
+  readonly #name: string;
+  readonly #leases: Lease[] = [];
+  #nextValue = 1;
+  #stopped = false;
+  /** Operations begun and not yet answered or given up. */
+  pending = 0;
+  answered = 0;
+
+  constructor(modules: ClientModules, config: SwarmConfig, name: string) {
+    this.#modules = modules;
+    this.#config = config;
+    this.#name = name;
+  }
+
+  start(): void {
+    this.#think();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  #think(): void {
+    const { scheduler, random } = this.#modules;
+    scheduler.after(random.exponential(this.#config.thinkMs), () => {
+      if (!this.#stopped) this.#act();
+    });
+  }
+
+  #act(): void {
+    const { random, endpoints } = this.#modules;
+    const live = endpoints();
+    if (live.length === 0) {
+      this.#think();
+      return;
+    }
+    const kind = random.weighted(this.#config.mix);
+    this.operate(kind, random.pick(live));
+  }
+
+  /** One operation; the next one is thought of when it has ended or the client has lost its patience. */
+  operate(kind: OpKind, endpoint: Endpoint): void {
+    const { scheduler } = this.#modules;
+    this.pending++;
+    let ended = false;
+    const end = (): void => {
+      if (ended) return;
+      ended = true;
+      this.pending--;
+      patience.cancel();
+      this.#think();
+    };
+    const patience = scheduler.after(patienceMs, end);
+    this.#begin(kind, endpoint).then(
+      (answered) => {
+        if (answered) this.answered++;
+        end();
+      },
+      (error: unknown) => {
+        if (!(error instanceof EtcdError)) throw error;
+        this.#modules.counters.add(`error.${error.error}`);
+        end();
+      },
+    );
+  }
+
+  /** Resolves to whether there was an answer. */
+  async #begin(kind: OpKind, endpoint: Endpoint): Promise<boolean> {
+    this.#modules.counters.add(`op.${kind}`);
+    switch (kind) {
+      case 'put':
+        return this.#write(endpoint, this.#put());
+      case 'delete':
+        return this.#write(endpoint, { kind: 'delete', span: { start: this.#key() } });
+      case 'deleteRange':
+        return this.#write(endpoint, { kind: 'delete', span: this.#span() });
+      case 'txn':
+        return this.#write(endpoint, this.#txn());
+      case 'read':
+        return this.#read(endpoint);
+      case 'readSerializable':
+        return this.#readSerializable(endpoint);
+      case 'readOld':
+        return this.#readOld(endpoint);
+      case 'compact':
+        return this.#compact(endpoint);
+      case 'leaseGrant':
+        return this.#grant(endpoint);
+      case 'leaseKeepAlive':
+        return this.#keepAlive(endpoint);
+      case 'leaseRevoke':
+        return this.#revoke(endpoint);
+      case 'watch':
+        this.#modules.openWatch(endpoint, this.#span(), this.#modules.random);
+        return true;
+    }
+  }
+
+  async #write(endpoint: Endpoint, request: Write): Promise<boolean> {
+    const { history } = this.#modules;
+    const call = history.beginWrite(this.#nowMs, request);
+    const applied = await this.#propose(endpoint, () =>
+      endpoint.port.propose(writeMessage(request)),
+    );
+    if (applied === 'unknown') return false;
+    if (applied === 'refused' || applied.error !== undefined) {
+      history.writeRefused(call);
+      return applied !== 'refused';
+    }
+    const result = resultOf(request, applied.response ?? {});
+    history.writeAcknowledged(call, applied.revision, result);
+    return true;
+  }
+
+  /** What became of a proposal, as far as this client was told. */
+  async #propose(
+    endpoint: Endpoint,
+    propose: () => Promise<Applied>,
+  ): Promise<Applied | 'refused' | 'unknown'> {
+    try {
+      const applied = await propose();
+      return endpoint.process.effect() ? applied : 'unknown';
+    } catch (error) {
+      if (!(error instanceof EtcdError)) throw error;
+      this.#modules.counters.add(`error.${error.error}`);
+      const isRefused = refusals.includes(error.error) && endpoint.process.effect();
+      return isRefused ? 'refused' : 'unknown';
+    }
+  }
+
+  async #read(endpoint: Endpoint): Promise<boolean> {
+    const { history } = this.#modules;
+    const call = history.beginRead(this.#nowMs);
+    const span = this.#span();
+    await endpoint.port.linearizableRead();
+    if (!endpoint.process.effect()) return false;
+    const response = endpoint.port.range(rangeMessage(span));
+    history.linearizableRead(call, span, response.header?.revision ?? 0, kvsOf(response));
+    return true;
+  }
+
+  async #readSerializable(endpoint: Endpoint): Promise<boolean> {
+    const { history } = this.#modules;
+    const call = history.beginRead(this.#nowMs);
+    const span = this.#span();
+    const response = endpoint.port.range(rangeMessage(span, { serializable: true }));
+    history.serializableRead(call, span, response.header?.revision ?? 0, kvsOf(response));
+    return true;
+  }
+
+  /** A read of the past: the truth of then, or gone. */
+  async #readOld(endpoint: Endpoint): Promise<boolean> {
+    const { history, random } = this.#modules;
+    const call = history.beginRead(this.#nowMs);
+    const span = this.#span();
+    const revision = Math.max(1, endpoint.port.revision() - random.below(30));
+    const response = endpoint.port.range(rangeMessage(span, { revision, serializable: true }));
+    const current = response.header?.revision ?? 0;
+    demand(current >= revision, () => `a read of revision ${revision} has the header's ${current}`);
+    history.serializableRead(call, span, revision, kvsOf(response));
+    return true;
+  }
+
+  async #compact(endpoint: Endpoint): Promise<boolean> {
+    const { history, random } = this.#modules;
+    const revision = history.knownRevision - random.below(20);
+    if (revision < 2) return true;
+    history.compactionAsked(revision);
+    const value = CompactionRequest.create({ revision });
+    const applied = await this.#propose(endpoint, () =>
+      endpoint.port.propose({ kind: 'compaction', value }),
+    );
+    return typeof applied === 'object';
+  }
+
+  async #grant(endpoint: Endpoint): Promise<boolean> {
+    const { history, random } = this.#modules;
+    const seconds = 2 + random.below(10);
+    const lease = { id: endpoint.port.newLeaseId(), ttlMs: seconds * 1000 };
+    history.leaseAsked(lease.id, lease.ttlMs, this.#nowMs);
+    const value = LeaseGrantRequest.create({ ID: lease.id, TTL: seconds });
+    const applied = await this.#propose(endpoint, () =>
+      endpoint.port.propose({ kind: 'leaseGrant', value }),
+    );
+    if (typeof applied !== 'object' || applied.error !== undefined) return false;
+    this.#leases.push(lease);
+    if (this.#leases.length > 4) this.#leases.shift();
+    return true;
+  }
+
+  async #keepAlive(endpoint: Endpoint): Promise<boolean> {
+    const { history, random } = this.#modules;
+    if (this.#leases.length === 0) return true;
+    const lease = random.pick(this.#leases);
+    const invokedAtMs = this.#nowMs;
+    const seconds = await endpoint.port.renewLease(lease.id);
+    if (!endpoint.process.effect()) return false;
+    if (seconds > 0) history.leaseKept(lease.id, invokedAtMs);
+    else this.#leases.splice(this.#leases.indexOf(lease), 1);
+    return true;
+  }
+
+  async #revoke(endpoint: Endpoint): Promise<boolean> {
+    const { history, random } = this.#modules;
+    if (this.#leases.length === 0) return true;
+    const lease = random.pick(this.#leases);
+    history.beginWrite(this.#nowMs, { kind: 'leaseRevoke', lease: lease.id });
+    const value = { id: lease.id, term: 0 };
+    const applied = await this.#propose(endpoint, () =>
+      endpoint.port.propose({ kind: 'leaseRevoke', value }),
+    );
+    return typeof applied === 'object';
+  }
+
+  get #nowMs(): number {
+    return this.#modules.scheduler.nowMs;
+  }
+
+  #put(key = this.#key()): KvOp & { kind: 'put' } {
+    const { random } = this.#modules;
+    const value = `${this.#name}-${this.#nextValue++}`;
+    const lease = this.#leases.length > 0 && random.chance(0.3) ? random.pick(this.#leases).id : 0n;
+    return { kind: 'put', key, value, lease };
+  }
+
+  /** Compares, then operations on different keys: etcd refuses two puts of one key. */
+  #txn(): KvTxn {
+    const { random } = this.#modules;
+    const compares = random.chance(0.8) ? [this.#compare()] : [];
+    if (random.chance(0.2)) compares.push(this.#compare());
+    return { kind: 'txn', compares, success: this.#branch(), failure: this.#branch() };
+  }
+
+  #branch(): KvOp[] {
+    const { random } = this.#modules;
+    const keys = random.shuffle(allKeys(this.#config.keys)).slice(0, random.below(4));
+    return keys.map((key) => {
+      if (random.chance(0.5)) return this.#put(key);
+      const span = { start: key };
+      return random.chance(0.5) ? { kind: 'delete', span } : { kind: 'range', span };
+    });
+  }
+
+  #compare(): KvCompare {
+    const { random, history } = this.#modules;
+    const key = this.#key();
+    const result = random.pick(['equal', 'notEqual', 'greater', 'less'] as const);
+    const target = random.pick(['create', 'mod', 'version', 'value'] as const);
+    if (target === 'value')
+      return { key, target, result, expected: `${this.#name}-${random.below(99)}` };
+    if (target === 'version') return { key, target, result, expected: random.below(4) };
+    const expected = random.chance(0.5) ? 0 : random.below(history.knownRevision + 1);
+    return { key, target, result, expected };
+  }
+
+  #key(): string {
+    return this.#modules.random.pick(allKeys(this.#config.keys));
+  }
+
+  #span(): KeySpan {
+    const { random } = this.#modules;
+    if (random.chance(0.4)) return { start: this.#key() };
+    const [start = '', end = ''] = [this.#key(), this.#key()].sort();
+    return random.chance(0.3) ? { start: 'k', end: 'l' } : { start, end: `${end}~` };
+  }
+}
+
+function allKeys(count: number): string[] {
+  return Array.from({ length: count }, (_, at) => `k${at}`);
+}
