@@ -57,7 +57,9 @@ export class GrpcServer {
 
   /** Takes over a socket on which the client speaks HTTP/2 with prior knowledge; what was read of it is unshifted. */
   accept(socket: Socket): void {
-    this.#server.emit('connection', socket);
+    // Not in 'session': node goes on reading of a session that is destroyed there, and throws.
+    if (this.#isStopping || socket.destroyed) socket.destroy();
+    else this.#server.emit('connection', socket);
   }
 
   /**
@@ -75,7 +77,6 @@ export class GrpcServer {
   }
 
   #began(session: ServerHttp2Session): void {
-    if (this.#isStopping) return session.destroy();
     this.#sessions.add(session);
     const keepalive = new GrpcKeepalive(session);
     const owner: CallOwner = {

@@ -396,4 +396,23 @@ suite('opening and stopping', () => {
     );
     other.close();
   });
+
+  test('a connection that says what it is while we stop is dropped', async () => {
+    const port = new FakeMember();
+    const stopping = await ClientListener.open({ port, logger: silentLogger }, config);
+    const [host, tcpPort] = (stopping.addresses[0] ?? '').split(':');
+    port.read = () => new Promise((resolve) => setTimeout(resolve, 100));
+    const other = new TestClient(stopping.addresses[0] ?? '');
+    const range = other.unary(KV.methods.range, RangeRequest.create({ key }));
+    const late = connect({ host: host ?? '', port: Number(tcpPort) });
+    await once(late, 'connect');
+    late.resume();
+    while (!port.calls.includes('linearizableRead')) await new Promise(setImmediate);
+    const stopped = stopping.stop();
+    late.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+    await once(late, 'close');
+    await range;
+    await stopped;
+    other.close();
+  });
 });
