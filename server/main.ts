@@ -7,7 +7,7 @@ import { helpText, UsageError } from './config/flags.ts';
 import { stopMsMax } from './config/limits.ts';
 import { compatibilityVersion, mainstayVersion } from './config/version.ts';
 import { exitStatus, exitStatusOf } from './member/failures.ts';
-import { startMember } from './member/member.ts';
+import { type RunningMember, startMember } from './member/member.ts';
 
 async function main(): Promise<void> {
   const commandLine = readCommandLine(process.argv.slice(2), process.env);
@@ -38,26 +38,43 @@ async function serve(config: Config, logger: Logger): Promise<void> {
   process.on('unhandledRejection', end);
   const { name, dataDir } = config;
   logger.info({ name, 'data-dir': dataDir, version: mainstayVersion }, 'starting a member');
-  const member = await startMember(config, logger).catch(end);
-  void member.failed.then(end);
-  let isStopping = false;
-  const stop = (signal: NodeJS.Signals): void => {
-    if (isStopping) return;
-    isStopping = true;
+  const starting = startMember(config, logger);
+  stopOnSignals(starting, { logger, end });
+  const member = await starting.catch(end);
+  end(await member.failed);
+}
+
+function stopOnSignals(
+  starting: Promise<RunningMember>,
+  { logger, end }: { logger: Logger; end: (error: unknown) => never },
+): void {
+  const stop = async (signal: NodeJS.Signals): Promise<void> => {
     logger.info({ signal }, 'stopping: leadership is handed over, streams are ended');
     setTimeout(() => end(new Error('stopping took too long')), stopMsMax).unref();
-    void member.stop().then(() => {
-      logger.info({}, 'stopped');
-      process.exit(exitStatus.ok);
-    }, end);
+    // A member that still waits for the others has promised nothing yet.
+    const member = await Promise.race([starting, nextTurn()]);
+    await member?.stop();
+    logger.info({}, 'stopped');
+    process.exit(exitStatus.ok);
   };
-  process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
+  let isStopping = false;
+  const once = (signal: NodeJS.Signals): void => {
+    if (isStopping) return;
+    isStopping = true;
+    stop(signal).catch(end);
+  };
+  process.on('SIGTERM', once);
+  process.on('SIGINT', once);
+}
+
+function nextTurn(): Promise<undefined> {
+  return new Promise((resolve) => {
+    setImmediate(resolve, undefined);
+  });
 }
 
 main().catch((error: unknown) => {
-  const isUsage = error instanceof UsageError;
   process.stderr.write(`mainstay: ${error instanceof Error ? error.message : String(error)}\n`);
-  if (isUsage) process.stderr.write('Run with --help for the flags.\n');
+  const isUsage = error instanceof UsageError;
   process.exit(isUsage ? exitStatus.usage : exitStatusOf(error));
 });

@@ -1,6 +1,7 @@
 import type { Outcome } from '../act/act.ts';
 import type { Finding } from '../api/conditions.ts';
-import { type ClusterView, isVoter } from '../observe/view.ts';
+import type { Pod } from '../api/objects.ts';
+import { type ClusterView, isVoter, type MemberView } from '../observe/view.ts';
 import { type Plan, reasonOf } from '../plan/plan.ts';
 
 /** What the conditions say after a pass. Pure: one function for each condition. */
@@ -65,7 +66,7 @@ function degraded(view: ClusterView, plan: Plan, outcome: Outcome): Finding {
   }
   const sick = view.members.filter((member) => isVoter(member) && !member.isHealthy);
   if (sick.length > 0) {
-    const message = `Not healthy: ${sick.map((member) => member.name).join(', ')}.`;
+    const message = `Not healthy: ${namesOf(sick)}.`;
     return { type, status: 'True', reason: 'MemberNotHealthy', message };
   }
   if (view.observation.cluster.status?.clusterID !== undefined && !view.answered) {
@@ -83,12 +84,40 @@ function ready(view: ClusterView, plan: Plan, outcome: Outcome): Finding {
     const message = plan.kind === 'idle' ? 'The last action failed.' : plan.message;
     return { type, status: 'False', reason: reasonOf(plan), message };
   }
-  const advice =
-    replicas % 2 === 0
-      ? ` An even number survives no more failures than ${replicas - 1}: ${replicas - 1} or ${replicas + 1} is better.`
-      : '';
-  const message = `${replicas} of ${replicas} members are healthy.${advice}`;
+  const healthy = `${replicas} of ${replicas} members are healthy.`;
+  const message = [healthy, ...advice(replicas), ...editsNotTaken(view)].join(' ');
   return { type, status: 'True', reason: 'Converged', message };
+}
+
+function advice(replicas: number): readonly string[] {
+  if (replicas % 2 === 1) return [];
+  const [below, above] = [replicas - 1, replicas + 1];
+  return [
+    `An even number survives no more failures than ${below}: ${below} or ${above} is better.`,
+  ];
+}
+
+/** What the spec says and running members do not have yet: nobody should believe that it was applied. */
+function editsNotTaken({ members, observation }: ClusterView): readonly string[] {
+  const { image, storage } = observation.spec;
+  const imageOf = (pod: Pod) => pod.spec.containers[0]?.image;
+  const otherImage = members.filter(({ pod }) => pod !== undefined && imageOf(pod) !== image);
+  const otherSize = members.filter(
+    ({ volume }) =>
+      volume !== undefined && volume.spec.resources.requests['storage'] !== storage.size,
+  );
+  return [
+    ...(otherImage.length > 0
+      ? [`The image changes with a member's next pod: ${namesOf(otherImage)} run another.`]
+      : []),
+    ...(otherSize.length > 0
+      ? [`The storage size is that of new members: ${namesOf(otherSize)} have another.`]
+      : []),
+  ];
+}
+
+function namesOf(members: readonly MemberView[]): string {
+  return members.map((member) => member.name).join(', ');
 }
 
 /** Nothing but a person goes on from here. */

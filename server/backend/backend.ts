@@ -151,6 +151,11 @@ export class Backend {
   setApplied(applied: Applied): void {
     assert(applied.index > this.#applied.index, 'the applied index only grows');
     this.#applied = { index: applied.index, term: applied.term };
+    this.boundary();
+  }
+
+  /** Says that no entry is half applied: what has gathered becomes a batch of its own, if it is large. */
+  boundary(): void {
     if (this.#active.ops.size >= batchOpsMax) this.#closeActive();
   }
 

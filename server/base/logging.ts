@@ -4,7 +4,7 @@ import type { Logger } from './logger.ts';
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'fatal';
 
 /** JSON lines with etcd's keys: `level`, `ts`, `msg`, then the fields; an Error in `error` becomes its text. */
-export function jsonLogger(options: { level: LogLevel; fd?: number }): Logger {
+export function jsonLogger(options: { level: LogLevel; fd?: number; file?: string }): Logger {
   return pino(
     {
       level: options.level,
@@ -13,7 +13,7 @@ export function jsonLogger(options: { level: LogLevel; fd?: number }): Logger {
       formatters: { level: (level) => ({ level }), log: withErrorText },
     },
     // Written at once: the last lines before an end are the ones that matter.
-    destination({ fd: options.fd ?? 2, sync: true }),
+    destination({ dest: options.file ?? options.fd ?? 2, sync: true }),
   );
 }
 

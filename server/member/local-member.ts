@@ -16,6 +16,7 @@ import { EtcdError } from '../base/errors.ts';
 import { type MemberId, noMember } from '../base/ids.ts';
 import type { Random } from '../base/random.ts';
 import { randomId } from '../base/random.ts';
+import { effectiveTtl } from '../lease/ttl.ts';
 import {
   ConfChange,
   ConfChangeKind,
@@ -96,12 +97,20 @@ export class LocalMember implements MemberPort {
   }
 
   propose(request: InternalRequestRequest): Promise<Applied> {
+    const proposed = this.#withEffectiveTtl(request);
     return new Promise((resolve, reject) => {
-      this.#replica.propose(request, (error, applied) => {
+      this.#replica.propose(proposed, (error, applied) => {
         if (applied !== undefined) resolve(applied);
         else reject(error);
       });
     });
+  }
+
+  /** The shortest lease outlives an election: decided here, by flags that may differ, so that applying is the same everywhere. */
+  #withEffectiveTtl(request: InternalRequestRequest): InternalRequestRequest {
+    if (request.kind !== 'leaseGrant') return request;
+    const TTL = effectiveTtl(request.value.TTL, this.#options.electionMs);
+    return { ...request, value: { ...request.value, TTL } };
   }
 
   linearizableRead(): Promise<void> {

@@ -1,3 +1,4 @@
+import type { Backend } from '../backend/backend.ts';
 import type { Done } from '../base/file-system.ts';
 import type { Revision } from '../base/ids.ts';
 import type { KeyEntry } from './key-entry.ts';
@@ -8,9 +9,14 @@ import type { Versions } from './versions.ts';
 const stepErasedMax = 500;
 const stepLookedMax = 20_000;
 
+/** Erasing outruns the disk: from so many bytes on a batch is asked for, from so many on a step does nothing. */
+const flushBytesMin = 1024 * 1024;
+const pendingBytesMax = 16 * 1024 * 1024;
+
 export interface CompactionModules {
   readonly index: KeyIndex;
   readonly versions: Versions;
+  readonly backend: Pick<Backend, 'pendingBytes' | 'boundary' | 'flush'>;
   /** Makes the end of a pass durable. */
   readonly finish: (revision: Revision, done: Done) => void;
 }
@@ -53,7 +59,13 @@ export class Compaction {
     this.#pass ??= this.#takeNext();
     const pass = this.#pass;
     if (pass === undefined) return false;
-    if (this.#isAtEnd(pass)) {
+    const { backend } = this.#modules;
+    if (backend.pendingBytes > pendingBytesMax) return true;
+    const isAtEnd = this.#isAtEnd(pass);
+    backend.boundary();
+    // A failure stays with the backend: whoever flushes next is told.
+    if (backend.pendingBytes >= flushBytesMin) backend.flush(() => {});
+    if (isAtEnd) {
       this.#pass = undefined;
       this.#modules.finish(pass.revision, (error) => {
         for (const done of pass.waiters) done(error);

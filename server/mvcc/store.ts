@@ -181,6 +181,7 @@ export class Store implements StatePart, RangeView, Predecessors {
     return new Compaction({
       index: this.#index,
       versions: this.#versions,
+      backend: this.#backend,
       finish: (revision, done) => {
         this.#backend.put(metaKey.finishedCompaction, encodeRevision(revision));
         this.#backend.flush(done);

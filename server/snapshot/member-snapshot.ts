@@ -102,8 +102,9 @@ export async function receiveMemberSnapshot(snapshot: {
   const { count, sum } = load.stateHash;
   const isWhole = end.readBigUInt64LE(4) === BigInt(count) && end.readUInt32LE(12) === sum;
   const isSealed = crc32c(end.subarray(0, 16), crc32c(head)) === end.readUInt32LE(16);
-  if (!isWhole || !isSealed)
+  if (!isWhole || !isSealed) {
     throw new SnapshotError('the records do not match the checksum at the end');
+  }
   await load.finish(applied);
   return { applied };
 }
@@ -120,8 +121,10 @@ function decodeChunk(chunk: Buffer): StoreRecord[] {
   const records: StoreRecord[] = [];
   for (let at = 0; at < chunk.length; ) {
     const keyAt = at + recordHeadBytes;
+    if (keyAt > chunk.length) throw new SnapshotError('a record is cut off');
     const valueAt = keyAt + chunk.readUInt32LE(at);
     const end = valueAt + chunk.readUInt32LE(at + 4);
+    if (end > chunk.length) throw new SnapshotError('a record is cut off');
     const key = chunk.subarray(keyAt, valueAt);
     const sealed = chunk.subarray(valueAt, end);
     if (unseal(key, sealed) === undefined) throw new SnapshotError('a record is damaged');

@@ -11,6 +11,8 @@ import { HttpServer } from './http.ts';
 /** An address that cannot be bound: in use, not ours, not allowed. */
 export class ListenError extends Error {
   override name = 'ListenError';
+  /** As errors of the system have it. */
+  readonly syscall = 'listen';
 }
 
 /** A client's HTTP/2 connection begins so; no HTTP/1.1 request does. */

@@ -29,6 +29,7 @@ import { buildVolume } from '../../../operator/resources/volume.ts';
 // A compact text for an Observation. Words that are left out mean "as it should be".
 //
 //   cluster replicas=3 uid=u1 id=abc next=4 seed=demo-1 policy=Delete finalizer=no deleting
+//           size=1Gi version=0.1.0 (of the spec; what runs has 1Gi and 0.1.0)
 //           services=no|foreign budget=no|foreign|N              (a word `key=-` takes a recorded value away)
 //   demo-1 volume=1|new|none[,terminating][,uid=U] pod=ready|starting|pending|crashing|failed|terminating|none[,uid=U]
 //          voter|learner [leader] [unstarted] [raftid=N] [mute] [leaderless] [applied=N] [role=learner]
@@ -38,6 +39,8 @@ import { buildVolume } from '../../../operator/resources/volume.ts';
 
 const now = '2026-01-01T10:00:00.000Z';
 const nonce = 'n1';
+/** What the members were made of. */
+const running = completeSpec({ storage: { size: '1Gi' } });
 
 export function parseObservation(lines: readonly string[]): Observation {
   const words = lines.map((line) => line.split(/\s+/));
@@ -112,7 +115,8 @@ function parseCluster(
     },
     spec: {
       replicas: Number(words.get('replicas') ?? '3'),
-      storage: { size: '1Gi' },
+      storage: { size: words.get('size') ?? '1Gi' },
+      ...(words.has('version') ? { version: words.get('version') ?? '' } : {}),
       ...(words.has('policy') ? { deletionPolicy: words.get('policy') as 'Delete' } : {}),
     },
     status,
@@ -184,7 +188,7 @@ function parseVolume(
   const [id = '', ...flags] = text.split(',');
   if (id === 'none') return undefined;
   const token = clusterToken(cluster, nonce);
-  const built = buildVolume(cluster, completeSpec(cluster.spec), { member, token });
+  const built = buildVolume(cluster, running, { member, token });
   const annotations = {
     ...built.metadata.annotations,
     ...(id === 'new' ? {} : { [memberIdAnnotation]: id }),
@@ -196,7 +200,7 @@ function parsePod(cluster: StoreCluster, member: string, words: Words): Pod | un
   const [state = '', ...flags] = (words.get('pod') ?? 'ready').split(',');
   if (state === 'none') return undefined;
   const role = (words.get('role') ?? (words.has('learner') ? 'learner' : 'voter')) as 'voter';
-  const built = buildPod(cluster, completeSpec(cluster.spec), {
+  const built = buildPod(cluster, running, {
     member,
     role,
     clusterState: 'existing',

@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { StoreClient } from '../../../operator/observe/store-client.ts';
+import { type TestCluster, withCluster } from '../../support/server-process.ts';
+import { needs } from '../../support/tools.ts';
+
+// What the operator asks of a store, asked of real ones: its assumptions hold for both programs.
+
+for (const program of ['mainstay', 'etcd'] as const) {
+  const options = program === 'etcd' ? needs('etcd') : {};
+  test(
+    `${program}: a learner joins, catches up, is promoted, leads, and the first leaves`,
+    options,
+    () => withCluster({ program }, (cluster) => growAndShrink(cluster)),
+  );
+}
+
+async function growAndShrink(cluster: TestCluster): Promise<void> {
+  const store = new StoreClient(() => performance.now());
+  try {
+    const [first, second] = [cluster.member(0), await cluster.newMember()];
+    const before = await store.memberList([first.clientUrl]);
+    const [{ id: firstId, learner, name } = { id: '' }] = before.members;
+    assert.deepEqual([name, learner, before.members.length], ['m1', false, 1]);
+    const alone = await store.status(first.clientUrl);
+    assert.deepEqual([alone.memberId, alone.leaderId], [firstId, firstId]);
+
+    await store.memberAddLearner([first.clientUrl], second.peerUrl);
+    const added = (await store.memberList([first.clientUrl])).members.find(
+      ({ id }) => id !== firstId,
+    );
+    assert.deepEqual([added?.name, added?.learner, added?.peerUrls], ['', true, [second.peerUrl]]);
+    await assert.rejects(store.memberPromote([first.clientUrl], added?.id ?? ''), /learner/);
+    await second.start(cluster.flagsFor('existing'));
+    await eventually(() => store.memberPromote([first.clientUrl], added?.id ?? ''));
+
+    const endpoints = [first.clientUrl, second.clientUrl];
+    await eventually(() => store.moveLeader(first.clientUrl, added?.id ?? ''));
+    await eventually(async () => {
+      const status = await store.status(second.clientUrl);
+      assert.equal(status.leaderId, added?.id);
+      assert.ok(status.raftTerm > alone.raftTerm);
+      assert.ok(status.raftAppliedIndex > 0 && status.raftIndex >= status.raftAppliedIndex);
+    });
+    // etcd refuses changes for its first five seconds with all members connected.
+    await eventually(
+      () => store.memberRemove([second.clientUrl, first.clientUrl], firstId),
+      10_000,
+    );
+    const after = await store.memberList([second.clientUrl]);
+    assert.deepEqual([after.clusterId, after.members.length], [before.clusterId, 1]);
+    await second.stop();
+    await assert.rejects(store.memberList(endpoints));
+    await assert.rejects(store.status(second.clientUrl));
+  } finally {
+    store.close();
+  }
+}
+
+async function eventually(attempt: () => Promise<void>, withinMs = 8_000): Promise<void> {
+  const untilMs = performance.now() + withinMs;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (performance.now() > untilMs) throw error;
+      await sleep(50);
+    }
+  }
+}
