@@ -30,7 +30,8 @@ export function leaseCalls(modules: { port: MemberPort; gate: Gate }): Call[] {
 }
 
 async function grant(port: MemberPort, request: LeaseGrantRequest): Promise<LeaseGrantResponse> {
-  const value = request.ID === 0n ? { ...request, ID: port.newLeaseId() } : request;
+  const ID = request.ID === 0n ? port.newLeaseId() : request.ID;
+  const value = { ID, TTL: port.leaseTtl(request.TTL) };
   return answered(port, await port.propose({ kind: 'leaseGrant', value }));
 }
 
