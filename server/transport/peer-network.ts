@@ -47,7 +47,8 @@ export class PeerNetwork {
   readonly #modules: PeerNetworkModules;
   readonly #links = new Map<MemberId, PeerLink>();
   readonly #servers: http.Server[] = [];
-  readonly #sockets = new Set<Socket>();
+  /** The connections that peers have made, with who it is once that is known. */
+  readonly #sockets = new Map<Socket, MemberId | undefined>();
   #localAddress: string | undefined;
 
   constructor(modules: PeerNetworkModules) {
@@ -80,7 +81,7 @@ export class PeerNetwork {
     });
     server.on('upgrade', (request, socket: Socket, head) => {
       socket.on('error', () => socket.destroy());
-      this.#sockets.add(socket);
+      this.#sockets.set(socket, undefined);
       socket.on('close', () => this.#sockets.delete(socket));
       void this.#upgrade(request, socket, head);
     });
@@ -116,6 +117,7 @@ export class PeerNetwork {
       socket.end(`${head403}content-length: ${refusal.length}\r\n\r\n${refusal}`);
       return;
     }
+    if (this.#sockets.has(socket)) this.#sockets.set(socket, hello.from);
     const { incarnation } = this.#service.hello(hello.from);
     socket.write(
       `HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: ${peerProtocol}\r\n` +
@@ -181,7 +183,10 @@ export class PeerNetwork {
     }
   }
 
-  /** Who the peers are now: links to new ones are opened, those to others closed. */
+  /**
+   * Who the peers are now: links to new ones are opened, those to others closed. One that was removed has its own
+   * connection closed too: it dials again, and is told.
+   */
   setPeers(
     peers: ReadonlyArray<{ readonly id: MemberId; readonly urls: readonly string[] }>,
   ): void {
@@ -189,6 +194,7 @@ export class PeerNetwork {
       if (peers.some((peer) => peer.id === id)) continue;
       link.close();
       this.#links.delete(id);
+      for (const [socket, from] of this.#sockets) if (from === id) socket.destroy();
     }
     for (const peer of peers) {
       const link = this.#links.get(peer.id);
@@ -273,7 +279,7 @@ export class PeerNetwork {
 
   async close(): Promise<void> {
     for (const link of this.#links.values()) link.close();
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.#sockets.keys()) socket.destroy();
     await Promise.all(
       this.#servers.map((server) => {
         server.closeAllConnections();
