@@ -55,7 +55,6 @@ export const bootReplica: Boot = async (outside, plan, options) => {
       heartbeatMs: 100,
       electionMs,
       requestTimeoutMs,
-      catchUpEntries: 5000,
       requestBytesMax: 1024 * 1024,
       beginning,
     },

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,17 +19,6 @@ export interface ClusterOptions {
   readonly size?: number;
   /** More flags for every member, those that both programs know. */
   readonly flags?: readonly string[];
-  /** More environment variables for every member. */
-  readonly environment?: Environment;
-}
-
-type Environment = Readonly<Record<string, string>>;
-
-/** How one process is run, other than usual. */
-export interface SpawnOptions {
-  /** A program and its arguments that run the member's command line, which is put behind them. */
-  readonly wrapper?: readonly string[];
-  readonly environment?: Environment;
 }
 
 export interface Exit {
@@ -42,7 +31,8 @@ const readyLine = 'ready to serve client requests';
 const startTimeoutMs = 30_000;
 const stopTimeoutMs = 10_000;
 const pollMs = 15;
-const shownLogLines = 40;
+const shownLogLines = 30;
+const shownLineLength = 400;
 
 const running = new Set<ChildProcess>();
 process.on('exit', () => {
@@ -58,7 +48,6 @@ interface MemberOptions {
   readonly directory: string;
   readonly clientUrl: string;
   readonly peerUrl: string;
-  readonly environment: Environment;
 }
 
 /** One member: its place on disk and on the network, and the process that runs there now, if any. */
@@ -83,19 +72,14 @@ export class MemberProcess {
   }
 
   /** Without flags: those of the start before. Does not wait until the member serves: see {@link ready}. */
-  spawn(flags: readonly string[] = this.#flags, options: SpawnOptions = {}): void {
+  spawn(flags: readonly string[] = this.#flags): void {
     if (this.isRunning) throw new Error(`${this.name} runs already`);
     this.#flags = flags;
-    const command = [...(options.wrapper ?? []), ...this.#command(), ...this.#ownFlags()];
-    const [program = '', ...rest] = [...command, ...flags];
+    const [program, ...programFlags] = this.#command();
     const log = openSync(this.#logFile, 'w');
-    const child = spawn(program, rest, {
+    const child = spawn(program, [...programFlags, ...this.#ownFlags(), ...flags], {
       stdio: ['ignore', log, log],
-      env: {
-        ...withoutEtcdVariables(process.env),
-        ...this.#options.environment,
-        ...options.environment,
-      },
+      env: withoutEtcdVariables(process.env),
     });
     closeSync(log);
     this.#child = child;
@@ -146,11 +130,12 @@ export class MemberProcess {
 
   /** What the running process, or the one before, has written. */
   get log(): string {
-    return readFileSync(this.#logFile, 'utf8');
+    return existsSync(this.#logFile) ? readFileSync(this.#logFile, 'utf8') : '';
   }
 
   logTail(): string {
-    return this.log.trimEnd().split('\n').slice(-shownLogLines).join('\n');
+    const lines = this.log.trimEnd().split('\n').slice(-shownLogLines);
+    return lines.map((line) => line.slice(0, shownLineLength)).join('\n');
   }
 
   /** SIGSTOP, SIGCONT and the like. */
@@ -193,12 +178,12 @@ export class TestCluster {
   readonly members: MemberProcess[] = [];
   readonly #directory: string;
   readonly #flags: readonly string[];
-  readonly #environment: Environment;
 
   /** Resolves when every member serves clients. */
   static async start(options: ClusterOptions): Promise<TestCluster> {
-    const cluster = await TestCluster.prepare(options);
+    const cluster = new TestCluster(options);
     try {
+      for (let i = 0; i < (options.size ?? 1); i++) await cluster.newMember();
       for (const member of cluster.members) member.spawn(cluster.flagsFor('new'));
       await Promise.all(cluster.members.map((member) => member.ready()));
     } catch (error) {
@@ -208,17 +193,9 @@ export class TestCluster {
     return cluster;
   }
 
-  /** The same without starting anything. */
-  static async prepare(options: ClusterOptions): Promise<TestCluster> {
-    const cluster = new TestCluster(options);
-    for (let i = 0; i < (options.size ?? 1); i++) await cluster.newMember();
-    return cluster;
-  }
-
-  private constructor({ program, flags = [], environment = {} }: ClusterOptions) {
+  private constructor({ program, flags = [] }: ClusterOptions) {
     this.program = program;
     this.#flags = flags;
-    this.#environment = environment;
     this.#directory = mkdtempSync(join(tmpdir(), `mainstay-test-${program}-`));
   }
 
@@ -242,7 +219,6 @@ export class TestCluster {
       directory: this.#directory,
       clientUrl: `http://127.0.0.1:${clientPort}`,
       peerUrl: `http://127.0.0.1:${peerPort}`,
-      environment: this.#environment,
     });
     this.members.push(member);
     return member;

@@ -1,0 +1,125 @@
+import { AssertionError, deepStrictEqual } from 'node:assert/strict';
+import { test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
+import type { LeaseTimeToLiveResponse } from '../../server/proto/gen/rpc.ts';
+import type { Outcome } from '../support/grpc.ts';
+import { needs } from '../support/tools.ts';
+import {
+  longHistory,
+  requestBytesMax,
+  sequence,
+  txnOpsMax,
+  watchedSequence,
+} from './arbitraries.ts';
+import { type Operation, perform } from './operations.ts';
+import { checkSequences, short } from './property.ts';
+import { comparable, type StoreUnderTest, withStores } from './store-under-test.ts';
+import { watchSequence } from './watch-run.ts';
+
+// Random sequences of KV, transaction and lease operations, each performed on this store and on etcd: every field of
+// every answer must be the same, and every code and message of a refusal.
+
+const full = process.env['MAINSTAY_FULL'] === '1';
+const flags = ['--max-txn-ops', `${txnOpsMax}`, '--max-request-bytes', `${requestBytesMax}`];
+const options = { ...needs('etcd'), timeout: 10 * 60_000 };
+
+test('random sequences get equal answers from this store and from etcd', options, () =>
+  withStores(flags, (stores) =>
+    checkSequences({
+      sequences: sequence,
+      runs: full ? 5000 : 200,
+      compare: async (operations) => {
+        const bases = await Promise.all(stores.map((store) => store.clear()));
+        return compare(stores, operations, bases);
+      },
+    }),
+  ),
+);
+
+test('a history that is only compacted late gets equal answers', options, () =>
+  checkSequences({
+    sequences: longHistory,
+    runs: full ? 10 : 1,
+    // Each on stores of its own: nothing but a new store was never compacted.
+    compare: (operations) => withStores(flags, (stores) => compare(stores, operations, [1, 1])),
+  }),
+);
+
+test('watchers see the same events from this store and from etcd', options, () =>
+  withStores(flags, (stores) =>
+    checkSequences({
+      sequences: watchedSequence,
+      runs: full ? 500 : 30,
+      compare: async (steps) => {
+        const [tested, etcd] = await Promise.all(
+          stores.map(async (store) => watchSequence(store.channel, steps, await store.clear())),
+        );
+        const differs = !isDeepStrictEqual(tested, etcd);
+        return differs ? diffOf(tested, etcd) : undefined;
+      },
+    }),
+  ),
+);
+
+type Answer = Outcome<unknown>;
+
+async function compare(
+  stores: readonly StoreUnderTest[],
+  operations: readonly Operation[],
+  bases: readonly number[],
+): Promise<string | undefined> {
+  const [tested = [], etcd = []] = await Promise.all(
+    stores.map((store, i) => performAll(store, operations, bases[i] ?? 0)),
+  );
+  const dead = stores.find((store) => !store.cluster.member(0).isRunning);
+  if (dead !== undefined) throw new Error(`${dead.cluster.program} has died`);
+  const place = operations.findIndex((_, i) => !isDeepStrictEqual(tested[i], etcd[i]));
+  if (place < 0) return undefined;
+  return [
+    `operation ${place} of these, counted from 0, is answered`,
+    `  by the store tested: ${short(tested[place])}`,
+    `  by etcd:             ${short(etcd[place])}`,
+  ].join('\n');
+}
+
+async function performAll(
+  store: StoreUnderTest,
+  operations: readonly Operation[],
+  base: number,
+): Promise<unknown[]> {
+  const answers: unknown[] = [];
+  for (const operation of operations) {
+    answers.push(comparable(undated(await perform(store.channel, operation, base)), base));
+  }
+  return answers;
+}
+
+/** Without what depends on the moment: how much of a TTL is left. And etcd lists a lease's keys in no order. */
+function undated(answer: Answer): Answer {
+  if (answer.kind === 'error' || !isTimeToLive(answer.response)) return answer;
+  const { TTL, grantedTTL, keys } = answer.response;
+  const isNearlyFull = grantedTTL - TTL <= 10;
+  return {
+    kind: 'ok',
+    response: {
+      ...answer.response,
+      TTL: TTL > 0 && isNearlyFull ? grantedTTL : TTL,
+      keys: keys.toSorted(Buffer.compare),
+    },
+  };
+}
+
+function isTimeToLive(response: unknown): response is LeaseTimeToLiveResponse {
+  return typeof response === 'object' && response !== null && 'grantedTTL' in response;
+}
+
+/** Both, with the first lines that differ marked: what assert says of two values. */
+function diffOf(tested: unknown, etcd: unknown): string {
+  try {
+    deepStrictEqual(tested, etcd);
+  } catch (error) {
+    if (error instanceof AssertionError) return `tested + and etcd - differ:\n${error.message}`;
+    throw error;
+  }
+  return '';
+}
