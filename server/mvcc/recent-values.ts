@@ -14,14 +14,13 @@ const overheadBytes = 200;
 export class RecentValues {
   readonly #limits: RecentValuesLimits;
   /** A ring; an entry stands in it once for each time it was remembered, only the last of which counts. */
-  readonly #ring: (KeyEntry | undefined)[];
+  readonly #ring: (KeyEntry | undefined)[] = [];
   #next = 0;
   #oldest = 0;
   #sizeBytes = 0;
 
   constructor(limits: RecentValuesLimits) {
     this.#limits = limits;
-    this.#ring = Array.from({ length: limits.countMax });
   }
 
   remember(entry: KeyEntry, kv: KeyValue): void {
@@ -29,10 +28,10 @@ export class RecentValues {
     const size = sizeOf(kv);
     if (size > this.#limits.sizeBytesMax) return;
     while (this.#sizeBytes + size > this.#limits.sizeBytesMax) this.#evictOldest();
-    if (this.#next - this.#oldest === this.#ring.length) this.#evictOldest();
+    if (this.#next - this.#oldest === this.#limits.countMax) this.#evictOldest();
     entry.recent = kv;
     entry.recentSlot = this.#next;
-    this.#ring[this.#next % this.#ring.length] = entry;
+    this.#ring[this.#next % this.#limits.countMax] = entry;
     this.#next++;
     this.#sizeBytes += size;
   }
@@ -45,8 +44,8 @@ export class RecentValues {
 
   #evictOldest(): void {
     const slot = this.#oldest++;
-    const entry = this.#ring[slot % this.#ring.length];
-    this.#ring[slot % this.#ring.length] = undefined;
+    const entry = this.#ring[slot % this.#limits.countMax];
+    this.#ring[slot % this.#limits.countMax] = undefined;
     if (entry?.recentSlot === slot) this.forget(entry);
   }
 }

@@ -10,8 +10,6 @@ import { Counters } from './counters.ts';
 import { type Boot, type MemberPlan, type Outside, SimMember } from './member.ts';
 import { quietNetwork, SimNetwork } from './network.ts';
 import { ClientWatch, Observer } from './observer.ts';
-import type { PeerHost } from './peers.ts';
-import type { SimProcess } from './process.ts';
 import type { SeededRandom } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { SwarmConfig } from './swarm.ts';
@@ -39,6 +37,7 @@ export class Cluster {
   readonly #config: SwarmConfig;
   readonly #random: SeededRandom;
   readonly #byId = new Map<MemberId, SimMember>();
+  readonly #byUrl = new Map<string, SimMember>();
   #watches: Array<{ watch: ClientWatch; member: SimMember; incarnation: number }> = [];
   /** Members whose process ran since the last check. */
   readonly #touched = new Set<SimMember>();
@@ -97,6 +96,7 @@ export class Cluster {
       { plan, disk, clockDrift, isVictim },
     );
     this.members.push(member);
+    this.#byUrl.set(plan.peerUrl, member);
     return member;
   }
 
@@ -271,11 +271,8 @@ export class Cluster {
       peers: {
         scheduler,
         network: this.network,
-        self: hostOf(member, process),
-        hostOf: (url) => {
-          const host = this.members.find(({ plan }) => plan.peerUrl === url);
-          return host?.process?.alive === true ? hostOf(host, host.process) : undefined;
-        },
+        self: member.openHost(),
+        hostOf: (url) => this.#byUrl.get(url)?.host,
       },
       sent: (message, to) => this.#sent(member, message, to.name),
       snapshotEnded: (isInstalled) => {
@@ -437,17 +434,6 @@ export class Cluster {
   #trace(what: string, member: SimMember, detail = ''): void {
     this.#modules.trace.add(what, [numberOf(member)], () => `${member.name} ${detail}`);
   }
-}
-
-/** The member's replica is there once it has opened its data, and no longer than its process. */
-function hostOf(member: SimMember, process: SimProcess): PeerHost {
-  return {
-    name: member.name,
-    process,
-    get service() {
-      return member.process === process ? member.live?.service : undefined;
-    },
-  };
 }
 
 function peerUrl(name: string): string {

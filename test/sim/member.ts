@@ -1,4 +1,5 @@
 import type { MemberPort } from '../../server/api/member-port.ts';
+import { defined } from '../../server/base/assert.ts';
 import type { Clock } from '../../server/base/clock.ts';
 import type { FileSystem } from '../../server/base/file-system.ts';
 import type { Random } from '../../server/base/random.ts';
@@ -10,7 +11,7 @@ import { MemberClock } from './clock.ts';
 import type { Counters } from './counters.ts';
 import { type DiskOptions, SimDisk } from './disk.ts';
 import type { Observer } from './observer.ts';
-import type { SimPeersModules } from './peers.ts';
+import type { PeerHost, SimPeersModules } from './peers.ts';
 import { SimProcess } from './process.ts';
 import type { SeededRandom } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -72,6 +73,7 @@ export class SimMember {
   process: SimProcess | undefined;
   clock: MemberClock | undefined;
   replica: SimReplica | undefined;
+  #host: PeerHost | undefined;
   observer: Observer | undefined;
   /** Why it will not start again: an expected refusal, or its own removal. */
   retired: string | undefined;
@@ -126,6 +128,27 @@ export class SimMember {
     this.replica = undefined;
     this.observer = undefined;
     return { process, clock, random, fileSystem: this.disk.mount(process) };
+  }
+
+  /** The running process as its peers reach it. */
+  get host(): PeerHost | undefined {
+    return this.#host?.process.alive === true ? this.#host : undefined;
+  }
+
+  /** The process just begun: its replica is there once it has opened its data, and no longer than it lives. */
+  openHost(): PeerHost {
+    const process = defined(this.process, 'a process');
+    const serviceOf = (): PeerHost['service'] =>
+      this.process === process ? this.live?.service : undefined;
+    const host = {
+      name: this.name,
+      process,
+      get service() {
+        return serviceOf();
+      },
+    };
+    this.#host = host;
+    return host;
   }
 
   /** The process is gone; the machine runs on, or loses its power too. */

@@ -48,6 +48,7 @@ const snapshotTimeoutMs = 15_000;
 export class SimPeers {
   readonly #modules: SimPeersModules;
   readonly #links = new Map<MemberId, Link>();
+  #count = 0;
 
   constructor(modules: SimPeersModules) {
     this.#modules = modules;
@@ -81,16 +82,24 @@ export class SimPeers {
     if (host === undefined || !self.process.effect()) return;
     if (!host.process.alive) this.#redial(message.to);
     sent(message, host);
-    const bytes = encodeMessage(message);
+    const carried = this.#carried(message);
     const arrive = (): void => {
-      // Whoever listens there by now, if it is the data directory that was met.
+      // Whoever listens there by now.
       const current = this.#modules.hostOf(link?.urls[0] ?? '');
-      current?.process.deliver(() => current.service?.step(decodeMessage(bytes)));
+      current?.process.deliver(() => current.service?.step(carried()));
     };
     // A forwarded proposal relies on a connection's delivering at most once.
     const isOnce = message.kind === 'propose' || message.kind === 'proposeRefused';
     if (isOnce) network.carry(self.name, host.name, arrive, () => {});
     else network.send(self.name, host.name, arrive);
+  }
+
+  /** Some messages take the way through their encoding; for all of them it would cost a quarter of the time. */
+  #carried(message: Message): () => Message {
+    this.#count++;
+    if (this.#count % 8 !== 0) return () => message;
+    const bytes = encodeMessage(message);
+    return () => decodeMessage(bytes);
   }
 
   #redial(peer: MemberId): void {

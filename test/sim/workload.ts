@@ -48,6 +48,7 @@ export class SimClient {
   readonly #config: SwarmConfig;
   readonly #name: string;
   readonly #leases: Lease[] = [];
+  readonly #keys: readonly string[];
   #nextValue = 1;
   #stopped = false;
   /** Operations begun and not yet answered or given up. */
@@ -58,6 +59,7 @@ export class SimClient {
     this.#modules = modules;
     this.#config = config;
     this.#name = name;
+    this.#keys = Array.from({ length: config.keys }, (_, at) => `k${at}`);
   }
 
   start(): void {
@@ -281,7 +283,7 @@ export class SimClient {
 
   #branch(): KvOp[] {
     const { random } = this.#modules;
-    const keys = random.shuffle(allKeys(this.#config.keys)).slice(0, random.below(4));
+    const keys = random.shuffle(this.#keys).slice(0, random.below(4));
     return keys.map((key) => {
       if (random.chance(0.5)) return this.#put(key);
       const span = { start: key };
@@ -302,7 +304,7 @@ export class SimClient {
   }
 
   #key(): string {
-    return this.#modules.random.pick(allKeys(this.#config.keys));
+    return this.#modules.random.pick(this.#keys);
   }
 
   #span(): KeySpan {
@@ -311,8 +313,4 @@ export class SimClient {
     const [start = '', end = ''] = [this.#key(), this.#key()].sort();
     return random.chance(0.3) ? { start: 'k', end: 'l' } : { start, end: `${end}~` };
   }
-}
-
-function allKeys(count: number): string[] {
-  return Array.from({ length: count }, (_, at) => `k${at}`);
 }
