@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import type { ErrorName } from '../../../server/base/errors.ts';
+import { Proposer } from '../../../server/propose/proposer.ts';
+import type { Proposal } from '../../../server/raft/messages.ts';
+import type { ProposeOutcome } from '../../../server/raft/raft.ts';
+
+class Bench {
+  nowMs = 0;
+  readonly given: Proposal[][] = [];
+  outcome: ProposeOutcome = { kind: 'appended', term: 1 };
+  readonly answers: string[] = [];
+  readonly proposer = new Proposer(
+    {
+      clock: { nowMs: () => this.nowMs },
+      random: { uint32: () => 7 },
+      raft: {
+        propose: (proposals) => {
+          this.given.push([...proposals]);
+          return this.outcome;
+        },
+      },
+      wake: () => {},
+      timeoutError: (): ErrorName => 'Timeout',
+    },
+    { timeoutMs: 1000, requestBytesMax: 8, inFlightMax: 3, bytesInFlightMax: 100 },
+  );
+
+  propose(name: string, sizeBytes = 4): bigint {
+    let given = 0n;
+    this.proposer.propose(
+      'normal',
+      (id) => {
+        given = id;
+        return new Uint8Array(sizeBytes);
+      },
+      (error, applied) =>
+        this.answers.push(`${name}: ${error?.error ?? `revision ${applied?.revision}`}`),
+    );
+    return given;
+  }
+}
+
+suite('proposer', () => {
+  test('what came together goes to raft together, and each is answered at its own apply', () => {
+    const bench = new Bench();
+    const a = bench.propose('a');
+    const b = bench.propose('b');
+    bench.proposer.flush();
+    assert.deepEqual(
+      bench.given.map((batch) => batch.length),
+      [2],
+    );
+    bench.proposer.applied(b, { revision: 2 });
+    bench.proposer.applied(a, { revision: 3 });
+    bench.proposer.applied(a, { revision: 4 });
+    assert.deepEqual(bench.answers, ['b: revision 2', 'a: revision 3']);
+  });
+
+  test('too large, too many: refused before raft sees it', () => {
+    const bench = new Bench();
+    bench.propose('large', 9);
+    for (const name of ['a', 'b', 'c', 'd']) bench.propose(name);
+    assert.deepEqual(bench.answers, ['large: RequestTooLarge', 'd: TooManyRequests']);
+  });
+
+  test('without a leader it waits, then times out', () => {
+    const bench = new Bench();
+    bench.outcome = { kind: 'refused', reason: 'noLeader' };
+    bench.propose('a');
+    bench.proposer.flush();
+    bench.nowMs = 999;
+    bench.proposer.expire();
+    assert.deepEqual(bench.answers, []);
+    bench.nowMs = 1000;
+    bench.proposer.expire();
+    assert.deepEqual(bench.answers, ['a: Timeout']);
+    bench.outcome = { kind: 'appended', term: 1 };
+    bench.proposer.flush();
+    assert.equal(bench.given.length, 1, 'what timed out is not proposed any more');
+  });
+
+  test('what the leader refused is proposed again', () => {
+    const bench = new Bench();
+    bench.outcome = { kind: 'forwarded', term: 1, batchId: 5 };
+    bench.propose('a');
+    bench.proposer.flush();
+    bench.proposer.refused(4);
+    bench.proposer.flush();
+    assert.equal(bench.given.length, 1);
+    bench.proposer.refused(5);
+    bench.proposer.flush();
+    assert.equal(bench.given.length, 2);
+  });
+
+  test('what was proposed in a term that is over is proposed again, what was applied is not', () => {
+    const bench = new Bench();
+    const a = bench.propose('a');
+    bench.propose('b');
+    bench.proposer.flush();
+    bench.proposer.applied(a, { revision: 2 });
+    bench.proposer.appliedTermIs(1);
+    bench.proposer.flush();
+    assert.equal(bench.given.length, 1, 'its own term proves nothing');
+    bench.proposer.appliedTermIs(2);
+    bench.proposer.flush();
+    assert.deepEqual(
+      bench.given.map((batch) => batch.length),
+      [2, 1],
+    );
+  });
+
+  test('a snapshot leaves open what was in raft, not what was not yet', () => {
+    const bench = new Bench();
+    bench.propose('sent');
+    bench.proposer.flush();
+    bench.propose('waiting');
+    bench.proposer.appliedSnapshot();
+    assert.deepEqual(bench.answers, ['sent: TimeoutDueToConnectionLost']);
+  });
+
+  test('closing ends everything, and what comes after', () => {
+    const bench = new Bench();
+    bench.propose('a');
+    bench.proposer.close();
+    bench.propose('b');
+    assert.deepEqual(bench.answers, ['a: Stopped', 'b: Stopped']);
+    assert.equal(bench.proposer.inFlight, 0);
+  });
+});
