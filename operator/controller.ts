@@ -96,5 +96,7 @@ function reportPass(logger: Logger, decided: Plan, outcome: Outcome): void {
   if (decided.kind === 'idle') return logger.debug({}, 'nothing to do');
   const fields = { reason: decided.reason, message: decided.message };
   if (decided.kind === 'wait') return logger.debug(fields, 'waiting');
-  if (outcome.kind === 'done') logger.info({ ...fields, action: decided.action.kind }, 'acted');
+  const acted = { ...fields, action: decided.action.kind };
+  if (outcome.kind === 'done') logger.info(acted, 'acted');
+  if (outcome.kind === 'refused') logger.debug({ ...acted, why: outcome.error.message }, 'not yet');
 }

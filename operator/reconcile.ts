@@ -19,7 +19,8 @@ export async function reconcile(
   report(decided, outcome);
   await writeStatus(modules, observation, decided, outcome);
   if (outcome.kind === 'failed') throw outcome.error;
-  return lookAgainAfterMs(decided, observation.now);
+  const isDone = outcome.kind === 'done';
+  return lookAgainAfterMs(decided, { now: observation.now, isDone });
 }
 
 const waitMsMin = 500;
@@ -27,9 +28,13 @@ const busyMsMax = 5_000;
 /** A store that is well is looked at so often: its leader and its health have no watch. */
 const idleMs = 15_000;
 
-/** At once after an action, soon while waiting, and slower the longer the same decision repeats itself. */
-export function lookAgainAfterMs(decided: Plan, now: string): number {
+/** At once after an action, soon while waiting or refused, and slower the longer the same decision repeats itself. */
+export function lookAgainAfterMs(
+  decided: Plan,
+  { now, isDone }: { readonly now: string; readonly isDone: boolean },
+): number {
   const elapsedMs = Date.parse(now) - Date.parse(decided.since);
   if (decided.kind === 'idle') return idleMs;
-  return Math.min(Math.max(elapsedMs / 10, decided.kind === 'wait' ? waitMsMin : 0), busyMsMax);
+  const soonestMs = decided.kind === 'act' && isDone ? 0 : waitMsMin;
+  return Math.min(Math.max(elapsedMs / 10, soonestMs), busyMsMax);
 }

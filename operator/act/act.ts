@@ -3,6 +3,7 @@ import { unreachable } from '../../server/base/assert.ts';
 import type { KubeObject, PersistentVolumeClaim, Pod } from '../api/objects.ts';
 import type { StoreCluster } from '../api/types.ts';
 import type { KubeClient, Preconditions } from '../kube/client.ts';
+import { KubeError } from '../kube/errors.ts';
 import type { Fence } from '../kube/leader-lease.ts';
 import { collectionPath, objectPath, pathOf } from '../kube/paths.ts';
 import type { Recorder } from '../kube/recorder.ts';
@@ -24,6 +25,8 @@ export interface ActModules {
 /** What came of it, and the StoreCluster as it is now where the action changed it. */
 export type Outcome =
   | { readonly kind: 'done'; readonly cluster: StoreCluster }
+  /** Not now: the world will be ready for it, or has changed. Nothing is wrong. */
+  | { readonly kind: 'refused'; readonly cluster: StoreCluster; readonly error: Error }
   | { readonly kind: 'failed'; readonly cluster: StoreCluster; readonly error: Error };
 
 /** Never throws what the world did to it: a failure is an outcome, and reported in the status. */
@@ -42,10 +45,24 @@ export async function act(
     return { kind: 'done', cluster: changed ?? cluster };
   } catch (thrown) {
     const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+    if (isNotYet(error)) return { kind: 'refused', cluster, error };
     const warning = `${message} Failed: ${error.message}`;
     modules.recorder.record(cluster, { type: 'Warning', reason, message: warning });
     return { kind: 'failed', cluster, error };
   }
+}
+
+/** What a store answers while it is getting ready: etcd's texts, which are its contract. */
+const notYetTexts = [
+  // A member has not been connected to all others for five seconds.
+  'etcdserver: unhealthy cluster',
+  'etcdserver: can only promote a learner member which is in sync with leader',
+  'etcdserver: re-configuration failed due to not enough started members',
+];
+
+function isNotYet(error: Error): boolean {
+  const isStale = error instanceof KubeError && error.reason === 'Conflict';
+  return isStale || notYetTexts.some((text) => error.message.includes(text));
 }
 
 /** The StoreCluster when it was changed. */

@@ -8,7 +8,7 @@ import { type Plan, reasonOf } from '../plan/plan.ts';
 export function findingsOf(view: ClusterView, plan: Plan, outcome: Outcome): readonly Finding[] {
   return [
     available(view),
-    progressing(view, plan),
+    progressing(view, plan, outcome),
     degraded(view, plan, outcome),
     ready(view, plan, outcome),
   ];
@@ -40,7 +40,7 @@ function available({ answered, leaderId, observation }: ClusterView): Finding {
 }
 
 /** Whether something is being changed or awaited. False when that has taken too long, or waits for a person. */
-function progressing(view: ClusterView, plan: Plan): Finding {
+function progressing(view: ClusterView, plan: Plan, outcome: Outcome): Finding {
   const type = 'Progressing';
   if (plan.kind === 'idle') {
     return { type, status: 'False', reason: reasonOf(plan), message: 'Nothing is left to do.' };
@@ -51,7 +51,8 @@ function progressing(view: ClusterView, plan: Plan): Finding {
   if (isStopped(plan)) {
     return { type, status: 'False', reason: plan.reason, message: plan.message };
   }
-  return { type, status: 'True', reason: plan.reason, message: plan.message };
+  const notYet = outcome.kind === 'refused' ? ` Not yet: ${outcome.error.message}.` : '';
+  return { type, status: 'True', reason: plan.reason, message: plan.message + notYet };
 }
 
 /** Whether something is wrong that was right before, or that a person has to look at. */
@@ -80,7 +81,7 @@ function degraded(view: ClusterView, plan: Plan, outcome: Outcome): Finding {
 function ready(view: ClusterView, plan: Plan, outcome: Outcome): Finding {
   const type = 'Ready';
   const { replicas } = view.observation.spec;
-  if (plan.kind !== 'idle' || outcome.kind === 'failed') {
+  if (plan.kind !== 'idle' || outcome.kind !== 'done') {
     const message = plan.kind === 'idle' ? 'The last action failed.' : plan.message;
     return { type, status: 'False', reason: reasonOf(plan), message };
   }

@@ -30,8 +30,7 @@ export function leaseCalls(modules: { port: MemberPort; gate: Gate }): Call[] {
 }
 
 async function grant(port: MemberPort, request: LeaseGrantRequest): Promise<LeaseGrantResponse> {
-  const ID = request.ID === 0n ? port.newLeaseId() : request.ID;
-  const value = { ID, TTL: port.leaseTtl(request.TTL) };
+  const value = request.ID === 0n ? { ...request, ID: port.newLeaseId() } : request;
   return answered(port, await port.propose({ kind: 'leaseGrant', value }));
 }
 

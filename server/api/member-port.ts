@@ -23,7 +23,7 @@ export interface MemberPort {
 
   /**
    * Sends a request through raft and waits until this member has applied it. Rejects with an EtcdError when it was not
-   * (RequestTooLarge, TooManyRequests, NoLeader, Stopped) or perhaps not (Timeout and its variants) applied. What applying
+   * (RequestTooLarge, TooManyRequests, NoLeader) or perhaps not (Stopped, Timeout and its variants) applied. What applying
    * it answered, errors included, is in the result. It ends by itself after the proposal timeout (5 s and two election
    * timeouts), so a caller that goes away need not cancel it.
    */
@@ -48,8 +48,6 @@ export interface MemberPort {
 
   // Leases
 
-  /** The TTL in seconds that a client who asks for this one gets: a lease has to survive an election. */
-  leaseTtl(ttl: number): number;
   /** A new positive id. */
   newLeaseId(): bigint;
   /** The granted TTL in seconds; 0 when the lease is not there. Asked of the leader, through the peers where needed. */

@@ -45,7 +45,13 @@ const flags = [
     '1000',
     `Milliseconds without a leader until an election; at least 5 heartbeats, at most ${electionMsMax}.`,
   ),
-  flag('snapshot-count', 'Member', 'N', '10000', 'Applied entries between snapshots of the log.'),
+  flag(
+    'snapshot-count',
+    'Member',
+    'N',
+    '10000',
+    'Applied entries kept for followers that are behind, at most 5000; further back they get a snapshot.',
+  ),
   flag(
     'max-request-bytes',
     'Member',

@@ -150,9 +150,6 @@ export class LocalMember implements MemberPort {
 
   // --- leases ----------------------------------------------------------------------------------
 
-  leaseTtl(ttl: number): number {
-    return effectiveTtl(ttl, this.#options.electionMs);
-  }
   newLeaseId(): bigint {
     return randomId(this.#modules.random);
   }

@@ -13,7 +13,6 @@ import {
   appliedLagEntriesMax,
   applyBytesMax,
   catchUpBytesMax,
-  catchUpEntriesMax,
   flushBytesMin,
   inflightAppendsMax,
   proposalBytesInFlightMax,
@@ -80,6 +79,8 @@ export interface ReplicaOptions {
   readonly electionMs: number;
   readonly requestTimeoutMs: number;
   readonly requestBytesMax: number;
+  /** Applied entries kept in memory for followers that are behind; further back they get a snapshot. */
+  readonly catchUpEntries: number;
   /** How to begin where there is no log yet. */
   readonly beginning: Beginning | undefined;
 }
@@ -522,8 +523,9 @@ export class Replica {
   /** Entries kept in memory for followers that are a little behind. */
   #keepFrom(): number {
     const { log } = this.#raft;
+    const { catchUpEntries } = this.#options;
     const isLarge = log.sizeBytes > catchUpBytesMax;
-    return log.applied - (isLarge ? catchUpEntriesMax / 10 : catchUpEntriesMax);
+    return log.applied - (isLarge ? Math.floor(catchUpEntries / 10) : catchUpEntries);
   }
 
   /** Erases what a compaction left over, in slices between other work. */

@@ -14,14 +14,22 @@ const acting: Plan = {
 };
 const waiting: Plan = { ...at, kind: 'wait', reason: 'X', message: '', limitMs: undefined };
 
-function after(plan: Plan, seconds: number): number {
-  return lookAgainAfterMs(plan, new Date(Date.parse(since) + seconds * 1000).toISOString());
+function after(plan: Plan, seconds: number, isDone = true): number {
+  const now = new Date(Date.parse(since) + seconds * 1000).toISOString();
+  return lookAgainAfterMs(plan, { now, isDone });
 }
 
 test('an action is followed at once, one that repeats itself ever more slowly', () => {
   assert.deepEqual(
     [0, 1, 10, 600].map((s) => after(acting, s)),
     [0, 100, 1_000, 5_000],
+  );
+});
+
+test('an action that was refused for now is tried again like a wait', () => {
+  assert.deepEqual(
+    [0, 10].map((s) => after(acting, s, false)),
+    [500, 1_000],
   );
 });
 

@@ -55,6 +55,7 @@ export const bootReplica: Boot = async (outside, plan, options) => {
       heartbeatMs: 100,
       electionMs,
       requestTimeoutMs,
+      catchUpEntries: 5000,
       requestBytesMax: 1024 * 1024,
       beginning,
     },

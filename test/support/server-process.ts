@@ -19,6 +19,17 @@ export interface ClusterOptions {
   readonly size?: number;
   /** More flags for every member, those that both programs know. */
   readonly flags?: readonly string[];
+  /** More environment variables for every member. */
+  readonly environment?: Environment;
+}
+
+type Environment = Readonly<Record<string, string>>;
+
+/** How one process is run, other than usual. */
+export interface SpawnOptions {
+  /** A program and its arguments that run the member's command line, which is put behind them. */
+  readonly wrapper?: readonly string[];
+  readonly environment?: Environment;
 }
 
 export interface Exit {
@@ -48,6 +59,7 @@ interface MemberOptions {
   readonly directory: string;
   readonly clientUrl: string;
   readonly peerUrl: string;
+  readonly environment: Environment;
 }
 
 /** One member: its place on disk and on the network, and the process that runs there now, if any. */
@@ -72,14 +84,19 @@ export class MemberProcess {
   }
 
   /** Without flags: those of the start before. Does not wait until the member serves: see {@link ready}. */
-  spawn(flags: readonly string[] = this.#flags): void {
+  spawn(flags: readonly string[] = this.#flags, options: SpawnOptions = {}): void {
     if (this.isRunning) throw new Error(`${this.name} runs already`);
     this.#flags = flags;
-    const [program, ...programFlags] = this.#command();
+    const command = [...(options.wrapper ?? []), ...this.#command(), ...this.#ownFlags()];
+    const [program = '', ...rest] = [...command, ...flags];
     const log = openSync(this.#logFile, 'w');
-    const child = spawn(program, [...programFlags, ...this.#ownFlags(), ...flags], {
+    const child = spawn(program, rest, {
       stdio: ['ignore', log, log],
-      env: withoutEtcdVariables(process.env),
+      env: {
+        ...withoutEtcdVariables(process.env),
+        ...this.#options.environment,
+        ...options.environment,
+      },
     });
     closeSync(log);
     this.#child = child;
@@ -178,12 +195,12 @@ export class TestCluster {
   readonly members: MemberProcess[] = [];
   readonly #directory: string;
   readonly #flags: readonly string[];
+  readonly #environment: Environment;
 
   /** Resolves when every member serves clients. */
   static async start(options: ClusterOptions): Promise<TestCluster> {
-    const cluster = new TestCluster(options);
+    const cluster = await TestCluster.prepare(options);
     try {
-      for (let i = 0; i < (options.size ?? 1); i++) await cluster.newMember();
       for (const member of cluster.members) member.spawn(cluster.flagsFor('new'));
       await Promise.all(cluster.members.map((member) => member.ready()));
     } catch (error) {
@@ -193,9 +210,17 @@ export class TestCluster {
     return cluster;
   }
 
-  private constructor({ program, flags = [] }: ClusterOptions) {
+  /** The same without starting anything. */
+  static async prepare(options: ClusterOptions): Promise<TestCluster> {
+    const cluster = new TestCluster(options);
+    for (let i = 0; i < (options.size ?? 1); i++) await cluster.newMember();
+    return cluster;
+  }
+
+  private constructor({ program, flags = [], environment = {} }: ClusterOptions) {
     this.program = program;
     this.#flags = flags;
+    this.#environment = environment;
     this.#directory = mkdtempSync(join(tmpdir(), `mainstay-test-${program}-`));
   }
 
@@ -219,6 +244,7 @@ export class TestCluster {
       directory: this.#directory,
       clientUrl: `http://127.0.0.1:${clientPort}`,
       peerUrl: `http://127.0.0.1:${peerPort}`,
+      environment: this.#environment,
     });
     this.members.push(member);
     return member;

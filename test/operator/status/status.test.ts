@@ -3,20 +3,16 @@ import { test } from 'node:test';
 import { dump } from 'js-yaml';
 import type { Outcome } from '../../../operator/act/act.ts';
 import { mergeConditions } from '../../../operator/api/conditions.ts';
+import type { StoreCluster } from '../../../operator/api/types.ts';
 import { plan } from '../../../operator/plan/plan.ts';
 import { statusOf } from '../../../operator/status/status.ts';
 import { goldenTests } from '../support/golden.ts';
 import { parseObservation } from '../support/notation.ts';
 
-// `failed why` as an input line: the action of this pass failed.
+// `failed why` or `refused why` as an input line: what came of the action of this pass.
 goldenTests('test/operator/status/testdata', (input) => {
   const observation = parseObservation(input);
-  const failed = input.find((line) => line.startsWith('failed '))?.slice('failed '.length);
-  const { cluster } = observation;
-  const outcome: Outcome =
-    failed === undefined
-      ? { kind: 'done', cluster }
-      : { kind: 'failed', cluster, error: new Error(failed) };
+  const outcome = parseOutcome(observation.cluster, input);
   const {
     conditions = [],
     members = [],
@@ -31,6 +27,13 @@ goldenTests('test/operator/status/testdata', (input) => {
     ),
   ];
 });
+
+function parseOutcome(cluster: StoreCluster, input: readonly string[]): Outcome {
+  const line = input.find((text) => /^(failed|refused) /.test(text));
+  if (line === undefined) return { kind: 'done', cluster };
+  const kind = line.startsWith('failed') ? 'failed' : 'refused';
+  return { kind, cluster, error: new Error(line.slice(kind.length + 1)) };
+}
 
 test('a condition’s time moves only with its status; conditions of others stay', () => {
   const old = [

@@ -105,10 +105,6 @@ export class FakeMember implements MemberPort {
     return { sizeBytes: 2000, inUseBytes: 1000 };
   }
 
-  leaseTtl(ttl: number): number {
-    return Math.max(ttl, 2);
-  }
-
   newLeaseId(): bigint {
     return 77n;
   }

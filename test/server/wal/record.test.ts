@@ -30,7 +30,6 @@ const recordArbitrary: fc.Arbitrary<WalRecord> = fc.oneof(
   record({
     kind: fc.constant('reset' as const),
     base: id,
-    owed: fc.option(id, { nil: undefined }),
   }),
   record({ kind: fc.constant('identity' as const), data }),
 );
