@@ -15,7 +15,7 @@ import { Member } from '../../../server/proto/gen/internal.ts';
  * S started and connected, s started and just connected, d started and down, n not started.
  */
 function health(voters: string, learner = ''): ClusterHealth {
-  const states = [...voters, ...learner];
+  const states = (voters + learner).split('');
   const members = states.map((state, at) =>
     Member.create({ id: BigInt(at + 1), started: state !== 'n', isLearner: at >= voters.length }),
   );
