@@ -1,3 +1,4 @@
+import { setImmediate as othersTurn } from 'node:timers/promises';
 import {
   type CompactionRequest,
   type CompactionResponse,
@@ -37,7 +38,18 @@ export function kvCalls(
 async function range(port: MemberPort, request: RangeRequest): Promise<RangeResponse> {
   checkRange(request);
   if (!request.serializable) await port.linearizableRead();
-  return headed(port, port.range(request));
+  return headed(port, await read(port, request));
+}
+
+/** A large range is read in steps: others are served in between. */
+async function read(port: MemberPort, request: RangeRequest): Promise<RangeResponse> {
+  const steps = port.rangeSteps(request);
+  let step = steps.next();
+  while (step.done !== true) {
+    await othersTurn();
+    step = steps.next();
+  }
+  return step.value;
 }
 
 async function put(port: MemberPort, request: PutRequest): Promise<PutResponse> {

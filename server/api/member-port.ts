@@ -38,6 +38,8 @@ export interface MemberPort {
   revision(): number;
   /** Reads local state; throws Compacted or FutureRevision. `header.revision` is the current revision. */
   range(request: RangeRequest): RangeResponse;
+  /** The same in steps of about a millisecond, between which other work may run: the answer is of one revision. */
+  rangeSteps(request: RangeRequest): Generator<void, RangeResponse>;
   /** Evaluates a transaction that contains only ranges; throws as {@link range} does. */
   readTxn(request: TxnRequest): TxnResponse;
   /** Resolves when the compaction applied last has removed its data here and that is durable. */

@@ -1,6 +1,7 @@
 import type { Revision } from '../base/ids.ts';
 import { keyRange } from '../mvcc/key-range.ts';
 import type { RangeQuery, RangeResult } from '../mvcc/range.ts';
+import type { Store } from '../mvcc/store.ts';
 import type { RangeRequest, RangeResponse } from '../proto/gen/rpc.ts';
 import { revisionHeader } from './header.ts';
 
@@ -17,6 +18,15 @@ export function rangeQuery(request: RangeRequest): RangeQuery {
 /** Throws EtcdError `Compacted` or `FutureRevision`. */
 export function range(view: Readable, request: RangeRequest): RangeResponse {
   return rangeResponse(view.revision, view.range(rangeQuery(request)));
+}
+
+/** The same in steps, between which others may run. */
+export function* rangeSteps(
+  view: Readable & Pick<Store, 'rangeSteps'>,
+  request: RangeRequest,
+): Generator<void, RangeResponse> {
+  const { revision } = view;
+  return rangeResponse(revision, yield* view.rangeSteps(rangeQuery(request)));
 }
 
 /** The answer, `revision` being the current one also when the range was read at an older one. */

@@ -7,7 +7,7 @@ import type {
   WatchSink,
   WatchStream,
 } from '../api/member-port.ts';
-import { range } from '../apply/range.ts';
+import { range, rangeSteps } from '../apply/range.ts';
 import { readTxn } from '../apply/txn.ts';
 import { unreachable } from '../base/assert.ts';
 import { fromLatin1 } from '../base/bytes.ts';
@@ -129,6 +129,9 @@ export class LocalMember implements MemberPort {
   }
   range(request: RangeRequest): RangeResponse {
     return range(this.#replica.state.store, request);
+  }
+  rangeSteps(request: RangeRequest): Generator<void, RangeResponse> {
+    return rangeSteps(this.#replica.state.store, request);
   }
   readTxn(request: TxnRequest): TxnResponse {
     return readTxn(this.#replica.state.store, request);

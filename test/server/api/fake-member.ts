@@ -81,6 +81,11 @@ export class FakeMember implements MemberPort {
     return RangeResponse.create({ header });
   }
 
+  *rangeSteps(request: RangeRequest): Generator<void, RangeResponse> {
+    yield;
+    return this.range(request);
+  }
+
   readTxn(): TxnResponse {
     this.calls.push('readTxn');
     const header = ResponseHeader.create({ revision: this.currentRevision });
