@@ -407,6 +407,7 @@ export class ObjectApi {
     if (equal(next, current)) return current;
     if (
       resource.strategy.hasGeneration &&
+      options !== internalWrite &&
       !equal(desired(next, resource), desired(current, resource))
     ) {
       next.metadata.generation = (current.metadata.generation ?? 0) + 1;

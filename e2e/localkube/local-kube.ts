@@ -1,9 +1,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Logger } from '../../server/base/logger.ts';
 import { internalWrite, ObjectApi } from './api.ts';
 import { Controllers } from './controllers/control.ts';
 import { Faults } from './faults.ts';
+import { Kubelet } from './kubelet/kubelet.ts';
 import { Resources } from './resources.ts';
 import { ApiServer } from './server.ts';
 import { Store } from './store.ts';
@@ -14,12 +16,22 @@ export interface LocalKubeOptions {
   /** Port on 127.0.0.1; without it, any free one. */
   readonly port?: number;
   readonly logger: Logger;
+  /** Without it, an API server only: pods stay pending. Default true. */
+  readonly hasKubelet?: boolean;
+  /** Where containers run. Default: the root of this project. */
+  readonly workingDirectory?: string;
+  /** What `node` stands for in a container's command. Default: the Node that runs localkube. */
+  readonly nodeProgram?: string;
+  /** First pause before a container that ended is started again. Default 1000. */
+  readonly backoffMs?: number;
 }
 
 /** A running localkube. */
 export interface LocalKube {
   readonly url: string;
   readonly kubeconfigPath: string;
+  /** Names of services and pods, for MAINSTAY_HOSTS_FILE: lines `IP name name`. Not there without a kubelet. */
+  readonly hostsFile: string;
   readonly api: ObjectApi;
   readonly faults: Faults;
   /** Takes the API server away, or brings it back on its old port. Pods run on. */
@@ -34,14 +46,22 @@ const namespaces = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
 
 /** Starts a Kubernetes API for one machine, and a kubelet that runs pods as processes of this machine. */
 export async function startLocalKube(options: LocalKubeOptions): Promise<LocalKube> {
-  const { dataDirectory, logger } = options;
+  const { logger } = options;
+  const dataDirectory = resolve(options.dataDirectory);
   mkdirSync(dataDirectory, { recursive: true });
   const store = new Store(join(dataDirectory, 'objects.jsonl'));
   const api = new ObjectApi(store, new Resources());
   createNamespaces(api);
   const controllers = new Controllers(api, logger);
   const faults = new Faults();
-  let server = new ApiServer(api, faults, logger);
+  const kubelet = options.hasKubelet === false ? undefined : await startKubelet(api, options);
+  const newServer = () => {
+    const fresh = new ApiServer(api, faults, logger);
+    if (kubelet !== undefined)
+      fresh.podLog = (pod, query, response) => kubelet.sendLog(pod, query, response);
+    return fresh;
+  };
+  let server = newServer();
   const port = await server.listen(options.port ?? 0);
   const url = `http://127.0.0.1:${port}`;
   const kubeconfigPath = writeKubeconfig(dataDirectory, url);
@@ -49,20 +69,39 @@ export async function startLocalKube(options: LocalKubeOptions): Promise<LocalKu
   return {
     url,
     kubeconfigPath,
+    hostsFile: join(dataDirectory, 'hosts'),
     api,
     faults,
     stopApi: () => server.close(),
     startApi: async () => {
-      server = new ApiServer(api, faults, logger);
+      server = newServer();
       await server.listen(port);
     },
     forgetHistory: () => store.forgetChanges(),
     stop: async () => {
       controllers.stop();
+      await kubelet?.stop();
       await server.close();
       store.close();
     },
   };
+}
+
+/** dist/e2e/localkube/ -> the root. */
+const projectRoot = fileURLToPath(new URL('../../../', import.meta.url));
+
+function startKubelet(api: ObjectApi, options: LocalKubeOptions): Promise<Kubelet> {
+  const {
+    workingDirectory = projectRoot,
+    nodeProgram = process.execPath,
+    backoffMs = 1000,
+  } = options;
+  const dataDirectory = resolve(options.dataDirectory);
+  return Kubelet.start(
+    api,
+    { dataDirectory, workingDirectory, nodeProgram, backoffMs },
+    options.logger,
+  );
 }
 
 function createNamespaces(api: ObjectApi): void {

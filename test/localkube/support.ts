@@ -6,19 +6,36 @@ import { type LocalKube, startLocalKube } from '../../e2e/localkube/local-kube.t
 import type { JsonObject } from '../../e2e/localkube/objects.ts';
 import { silentLogger } from '../../server/base/logger.ts';
 
+const cleanups = new WeakMap<TestContext, (() => unknown)[]>();
+
+/** As context.after, but the last comes first: what was started last ends before what it stands on. */
+export function atEnd(context: TestContext, cleanup: () => unknown): void {
+  const known = cleanups.get(context);
+  if (known !== undefined) {
+    known.push(cleanup);
+    return;
+  }
+  const list = [cleanup];
+  cleanups.set(context, list);
+  context.after(async () => {
+    for (const each of list.toReversed()) await each();
+  });
+}
+
 export function temporaryDirectory(context: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'localkube-'));
-  context.after(() => rmSync(directory, { recursive: true, force: true }));
+  atEnd(context, () => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
 
-/** A localkube that stops with the test. */
+/** An API server without a kubelet, that stops with the test. */
 export async function startKube(context: TestContext, dataDirectory?: string): Promise<LocalKube> {
   const kube = await startLocalKube({
     dataDirectory: dataDirectory ?? temporaryDirectory(context),
     logger: silentLogger,
+    hasKubelet: false,
   });
-  context.after(() => kube.stop());
+  atEnd(context, () => kube.stop());
   return kube;
 }
 

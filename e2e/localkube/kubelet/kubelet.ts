@@ -1,0 +1,262 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import type { ServerResponse } from 'node:http';
+import { availableParallelism, totalmem } from 'node:os';
+import { join } from 'node:path';
+import type { Logger } from '../../../server/base/logger.ts';
+import { internalWrite, type ObjectApi } from '../api.ts';
+import { at, type KubeObject, objectsAt, setAt, stringAt, timestamp } from '../objects.ts';
+import type { Resource } from '../resources.ts';
+import { Addresses } from './addresses.ts';
+import { Events, expireEvents } from './events.ts';
+import { ProcessFile } from './leftovers.ts';
+import { sendLog } from './logs.ts';
+import { type Node, PodWorker, withConditions } from './pod.ts';
+import { Services } from './services.ts';
+import { missingClaims, Volumes } from './volumes.ts';
+
+export const nodeName = 'localkube';
+/** Changes are answered together, after this pause. */
+const pauseMs = 10;
+const expiryIntervalMs = 60_000;
+
+export interface KubeletOptions {
+  readonly dataDirectory: string;
+  readonly workingDirectory: string;
+  readonly nodeProgram: string;
+  readonly backoffMs: number;
+}
+
+/**
+ * Scheduler, kubelet, DNS and service proxies of the one node: pods become processes, claims directories, names lines of a
+ * hosts file. A client of the API like any other, in the same process.
+ */
+export class Kubelet {
+  readonly hostsFile: string;
+  readonly #api: ObjectApi;
+  readonly #logger: Logger;
+  readonly #node: Node;
+  readonly #services: Services;
+  readonly #workers = new Map<string, PodWorker>();
+  readonly #unsubscribe: () => void;
+  readonly #expiry: NodeJS.Timeout;
+  readonly #atExit = () => this.#node.processes.killAll();
+  #timer: NodeJS.Timeout | undefined;
+
+  private constructor(
+    api: ObjectApi,
+    addresses: Addresses,
+    options: KubeletOptions,
+    logger: Logger,
+  ) {
+    const { dataDirectory, workingDirectory, nodeProgram, backoffMs } = options;
+    this.#api = api;
+    this.#logger = logger;
+    this.hostsFile = join(dataDirectory, 'hosts');
+    const processes = new ProcessFile(join(dataDirectory, 'processes.json'));
+    const killed = processes.killLeftovers();
+    if (killed.length > 0)
+      logger.warn({ processes: killed.length }, 'killed what an earlier run left behind');
+    this.#node = {
+      api,
+      logger,
+      addresses,
+      processes,
+      events: new Events(api, 'kubelet'),
+      volumes: new Volumes(api, dataDirectory),
+      hostsFile: this.hostsFile,
+      workingDirectory,
+      nodeProgram,
+      backoffMs,
+    };
+    this.#services = new Services(api, this.hostsFile, logger);
+    api.allocate = (resource, object) => this.#allocate(resource, object);
+    this.#keepServiceAddresses();
+    this.#registerNode();
+    this.#node.volumes.removeStrangers();
+    this.#unsubscribe = api.store.subscribe(({ storage }) => {
+      if (storage !== '/events') this.#schedule();
+    });
+    this.#expiry = setInterval(() => expireEvents(api), expiryIntervalMs);
+    process.once('exit', this.#atExit);
+    this.#schedule();
+  }
+
+  static async start(api: ObjectApi, options: KubeletOptions, logger: Logger): Promise<Kubelet> {
+    const file = join(options.dataDirectory, 'network');
+    const preferred = existsSync(file) ? Number(readFileSync(file, 'utf8')) : undefined;
+    const addresses = await Addresses.claim(preferred);
+    writeFileSync(file, String(addresses.network));
+    return new Kubelet(api, addresses, options, logger);
+  }
+
+  /** Stops every process. The pods stay in the store, and run again with the next start. */
+  async stop(graceSeconds = 5): Promise<void> {
+    this.#unsubscribe();
+    clearTimeout(this.#timer);
+    clearInterval(this.#expiry);
+    await Promise.all([...this.#workers.values()].map((worker) => worker.stop(graceSeconds)));
+    this.#services.close();
+    process.off('exit', this.#atExit);
+    await this.#node.addresses.close();
+  }
+
+  sendLog(pod: KubeObject, query: URLSearchParams, response: ServerResponse): void {
+    const worker = this.#workers.get(pod.metadata.uid);
+    const source = worker && {
+      file: (container: string, isPrevious: boolean) => worker.logFile(container, isPrevious),
+      isLive: () => this.#workers.get(pod.metadata.uid) === worker,
+    };
+    sendLog(pod, source, query, response);
+  }
+
+  #schedule(): void {
+    if (this.#timer !== undefined) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      try {
+        this.#sync();
+      } catch (error) {
+        this.#logger.error(
+          { error: error instanceof Error ? error.stack : String(error) },
+          'kubelet failed',
+        );
+      }
+    }, pauseMs);
+  }
+
+  #sync(): void {
+    const pods = this.#api.list(this.#api.resources.builtin('pods'));
+    this.#node.volumes.reconcile();
+    for (const pod of pods) {
+      if (stringAt(pod, 'spec', 'nodeName') === '') this.#bind(pod);
+      else this.#run(pod);
+    }
+    const uids = new Set(pods.map(({ metadata }) => metadata.uid));
+    for (const [uid, worker] of this.#workers) {
+      if (uids.has(uid)) continue;
+      this.#workers.delete(uid);
+      void worker.stop(0);
+    }
+    this.#services.reconcile();
+  }
+
+  #run(pod: KubeObject): void {
+    const { uid, deletionTimestamp, namespace, name } = pod.metadata;
+    const worker = this.#workers.get(uid);
+    if (worker !== undefined) return worker.update(pod);
+    const isOver = ['Succeeded', 'Failed'].includes(stringAt(pod, 'status', 'phase'));
+    if (deletionTimestamp !== undefined) {
+      const resource = this.#api.resources.builtin('pods');
+      this.#api.delete(
+        { resource, namespace, name },
+        { gracePeriodSeconds: 0, preconditions: { uid } },
+      );
+    } else if (!isOver) {
+      this.#workers.set(uid, new PodWorker(this.#node, pod));
+    }
+  }
+
+  /** The scheduler: one node takes everything, unless it is cordoned or a claim is missing. */
+  #bind(pod: KubeObject): void {
+    if (pod.metadata.deletionTimestamp !== undefined) return;
+    const why = this.#whyUnschedulable(pod);
+    const { namespace, name } = pod.metadata;
+    const now = timestamp(this.#api.now);
+    this.#api.amend(this.#api.resources.builtin('pods'), namespace, name, (next) => {
+      const [scheduled, ...others] = withConditions(objectsAt(next, 'status', 'conditions'), now, [
+        ['PodScheduled', why === undefined],
+      ]).toReversed();
+      const condition =
+        why === undefined ? scheduled : { ...scheduled, reason: 'Unschedulable', message: why };
+      setAt(next, ['status', 'conditions'], [...others, condition]);
+      if (why === undefined) setAt(next, ['spec', 'nodeName'], nodeName);
+    });
+    if (why === undefined)
+      this.#node.events.record(
+        pod,
+        'Normal',
+        'Scheduled',
+        `Successfully assigned ${namespace}/${name} to ${nodeName}`,
+      );
+  }
+
+  #whyUnschedulable(pod: KubeObject): string | undefined {
+    const [claim] = missingClaims(this.#api, pod);
+    if (claim !== undefined)
+      return `0/1 nodes are available: persistentvolumeclaim "${claim}" not found.`;
+    const node = this.#api.find(this.#api.resources.builtin('nodes'), undefined, nodeName);
+    const isCordoned = at(node, 'spec', 'unschedulable') === true;
+    return isCordoned ? '0/1 nodes are available: 1 node(s) were unschedulable.' : undefined;
+  }
+
+  #allocate({ kind }: Resource, object: KubeObject): void {
+    if (kind !== 'Service' || stringAt(object, 'spec', 'clusterIP') !== '') return;
+    if (stringAt(object, 'spec', 'type') === 'ExternalName') return;
+    const ip = this.#node.addresses.takeService();
+    setAt(object, ['spec', 'clusterIP'], ip);
+    setAt(object, ['spec', 'clusterIPs'], [ip]);
+  }
+
+  /** Services of an earlier run keep their addresses; where the network is another now, they get new ones. */
+  #keepServiceAddresses(): void {
+    const resource = this.#api.resources.builtin('services');
+    for (const service of this.#api.list(resource)) {
+      const ip = stringAt(service, 'spec', 'clusterIP');
+      if (ip === '' || ip === 'None' || this.#node.addresses.keep(ip)) continue;
+      const fresh = this.#node.addresses.takeService();
+      this.#api.amend(resource, service.metadata.namespace, service.metadata.name, (next) => {
+        setAt(next, ['spec', 'clusterIP'], fresh);
+        setAt(next, ['spec', 'clusterIPs'], [fresh]);
+      });
+    }
+  }
+
+  #registerNode(): void {
+    const resource = this.#api.resources.builtin('nodes');
+    const labels = {
+      'kubernetes.io/hostname': nodeName,
+      'kubernetes.io/os': 'linux',
+      'kubernetes.io/arch': process.arch,
+    };
+    if (this.#api.find(resource, undefined, nodeName) === undefined) {
+      const node = {
+        apiVersion: 'v1',
+        kind: 'Node',
+        metadata: { name: nodeName, labels },
+        spec: {},
+      };
+      this.#api.create(resource, undefined, node, internalWrite);
+    }
+    const capacity = {
+      cpu: String(availableParallelism()),
+      memory: `${Math.floor(totalmem() / 1024)}Ki`,
+      pods: '110',
+    };
+    const now = timestamp(this.#api.now);
+    this.#api.amend(resource, undefined, nodeName, (node) => {
+      node['status'] = {
+        capacity,
+        allocatable: capacity,
+        addresses: [
+          { type: 'InternalIP', address: '127.0.0.1' },
+          { type: 'Hostname', address: nodeName },
+        ],
+        conditions: [
+          {
+            type: 'Ready',
+            status: 'True',
+            reason: 'KubeletReady',
+            message: 'localkube runs',
+            lastHeartbeatTime: now,
+            lastTransitionTime: now,
+          },
+        ],
+        nodeInfo: {
+          kubeletVersion: 'v1.36.2+localkube',
+          operatingSystem: process.platform,
+          architecture: process.arch,
+        },
+      };
+    });
+  }
+}

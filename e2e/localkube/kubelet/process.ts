@@ -1,0 +1,80 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { killGroup, type ProcessFile } from './leftovers.ts';
+
+export interface Exit {
+  readonly code: number;
+  readonly signal: NodeJS.Signals | undefined;
+  readonly startedAt: Date;
+  readonly finishedAt: Date;
+}
+
+export interface ProcessRequest {
+  readonly command: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  readonly directory: string;
+  readonly logFile: string;
+}
+
+/** One run of a container: a process group of its own, its output in a log file. */
+export class ContainerProcess {
+  readonly startedAt = new Date();
+  readonly exited: Promise<Exit>;
+  readonly #child: ChildProcess;
+  #isOver = false;
+
+  constructor(request: ProcessRequest, processes: ProcessFile) {
+    const [program = '', ...args] = request.command;
+    mkdirSync(dirname(request.logFile), { recursive: true });
+    const log = openSync(request.logFile, 'a');
+    this.#child = spawn(program, args, {
+      cwd: request.directory,
+      env: { ...request.environment },
+      stdio: ['ignore', log, log],
+      detached: true,
+    });
+    closeSync(log);
+    const { pid } = this.#child;
+    if (pid !== undefined) processes.add(pid);
+    this.exited = this.#waitForExit(processes);
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    if (this.pid !== undefined && !this.#isOver) killGroup(this.pid, signal);
+  }
+
+  /** SIGTERM, then SIGKILL after the grace period. */
+  async stop(graceSeconds: number): Promise<void> {
+    this.kill(graceSeconds > 0 ? 'SIGTERM' : 'SIGKILL');
+    const timer = setTimeout(() => this.kill('SIGKILL'), graceSeconds * 1000);
+    await this.exited;
+    clearTimeout(timer);
+  }
+
+  #waitForExit(processes: ProcessFile): Promise<Exit> {
+    return new Promise((resolve) => {
+      const finish = (code: number, signal: NodeJS.Signals | undefined) => {
+        if (this.#isOver) return;
+        if (this.pid !== undefined) {
+          killGroup(this.pid, 'SIGKILL');
+          processes.delete(this.pid);
+        }
+        this.#isOver = true;
+        resolve({ code, signal, startedAt: this.startedAt, finishedAt: new Date() });
+      };
+      this.#child.once('error', () => finish(128, undefined));
+      this.#child.once('exit', (code, signal) =>
+        finish(code ?? 128 + signalNumber(signal), signal ?? undefined),
+      );
+    });
+  }
+}
+
+function signalNumber(signal: NodeJS.Signals | null): number {
+  return signal === 'SIGKILL' ? 9 : signal === 'SIGTERM' ? 15 : signal === 'SIGINT' ? 2 : 1;
+}
