@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { assert } from '../base/assert.ts';
+import { emptyBytes } from '../base/bytes.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Done, FileSystem, WritableFile } from '../base/file-system.ts';
 import type { EntryId, LogIndex } from '../base/ids.ts';
@@ -138,22 +139,25 @@ export class Wal {
       if (torn.validBytes === 0) fileSystem.remove(`${directory}/${torn.name.file}`);
     }
     const path = `${directory}/${tail.name.file}`;
-    const bytes = fileSystem.read(path).subarray(0, tail.validBytes);
+    const last = log.entries.at(-1) ?? log.base;
+    const batchNumber = replay.lastFrame.batchNumber + 1;
+    // The hard state may come from a torn tail that is cut: it has to be durable before raft answers by it.
+    const head = { batchNumber, last: log.owed ?? last, hardState, records: emptyBytes };
+    const frame = encodeFrame({ ...head, previousCrc: replay.lastFrame.crc }, tail.name);
+    const valid = fileSystem.read(path).subarray(0, tail.validBytes);
+    const bytes = Buffer.concat([valid, frame]);
     writeFileDurably(fileSystem, directory, { name: tail.name.file, bytes });
-    const wal = new Wal(modules, options, {
+    return new Wal(modules, options, {
       segments: kept.map(({ name, maxIndex }) => ({ name, maxIndex })),
       file: fileSystem.open(path),
-      position: tail.validBytes,
-      batchNumber: replay.lastFrame.batchNumber,
-      crc: replay.lastFrame.crc,
+      position: bytes.length,
+      batchNumber,
+      crc: frame.readUInt32LE(4),
       hardState,
-      last: log.entries.at(-1) ?? log.base,
+      last,
       owed: log.owed,
       identity,
     });
-    // The hard state may come from a torn tail that was cut.
-    wal.append({ hardState, entries: [] }, () => {});
-    return wal;
   }
 
   static #rewrite(
