@@ -7,6 +7,7 @@ import {
   requestBytesFlagMax,
   requestBytesMaxDefault,
   txnOpsMaxDefault,
+  walSegmentBytesDefault,
 } from './limits.ts';
 import { memberUrls, parseUrl, UrlError } from './urls.ts';
 
@@ -30,6 +31,8 @@ export interface Config {
   readonly requestBytesMax: number;
   readonly txnOpsMax: number;
   readonly logLevel: LogLevel;
+  /** The log on disk goes on in a new segment when one has grown past this. `MAINSTAY_WAL_SEGMENT_BYTES`, for tests. */
+  readonly walSegmentBytes: number;
 }
 
 export interface InitialMember {
@@ -42,14 +45,11 @@ export type CommandLine =
   | { readonly kind: 'serve'; readonly config: Config; readonly warnings: readonly string[] };
 
 /** Touches nothing. Throws {@link UsageError}. */
-export function readCommandLine(
-  argv: readonly string[],
-  env: Readonly<Record<string, string | undefined>>,
-): CommandLine {
+export function readCommandLine(argv: readonly string[], env: Environment): CommandLine {
   const settings = readSettings(argv, env);
   if (settings.showsHelp) return { kind: 'help' };
   if (settings.showsVersion) return { kind: 'version' };
-  return { kind: 'serve', config: configOf(settings.values), warnings: settings.warnings };
+  return { kind: 'serve', config: configOf(settings.values, env), warnings: settings.warnings };
 }
 
 /** How long a proposal, or a linearizable read, is waited for: etcd's 5 s and two election timeouts. */
@@ -58,8 +58,9 @@ export function requestTimeoutMs(config: Pick<Config, 'electionMs'>): number {
 }
 
 type Values = Settings['values'];
+type Environment = Readonly<Record<string, string | undefined>>;
 
-function configOf(values: Values): Config {
+function configOf(values: Values, env: Environment): Config {
   const name = values.get('name') ?? 'default';
   const advertisePeerUrls = urls(values, 'initial-advertise-peer-urls', 'http://localhost:2380');
   const config: Config = {
@@ -78,6 +79,7 @@ function configOf(values: Values): Config {
     requestBytesMax: whole(values, 'max-request-bytes', requestBytesMaxDefault),
     txnOpsMax: whole(values, 'max-txn-ops', txnOpsMaxDefault),
     logLevel: logLevel(values),
+    walSegmentBytes: segmentBytes(env['MAINSTAY_WAL_SEGMENT_BYTES']),
   };
   checkMember(config, values);
   checkTimes(config);
@@ -189,12 +191,21 @@ function checkedUrls(texts: readonly string[], flag: FlagName): string[] {
   }
 }
 
+function segmentBytes(text: string | undefined): number {
+  return text === undefined
+    ? walSegmentBytesDefault
+    : wholeNumber(text, 'MAINSTAY_WAL_SEGMENT_BYTES');
+}
+
 function whole(values: Values, flag: FlagName, fallback: number): number {
   const text = values.get(flag);
-  if (text === undefined) return fallback;
+  return text === undefined ? fallback : wholeNumber(text, `flag --${flag}`);
+}
+
+function wholeNumber(text: string, place: string): number {
   const number = Number(text);
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(number)) {
-    throw new UsageError(`invalid value "${text}" for flag --${flag}: expected a whole number`);
+    throw new UsageError(`invalid value "${text}" for ${place}: expected a whole number`);
   }
   return number;
 }

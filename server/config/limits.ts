@@ -48,7 +48,7 @@ export const catchUpBytesMax = 64 * mebibyte;
 /** Applied bytes that go down to disk before the regular time has come. */
 export const flushBytesMin = 4 * mebibyte;
 /** A segment of the log on disk; etcd's size. */
-export const walSegmentBytes = 64 * mebibyte;
+export const walSegmentBytesDefault = 64 * mebibyte;
 
 // The client port
 

@@ -41,6 +41,7 @@ suite('config', () => {
       requestBytesMax: 1_572_864,
       txnOpsMax: 128,
       logLevel: 'info',
+      walSegmentBytes: 67_108_864,
     });
     assert.equal(requestTimeoutMs(configOf('')), 7000);
   });
@@ -72,10 +73,12 @@ suite('config', () => {
       ETCD_DATA_DIR: '',
       ETCD_PORT: 'tcp://x',
       HOME: '/',
+      MAINSTAY_WAL_SEGMENT_BYTES: '8192',
     };
     const config = configOf('', env);
     assert.equal(config.name, 'x');
     assert.equal(config.txnOpsMax, 5);
+    assert.equal(config.walSegmentBytes, 8192);
     assert.equal(config.dataDir, 'x.etcd');
     const read = readCommandLine([], env);
     assert(read.kind === 'serve');
@@ -108,6 +111,7 @@ const refused: readonly (readonly [line: string, message: RegExp, env?: Env])[] 
     /^invalid value "abc" for flag --heartbeat-interval: expected a whole/,
   ],
   ['--heartbeat-interval=-1', /expected a whole number/],
+  ['', /"1k" for MAINSTAY_WAL_SEGMENT_BYTES: expected a/, { MAINSTAY_WAL_SEGMENT_BYTES: '1k' }],
   ['--snapshot-count=1e3', /expected a whole number/],
   ['--max-txn-ops=99999999999999999999', /expected a whole number/],
   ['--heartbeat-interval=0', /^--heartbeat-interval must be >0 \(set to 0ms\)$/],
