@@ -75,7 +75,7 @@ export class GrpcCall implements CallContext, Responses<unknown> {
   }
 
   send(response: unknown): boolean {
-    if (this.#isOver || this.#stream.destroyed) return true;
+    if (this.#isOver || this.#isGone) return true;
     this.#respond();
     this.#stream.write(framed(this.call.method.response.encode(response)));
     if (this.#stream.writableLength >= streamBufferBytesMax) this.#isFull = true;
@@ -89,6 +89,11 @@ export class GrpcCall implements CallContext, Responses<unknown> {
   fail(error: unknown): void {
     if (this.#isOver) return;
     this.#finish(error instanceof DecodeError ? undecodable(error) : toStatus(error), error);
+  }
+
+  /** Reset by the client, or with its connection: nothing may be sent any more, though 'close' may be yet to come. */
+  get #isGone(): boolean {
+    return this.#stream.destroyed || this.#stream.closed;
   }
 
   /** False when the call is over already. */
@@ -177,7 +182,7 @@ export class GrpcCall implements CallContext, Responses<unknown> {
   }
 
   #answer(response: unknown): void {
-    if (this.#isOver || this.#stream.destroyed) return;
+    if (this.#isOver || this.#isGone) return;
     try {
       const frame = framed(this.call.method.response.encode(response));
       this.#respond();
@@ -193,7 +198,7 @@ export class GrpcCall implements CallContext, Responses<unknown> {
     if (this.#stream.headersSent) return;
     this.#stream.respond(responseHeaders, { waitForTrailers: true });
     this.#stream.on('wantTrailers', () => {
-      this.#stream.sendTrailers(trailers(this.#end));
+      if (!this.#isGone) this.#stream.sendTrailers(trailers(this.#end));
     });
   }
 
@@ -203,7 +208,7 @@ export class GrpcCall implements CallContext, Responses<unknown> {
     this.#end = status;
     clearTimeout(this.#deadline);
     this.#owner.over(this, error);
-    if (this.#stream.destroyed) return;
+    if (this.#isGone) return;
     if (this.#stream.headersSent) this.#stream.end();
     else this.#stream.respond({ ...responseHeaders, ...trailers(status) }, { endStream: true });
     this.#owner.sent();

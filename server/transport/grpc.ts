@@ -159,6 +159,7 @@ function refusalOf(headers: IncomingHttpHeaders): Refusal | undefined {
 
 function refuse(stream: ServerHttp2Stream, { httpStatus, error }: Refusal): void {
   stream.on('error', () => {});
+  if (stream.destroyed || stream.closed) return;
   const headers = { ':status': httpStatus, 'content-type': 'application/grpc' };
   stream.respond({ ...headers, ...trailers(error.status) }, { endStream: true });
   linger(stream);

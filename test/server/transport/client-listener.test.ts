@@ -246,6 +246,55 @@ suite('gRPC', () => {
   });
 });
 
+suite('clients that go away', () => {
+  test('at any moment, with any code: the others are served', async () => {
+    const port = new FakeMember();
+    const serving = await ClientListener.open({ port, logger: silentLogger }, config);
+    const soon = (): Promise<void> =>
+      new Promise((resolve) => setTimeout(resolve, Math.random() * 4));
+    port.answer = async () => {
+      await soon();
+      return { response: PutResponse.create(), revision: 5 };
+    };
+    port.renewLease = async () => {
+      await soon();
+      return 1;
+    };
+    const frame = Buffer.concat([Buffer.from([0, 0, 0, 0, 3, 10, 1]), key]);
+    const paths = [
+      KV.methods.put.path,
+      Lease.methods.leaseKeepAlive.path,
+      Watch.methods.watch.path,
+    ];
+    const goAway = async (session: http2.ClientHttp2Session, at: number) => {
+      const call = session.request({
+        ':method': 'POST',
+        ':path': paths[at % paths.length],
+        'content-type': 'application/grpc',
+      });
+      call.on('error', () => {});
+      call.resume();
+      call.write(frame);
+      if (at % 2 === 0) call.end(frame);
+      await soon();
+      call.close([0, 8, 2, 5][at % 4]);
+    };
+    for (let round = 0; round < 5; round++) {
+      const session = http2.connect(`http://${serving.addresses[0]}`);
+      session.on('error', () => {});
+      const calls = Array.from({ length: 60 }, (_, at) => goAway(session, at));
+      await soon();
+      if (round % 2 === 0) session.destroy();
+      await Promise.allSettled(calls);
+      session.destroy();
+    }
+    const other = new TestClient(serving.addresses[0] ?? '');
+    await other.unary(KV.methods.put, PutRequest.create({ key }));
+    other.close();
+    await serving.stop();
+  });
+});
+
 suite('streams', () => {
   const create = {
     requestUnion: { kind: 'createRequest' as const, value: WatchCreateRequest.create({ key }) },
