@@ -131,6 +131,10 @@ export function unknownService(service: string): StatusError {
   return new StatusError('UNIMPLEMENTED', `unknown service ${service}`);
 }
 
+export function malformedMethod(path: string): StatusError {
+  return new StatusError('UNIMPLEMENTED', `malformed method name: ${JSON.stringify(path)}`);
+}
+
 /** The HTTP status that grpc-gateway gives a code. */
 export function httpStatus(code: GrpcCode): number {
   return httpStatuses[code] ?? 500;

@@ -5,7 +5,7 @@ import { Lock } from '../proto/gen/lock.ts';
 import { Auth, Cluster, KV, Lease, Maintenance, Watch } from '../proto/gen/rpc.ts';
 import type { Call } from './call.ts';
 import { clusterCalls } from './cluster.ts';
-import { type StatusError, unknownMethod, unknownService } from './errors.ts';
+import { malformedMethod, type StatusError, unknownMethod, unknownService } from './errors.ts';
 import { allowAll, Gate } from './gate.ts';
 import { healthCalls } from './health.ts';
 import { kvCalls } from './kv.ts';
@@ -32,7 +32,10 @@ export class Services {
 
   /** Why {@link find} found nothing, in grpc-go's words. */
   unknown(path: string): StatusError {
-    const [, service = '', method = ''] = /^\/([^/]*)\/(.*)$/.exec(path) ?? [];
+    const name = path.startsWith('/') ? path.slice(1) : path;
+    const slash = name.lastIndexOf('/');
+    if (slash < 0) return malformedMethod(path);
+    const [service, method] = [name.slice(0, slash), name.slice(slash + 1)];
     return serviceNames.has(service) ? unknownMethod(service, method) : unknownService(service);
   }
 }

@@ -202,7 +202,8 @@ suite('before any service', () => {
     );
     assert.equal(text('/v3lockpb.Lock/Lock'), 'unknown method Lock for service v3lockpb.Lock');
     assert.equal(text('/a.B/C'), 'unknown service a.B');
-    assert.equal(text('x'), 'unknown service ');
+    assert.equal(text('x'), 'malformed method name: "x"');
+    assert.equal(text('/x'), 'malformed method name: "/x"');
   });
 });
 
