@@ -97,9 +97,22 @@ export class GrpcStream<Request, Response> {
     }
   }
 
+  /** Resolves with how the stream ended, once it has. */
+  async ended(): Promise<Outcome<Response>> {
+    const deadline = performance.now() + callTimeoutMs;
+    for (;;) {
+      if (this.#end !== undefined) return this.#end;
+      await this.#more(deadline);
+    }
+  }
+
   /** How the stream ended; undefined as long as it is open. */
   get end(): Outcome<Response> | undefined {
     return this.#end;
+  }
+
+  halfClose(): void {
+    this.#call.end();
   }
 
   cancel(): void {
