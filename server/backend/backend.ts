@@ -75,6 +75,7 @@ export class Backend {
     const { suspicion } = store;
     try {
       const { marker } = await restoreState(store, parts);
+      store.verified();
       if (suspicion !== undefined) {
         this.#logger.warn({ suspicion }, 'the store cut a torn tail; what it holds is whole');
       }

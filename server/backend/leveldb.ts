@@ -1,5 +1,8 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { ClassicLevel, type IteratorOptions } from 'classic-level';
 import type { Done } from '../base/file-system.ts';
 import { StateDamagedError } from './damage.ts';
@@ -51,6 +54,9 @@ export class LevelStore implements OrderedStore {
   /** Throws {@link StateDamagedError} when LevelDB finds its files damaged, and its own error when it cannot read or lock them. */
   static async open(options: LevelStoreOptions): Promise<LevelStore> {
     const { directory, createIfMissing = true } = options;
+    if (existsSync(openingFile(directory))) await probe(directory);
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(openingFile(directory), '');
     const level: Level = new ClassicLevel(directory, {
       ...encodings,
       createIfMissing,
@@ -59,6 +65,7 @@ export class LevelStore implements OrderedStore {
     try {
       await level.open();
     } catch (error) {
+      rmSync(openingFile(directory), { force: true });
       throw openError(error, directory);
     }
     const store = new LevelStore(level, directory, await suspicionIn(directory));
@@ -119,7 +126,12 @@ export class LevelStore implements OrderedStore {
     return this.#sizeBytes;
   }
 
+  verified(): void {
+    rmSync(openingFile(this.#directory), { force: true });
+  }
+
   close(): Promise<void> {
+    this.verified();
     return this.#level.close();
   }
 
@@ -130,6 +142,34 @@ export class LevelStore implements OrderedStore {
     this.#sizeBytes = await directorySizeBytes(this.#directory);
     this.#isMeasuring = false;
   }
+}
+
+/**
+ * There from the opening until all was read. LevelDB does not report some damage: it ends the process (an assertion in
+ * its C++). A file left over means that an earlier process did not get through.
+ */
+function openingFile(directory: string): string {
+  return join(directory, 'OPENING');
+}
+
+/** Reads everything in a process of its own: only if that one is ended by LevelDB is it damage, and not a kill. */
+async function probe(directory: string): Promise<void> {
+  const script = fileURLToPath(new URL('./leveldb-probe.js', import.meta.url));
+  const child = spawn(process.execPath, [script, directory], { stdio: 'ignore' });
+  const signal = await new Promise<string | null>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('exit', (_code, by) => resolve(by));
+  });
+  if (signal !== 'SIGABRT' && signal !== 'SIGSEGV' && signal !== 'SIGBUS') return;
+  throw new StateDamagedError(`LevelDB gave up while reading it (${signal})`, { file: directory });
+}
+
+/** Reads all there is, for {@link probe}. */
+export async function readLevel(directory: string): Promise<void> {
+  const level: Level = new ClassicLevel(directory, { ...encodings, createIfMissing: false });
+  await level.open();
+  for await (const _chunk of scanLevel(level, directory, {}));
+  await level.close();
 }
 
 async function* scanLevel(
@@ -182,20 +222,23 @@ async function suspicionIn(directory: string): Promise<string | undefined> {
   return undefined;
 }
 
+/** What is wrong with the machine and not with our files. */
+const surroundings =
+  /\block\b|permission denied|not permitted|read-only|no space|quota|too many open files|allocate/i;
+
+/** Files that cannot be read count as damaged ones, as a sector that cannot be read does. */
 function openError(error: unknown, directory: string): Error {
   const cause = causeOf(error);
-  const text = cause.message;
-  const isMissing = /no such file|does not exist|non-existent/i.test(text);
-  const isDamage = codeOf(cause) === 'LEVEL_CORRUPTION' || /corruption|invalid arg/i.test(text);
-  if (isMissing || isDamage) return new StateDamagedError(text, { file: directory, cause });
-  return new Error(`cannot open ${directory}: ${text}`, { cause });
+  if (!surroundings.test(cause.message)) {
+    return new StateDamagedError(cause.message, { file: directory, cause });
+  }
+  return new Error(`cannot open ${directory}: ${cause.message}`, { cause });
 }
 
 function readError(error: unknown, directory: string): Error {
   const cause = causeOf(error);
-  if (codeOf(cause) !== 'LEVEL_CORRUPTION' && !/corruption|no such file/i.test(cause.message)) {
-    return cause;
-  }
+  const isOfFiles = /^(corruption|io error|invalid argument)/i.test(cause.message);
+  if (!isOfFiles || surroundings.test(cause.message)) return cause;
   return new StateDamagedError(cause.message, { file: directory, cause });
 }
 
@@ -203,8 +246,4 @@ function readError(error: unknown, directory: string): Error {
 function causeOf(error: unknown): Error {
   if (!(error instanceof Error)) return new Error(String(error));
   return error.cause instanceof Error ? error.cause : error;
-}
-
-function codeOf(error: Error): unknown {
-  return 'code' in error ? error.code : undefined;
 }

@@ -168,6 +168,8 @@ export class MemoryStore implements OrderedStore {
     return this.#disk.sizeBytes;
   }
 
+  verified(): void {}
+
   async close(): Promise<void> {
     this.#isClosed = true;
   }

@@ -37,6 +37,8 @@ export interface OrderedStore {
   sizeBytes(): number;
   /** What made the store suspect damage while it opened: not a proof, for a torn tail leaves the same trace. */
   readonly suspicion: string | undefined;
+  /** To be called when everything in the store was read and found right. */
+  verified(): void;
   close(): Promise<void>;
 }
 

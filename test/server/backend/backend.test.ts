@@ -275,6 +275,7 @@ test('a failed write is reported to all who wait, and nothing is tried again', a
     async *scan() {},
     pin: () => assert.fail(),
     sizeBytes: () => 0,
+    verified() {},
     close: async () => {},
   };
   const backend = await open(broken);

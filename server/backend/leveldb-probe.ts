@@ -1,0 +1,4 @@
+import { readLevel } from './leveldb.ts';
+
+/** A process of its own that reads all of a LevelDB directory, for LevelDB to end it if it must. See leveldb.ts. */
+await readLevel(process.argv[2] ?? '');
