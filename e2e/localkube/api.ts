@@ -7,9 +7,9 @@ import {
   conflict,
   type FieldError,
   fieldError,
-  forbidden,
   internal,
   invalid,
+  namespaceTerminating,
   notFound,
 } from './errors.ts';
 import { generatedName } from './metadata.ts';
@@ -239,7 +239,7 @@ export class ObjectApi {
     const next = clone(current);
     if (!isRepeated) {
       next.metadata.deletionTimestamp = timestamp(new Date(this.now.getTime() + grace * 1000));
-      next.metadata.deletionGracePeriodSeconds = grace;
+      if (resource.kind !== 'Namespace') next.metadata.deletionGracePeriodSeconds = grace;
       if (next.metadata.generation !== undefined) next.metadata.generation += 1;
       if (resource.kind === 'Namespace') setAt(next, ['status', 'phase'], 'Terminating');
     }
@@ -312,11 +312,7 @@ export class ObjectApi {
     const found = this.store.get(namespaces.storage, namespace);
     if (found === undefined) throw notFound(namespaces, namespace);
     if (found.metadata.deletionTimestamp === undefined) return;
-    throw forbidden(
-      resource,
-      name,
-      `unable to create new content in namespace ${namespace} because it is being terminated`,
-    );
+    throw namespaceTerminating(resource, name, namespace);
   }
 
   #insert(

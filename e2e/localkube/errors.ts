@@ -71,9 +71,23 @@ export function conflict(
   return new ApiError(409, 'Conflict', message, detailsOf(plural, group, name));
 }
 
-export function forbidden({ group, plural }: GroupResource, name: string, why: string): ApiError {
+/** 403 for new objects in a namespace that is being deleted. */
+export function namespaceTerminating(
+  { group, plural }: GroupResource,
+  name: string,
+  namespace: string,
+): ApiError {
+  const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
+  const cause = {
+    reason: 'NamespaceTerminating',
+    message: `namespace ${namespace} is being terminated`,
+    field: 'metadata.namespace',
+  };
   const message = `${qualified(plural, group)} "${name}" is forbidden: ${why}`;
-  return new ApiError(403, 'Forbidden', message, detailsOf(plural, group, name));
+  return new ApiError(403, 'Forbidden', message, {
+    ...detailsOf(plural, group, name),
+    causes: [cause],
+  });
 }
 
 export function invalid(

@@ -12,6 +12,7 @@ import { listPage, parseRevision, selectorOf } from './lists.ts';
 import { isObject, type JsonObject, type KubeObject } from './objects.ts';
 import { openApiIndex, openApiOf } from './openapi.ts';
 import { mediaTypes, parseBody, patchFunction } from './patch/kinds.ts';
+import { decodeProtobuf } from './protobuf.ts';
 import {
   type ListOptions,
   listOptions,
@@ -93,9 +94,9 @@ export class ApiServer {
       isWatch: ['true', '1'].includes(query.get('watch') ?? ''),
     });
     try {
-      const body = await readBody(request);
+      const bytes = await readBody(request);
       if (fault !== undefined && (await strikes(fault, response))) return;
-      const mediaType = (request.headers['content-type'] ?? 'application/json').split(';')[0] ?? '';
+      const { body, mediaType } = decodeBody(request, bytes);
       this.#dispatch({ request, response, method, path: url.pathname, query, body, mediaType });
     } catch (error) {
       this.#answerError(response, error);
@@ -444,7 +445,19 @@ function notServed(response: ServerResponse, group: string): void {
   sendText(response, 404, '404 page not found\n');
 }
 
-async function readBody(request: IncomingMessage): Promise<string> {
+/** A body as text: protobuf becomes JSON. */
+function decodeBody(
+  request: IncomingMessage,
+  bytes: Buffer,
+): { readonly body: string; readonly mediaType: string } {
+  const mediaType = (request.headers['content-type'] ?? 'application/json').split(';')[0] ?? '';
+  if (mediaType !== 'application/vnd.kubernetes.protobuf' || bytes.length === 0) {
+    return { body: bytes.toString('utf8'), mediaType };
+  }
+  return { body: JSON.stringify(decodeProtobuf(bytes)), mediaType: 'application/json' };
+}
+
+async function readBody(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request) {
@@ -458,7 +471,7 @@ async function readBody(request: IncomingMessage): Promise<string> {
       );
     chunks.push(bytes);
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks);
 }
 
 /** Carries out a fault; true when the request is over with it. */

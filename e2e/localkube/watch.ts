@@ -70,7 +70,7 @@ export function bookmark(resource: Resource, revision: number, endsInitial = fal
     object: {
       kind: resource.kind,
       apiVersion: apiVersionOf(resource),
-      metadata: { resourceVersion: String(revision), creationTimestamp: null, ...annotations },
+      metadata: { resourceVersion: String(revision), ...annotations },
     },
   };
 }

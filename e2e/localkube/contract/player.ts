@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { load } from 'js-yaml';
-import { isObject, type JsonObject } from '../objects.ts';
+import { isObject, type JsonObject, stringAt } from '../objects.ts';
 import type { Step } from './script.ts';
 
 /** One answer, normalized: what may differ between two runs is replaced by its kind. */
@@ -49,11 +49,29 @@ async function waitUntilServed(api: Api, path: string): Promise<void> {
 /** Plays the script and returns the normalized answers. */
 export async function play(api: Api, script: readonly Step[]): Promise<Answer[]> {
   const answers: Answer[] = [];
-  for (const step of script) answers.push(normalize(await send(api, step), step));
+  for (const step of script) answers.push(normalize(await sendUntil(api, step), step));
   return answers;
 }
 
-async function send({ url, headers }: Api, step: Step): Promise<Answer> {
+/** Sends a request; one that waits for something is repeated until it gets the code that it waits for. */
+async function sendUntil(api: Api, step: Step): Promise<Answer> {
+  for (let attempt = 0; ; attempt += 1) {
+    const answer = await send(api, step);
+    if (step.until === undefined || step.until === answer.code || attempt > 200) return answer;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** `$uid:PATH` in a body stands for the uid of the object there. */
+async function withUids(api: Api, body: string): Promise<string> {
+  const path = /\$uid:([^"]+)/.exec(body)?.[1];
+  if (path === undefined) return body;
+  const found = await send(api, { name: '', method: 'GET', path });
+  return withUids(api, body.replace(`$uid:${path}`, stringAt(found.body, 'metadata', 'uid')));
+}
+
+async function send(api: Api, step: Step): Promise<Answer> {
+  const { url, headers } = api;
   const {
     name,
     method,
@@ -62,19 +80,27 @@ async function send({ url, headers }: Api, step: Step): Promise<Answer> {
     mediaType = 'application/json',
     accept = 'application/json',
   } = step;
+  const text = body === undefined ? undefined : await withUids(api, JSON.stringify(body));
   const response = await fetch(url + path, {
     method,
     headers: { ...headers, 'Content-Type': mediaType, Accept: accept, 'User-Agent': 'contract/1' },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    ...(text === undefined ? {} : { body: text }),
   });
-  const text = await response.text();
+  const answer = await response.text();
   const warnings = response.headers.get('Warning')?.split(/, (?=299 )/) ?? [];
   return {
     name,
     code: response.status,
     warnings,
-    body: isJson(response) ? JSON.parse(text) : text,
+    body: isJson(response) ? parse(answer) : answer,
   };
+}
+
+/** A JSON body, or the events of a watch as a list. */
+function parse(text: string): unknown {
+  const lines = text.trim().split('\n');
+  const isWatch = lines.every((line) => line.startsWith('{"type":'));
+  return isWatch ? lines.map((line) => JSON.parse(line) as unknown) : (JSON.parse(text) as unknown);
 }
 
 function isJson(response: Response): boolean {

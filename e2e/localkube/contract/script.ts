@@ -8,6 +8,8 @@ export interface Step {
   readonly accept?: string;
   /** managedFields are compared only where ownership is what the step is about. */
   readonly keepsManagedFields?: true;
+  /** Repeat until this code comes: for what controllers do in their own time. */
+  readonly until?: number;
   /**
    * Parts of the answer (paths, `*` for any) that are known to differ, each with a reason: they are left out of the
    * transcript. `*` alone leaves only the status code.
@@ -956,6 +958,173 @@ const ofStoreClusters: Step[] = [
   },
 ];
 
+const maps = `${ns}/configmaps`;
+
+function owned(name: string, by: string, more: object = {}): Step {
+  const reference = {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    name: by,
+    uid: `$uid:${maps}/${by}`,
+    ...more,
+  };
+  return {
+    name: `garbage: ${name} of ${by}`,
+    method: 'POST',
+    path: maps,
+    body: core('ConfigMap', name, {}, { ownerReferences: [reference] }),
+  };
+}
+
+const lone = (name: string): Step => ({
+  name: `garbage: ${name}`,
+  method: 'POST',
+  path: maps,
+  body: core('ConfigMap', name),
+});
+
+function deleted(name: string, propagationPolicy: string): Step {
+  const body = { kind: 'DeleteOptions', apiVersion: 'v1', propagationPolicy };
+  return {
+    name: `garbage: delete ${name}, ${propagationPolicy}`,
+    method: 'DELETE',
+    path: `${maps}/${name}`,
+    body,
+  };
+}
+
+const gone = (name: string): Step => ({
+  name: `garbage: ${name} is gone`,
+  method: 'GET',
+  path: `${maps}/${name}`,
+  until: 404,
+});
+
+/** What the controller manager does: garbage collection, namespaces. */
+const controllers: Step[] = [
+  lone('g1'),
+  owned('g1-child', 'g1'),
+  owned('g1-grandchild', 'g1-child'),
+  deleted('g1', 'Background'),
+  gone('g1-child'),
+  gone('g1-grandchild'),
+  lone('g2'),
+  owned('g2-child', 'g2', { blockOwnerDeletion: true }),
+  {
+    name: 'garbage: g2-child is held',
+    method: 'PATCH',
+    path: `${maps}/g2-child`,
+    body: { metadata: { finalizers: ['contract.test/hold'] } },
+    mediaType: merge,
+  },
+  deleted('g2', 'Foreground'),
+  { name: 'garbage: g2 waits', method: 'GET', path: `${maps}/g2` },
+  {
+    name: 'garbage: g2-child is let go',
+    method: 'PATCH',
+    path: `${maps}/g2-child`,
+    body: { metadata: { finalizers: null } },
+    mediaType: merge,
+    differs: { '*': 'it may be deleted by then, or not yet' },
+  },
+  gone('g2'),
+  gone('g2-child'),
+  lone('g3'),
+  owned('g3-child', 'g3'),
+  deleted('g3', 'Orphan'),
+  gone('g3'),
+  { name: 'garbage: g3-child has no owner now', method: 'GET', path: `${maps}/g3-child` },
+  {
+    name: 'garbage: owner that never was',
+    method: 'POST',
+    path: maps,
+    body: core(
+      'ConfigMap',
+      'g4',
+      {},
+      {
+        ownerReferences: [
+          {
+            apiVersion: 'v1',
+            kind: 'ConfigMap',
+            name: 'x',
+            uid: '00000000-0000-0000-0000-000000000000',
+          },
+        ],
+      },
+    ),
+  },
+  gone('g4'),
+  {
+    name: 'namespace: another',
+    method: 'POST',
+    path: '/api/v1/namespaces',
+    body: core('Namespace', 'contract-2'),
+  },
+  {
+    name: 'namespace: something in it',
+    method: 'POST',
+    path: '/api/v1/namespaces/contract-2/configmaps',
+    body: core('ConfigMap', 'a', {}, { finalizers: ['contract.test/hold'] }),
+  },
+  { name: 'namespace: delete', method: 'DELETE', path: '/api/v1/namespaces/contract-2' },
+  {
+    name: 'namespace: takes nothing new',
+    method: 'POST',
+    path: '/api/v1/namespaces/contract-2/configmaps',
+    body: core('ConfigMap', 'b'),
+  },
+  {
+    name: 'namespace: is let go',
+    method: 'PATCH',
+    path: '/api/v1/namespaces/contract-2/configmaps/a',
+    body: { metadata: { finalizers: null } },
+    mediaType: merge,
+    differs: { '*': 'it may be deleted by then, or not yet' },
+  },
+  { name: 'namespace: is gone', method: 'GET', path: '/api/v1/namespaces/contract-2', until: 404 },
+  {
+    name: 'budget: status',
+    method: 'GET',
+    path: '/apis/policy/v1/namespaces/contract/poddisruptionbudgets/b1',
+    differs: {
+      'status.conditions': 'localkube keeps counts only',
+      'status.observedGeneration': 'set by the controller in its own time',
+    },
+  },
+];
+
+/** Watches that end by themselves after a second. */
+const watches: Step[] = [
+  {
+    name: 'watch: from the beginning',
+    method: 'GET',
+    path: `${widgets}?watch=1&resourceVersion=0&timeoutSeconds=1`,
+  },
+  {
+    name: 'watch: by name, as table',
+    method: 'GET',
+    path: `${widgets}?watch=1&timeoutSeconds=1&fieldSelector=metadata.name%3Da`,
+    accept: table,
+  },
+  {
+    name: 'watch: present first',
+    method: 'GET',
+    path: `${widgets}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=1&fieldSelector=metadata.name%3Da`,
+  },
+  {
+    name: 'watch: too old',
+    method: 'GET',
+    path: `${widgets}?watch=1&resourceVersion=1&timeoutSeconds=1`,
+    differs: { '*': 'localkube remembers longer; see the test of 410' },
+  },
+  {
+    name: 'watch: built-in kind',
+    method: 'GET',
+    path: `${ns}/secrets?watch=1&resourceVersion=0&timeoutSeconds=1&fieldSelector=metadata.name%3Dx1`,
+  },
+];
+
 /** The whole contract, in order: later steps build on earlier ones. */
 export const script: readonly Step[] = [
   ...ofWidgets,
@@ -963,4 +1132,6 @@ export const script: readonly Step[] = [
   ...serverSideApply,
   ...builtin,
   ...ofStoreClusters,
+  ...watches,
+  ...controllers,
 ];
