@@ -43,9 +43,9 @@ function flagOneIn(n: number): fc.Arbitrary<true | undefined> {
 /** An operation of a kind; fields that are undefined are left out, so that it prints short. */
 function operation<T extends { kind: string }>(
   kind: T['kind'],
-  fields: { [K in Exclude<keyof T, 'kind'>]-?: fc.Arbitrary<T[K] | undefined> },
+  fields: { [K in Exclude<keyof T, 'kind'>]?: fc.Arbitrary<T[K] | undefined> },
 ): fc.Arbitrary<T> {
-  return fc.record<Record<string, unknown>>(fields).map((record) => {
+  return fc.record(fields as Record<string, fc.Arbitrary<unknown>>).map((record) => {
     const set = Object.entries(record).filter(([, field]) => field !== undefined);
     return { kind, ...Object.fromEntries(set) } as T;
   });
@@ -284,4 +284,53 @@ export const watchedSequence: fc.Arbitrary<WatchStep[]> = fc.array(
     [1, fc.record({ kind: fc.constantFrom('settle', 'empty'), stream: streamPlace })],
   ),
   { minLength: 1, maxLength: 30, size: 'max' },
+);
+
+const numberedKey = fc.integer({ min: 0, max: 1999 }).map((n) => `k${String(n).padStart(4, '0')}`);
+const manyKeys = {
+  key: weighted([3, numberedKey], [1, fc.constant('k')]),
+  rangeEnd: usually(weighted([3, numberedKey], [1, fc.constant('l')])),
+};
+
+/** A hundred puts at once, to keys at equal distances. */
+const fill: fc.Arbitrary<TxnOp> = fc
+  .record({
+    start: fc.nat(1999),
+    step: fc.integer({ min: 1, max: 40 }),
+    value: fc.constantFrom('x', 'y'),
+  })
+  .map(({ start, step, value: written }) => ({
+    kind: 'txn' as const,
+    success: Array.from({ length: 100 }, (_, i) => ({
+      kind: 'put' as const,
+      key: `k${String((start + i * step) % 2000).padStart(4, '0')}`,
+      value: written,
+    })),
+  }));
+
+/** Many keys. Sorted by nothing in which two of them could be equal. */
+export const largeSequence: fc.Arbitrary<Operation[]> = fc.array(
+  weighted<Operation>(
+    [6, fill],
+    [
+      6,
+      operation<RangeOp>('range', {
+        ...manyKeys,
+        limit: oneIn(2, fc.constantFrom(1, 7, 100, 500, 5000)),
+        revision: oneIn(2, fc.record({ since: fc.integer({ min: 0, max: 40 }) })),
+        sortOrder: oneIn(3, fc.constantFrom(1, 2)),
+        serializable: flagOneIn(4),
+        keysOnly: flagOneIn(4),
+        countOnly: flagOneIn(6),
+        minModRevision: oneIn(5, revision),
+        maxModRevision: oneIn(5, revision),
+        minCreateRevision: oneIn(5, revision),
+        maxCreateRevision: oneIn(5, revision),
+      }),
+    ],
+    [2, operation<DeleteOp>('delete', { ...manyKeys, prevKv: flagOneIn(4) })],
+    [1, operation<PutOp>('put', { key: numberedKey, value, prevKv: flagOneIn(2) })],
+    [1, compactOp],
+  ),
+  { minLength: 20, maxLength: 60, size: 'max' },
 );

@@ -5,6 +5,7 @@ import type { LeaseTimeToLiveResponse } from '../../server/proto/gen/rpc.ts';
 import type { Outcome } from '../support/grpc.ts';
 import { needs } from '../support/tools.ts';
 import {
+  largeSequence,
   longHistory,
   requestBytesMax,
   sequence,
@@ -21,13 +22,26 @@ import { watchSequence } from './watch-run.ts';
 
 const full = process.env['MAINSTAY_FULL'] === '1';
 const flags = ['--max-txn-ops', `${txnOpsMax}`, '--max-request-bytes', `${requestBytesMax}`];
-const options = { ...needs('etcd'), timeout: 10 * 60_000 };
+const options = { ...needs('etcd'), timeout: (full ? 30 : 10) * 60_000 };
 
 test('random sequences get equal answers from this store and from etcd', options, () =>
   withStores(flags, (stores) =>
     checkSequences({
       sequences: sequence,
       runs: full ? 5000 : 200,
+      compare: async (operations) => {
+        const bases = await Promise.all(stores.map((store) => store.clear()));
+        return compare(stores, operations, bases);
+      },
+    }),
+  ),
+);
+
+test('sequences over two thousand keys get equal answers', options, () =>
+  withStores([], (stores) =>
+    checkSequences({
+      sequences: largeSequence,
+      runs: full ? 60 : 3,
       compare: async (operations) => {
         const bases = await Promise.all(stores.map((store) => store.clear()));
         return compare(stores, operations, bases);
