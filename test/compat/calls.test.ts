@@ -173,7 +173,7 @@ async function memberId(channel: GrpcChannel): Promise<bigint> {
 }
 
 test('single calls get the answers of etcd', options, (context) =>
-  withStores([], async (stores) => {
+  withStores({}, async (stores) => {
     for (const [name, call] of Object.entries(cases)) {
       await context.test(name, async () => {
         const [tested, etcd] = await Promise.all(

@@ -15,7 +15,7 @@ import {
 import { type Operation, perform } from './operations.ts';
 import { checkSequences, short } from './property.ts';
 import { comparable, type StoreUnderTest, withStores } from './store-under-test.ts';
-import { watchSequence } from './watch-run.ts';
+import { type WatchStep, watchSequence } from './watch-run.ts';
 
 // Random sequences of KV, transaction and lease operations, each performed on this store and on etcd: every field of
 // every answer must be the same, and every code and message of a refusal.
@@ -25,27 +25,32 @@ const flags = ['--max-txn-ops', `${txnOpsMax}`, '--max-request-bytes', `${reques
 const options = { ...needs('etcd'), timeout: (full ? 30 : 10) * 60_000 };
 
 test('random sequences get equal answers from this store and from etcd', options, () =>
-  withStores(flags, (stores) =>
+  withStores({ flags }, (stores) =>
     checkSequences({
       sequences: sequence,
       runs: full ? 5000 : 200,
-      compare: async (operations) => {
-        const bases = await Promise.all(stores.map((store) => store.clear()));
-        return compare(stores, operations, bases);
-      },
+      compare: (operations) => compareCleared(stores, operations),
+    }),
+  ),
+);
+
+test('sequences through a follower get equal answers', options, () =>
+  withStores({ flags, size: 3 }, (stores) =>
+    checkSequences({
+      // Only a leader knows which lease expires first, so a follower lists them in an order of its own.
+      sequences: sequence.map((operations) => operations.filter(({ kind }) => kind !== 'leases')),
+      runs: full ? 500 : 20,
+      compare: (operations) => compareCleared(stores, operations),
     }),
   ),
 );
 
 test('sequences over two thousand keys get equal answers', options, () =>
-  withStores([], (stores) =>
+  withStores({}, (stores) =>
     checkSequences({
       sequences: largeSequence,
       runs: full ? 60 : 3,
-      compare: async (operations) => {
-        const bases = await Promise.all(stores.map((store) => store.clear()));
-        return compare(stores, operations, bases);
-      },
+      compare: (operations) => compareCleared(stores, operations),
     }),
   ),
 );
@@ -55,25 +60,47 @@ test('a history that is only compacted late gets equal answers', options, () =>
     sequences: longHistory,
     runs: full ? 10 : 1,
     // Each on stores of its own: nothing but a new store was never compacted.
-    compare: (operations) => withStores(flags, (stores) => compare(stores, operations, [1, 1])),
+    compare: (operations) => withStores({ flags }, (stores) => compare(stores, operations, [1, 1])),
   }),
 );
 
 test('watchers see the same events from this store and from etcd', options, () =>
-  withStores(flags, (stores) =>
+  withStores({ flags }, (stores) =>
     checkSequences({
       sequences: watchedSequence,
       runs: full ? 500 : 30,
-      compare: async (steps) => {
-        const [tested, etcd] = await Promise.all(
-          stores.map(async (store) => watchSequence(store.channel, steps, await store.clear())),
-        );
-        const differs = !isDeepStrictEqual(tested, etcd);
-        return differs ? diffOf(tested, etcd) : undefined;
-      },
+      compare: (steps) => compareWatchers(stores, steps),
     }),
   ),
 );
+
+test('watchers of a follower see the same events', options, () =>
+  withStores({ flags, size: 3 }, (stores) =>
+    checkSequences({
+      sequences: watchedSequence,
+      runs: full ? 100 : 10,
+      compare: (steps) => compareWatchers(stores, steps),
+    }),
+  ),
+);
+
+async function compareWatchers(
+  stores: readonly StoreUnderTest[],
+  steps: readonly WatchStep[],
+): Promise<string | undefined> {
+  const [tested, etcd] = await Promise.all(
+    stores.map(async (store) => watchSequence(store.channel, steps, await store.clear())),
+  );
+  return isDeepStrictEqual(tested, etcd) ? undefined : diffOf(tested, etcd);
+}
+
+async function compareCleared(
+  stores: readonly StoreUnderTest[],
+  operations: readonly Operation[],
+): Promise<string | undefined> {
+  const bases = await Promise.all(stores.map((store) => store.clear()));
+  return compare(stores, operations, bases);
+}
 
 type Answer = Outcome<unknown>;
 

@@ -1,21 +1,27 @@
 import assert from 'node:assert/strict';
 import { latin1 } from '../../server/base/bytes.ts';
-import { KV, Lease } from '../../server/proto/gen/rpc.ts';
+import { KV, Lease, Maintenance } from '../../server/proto/gen/rpc.ts';
 import { GrpcChannel, type Outcome } from '../support/grpc.ts';
 import { type ClusterOptions, TestCluster } from '../support/server-process.ts';
 
-/** One of the two stores that a test compares: a cluster of one member and a connection to it. */
+/** One of the two stores that a test compares: a cluster and a connection to a member, a follower if there is one. */
 export class StoreUnderTest {
   readonly cluster: TestCluster;
   readonly channel: GrpcChannel;
 
   static async start(options: ClusterOptions): Promise<StoreUnderTest> {
-    return new StoreUnderTest(await TestCluster.start(options));
+    const cluster = await TestCluster.start(options);
+    try {
+      return new StoreUnderTest(cluster, await connect(cluster));
+    } catch (error) {
+      await cluster.stop();
+      throw error;
+    }
   }
 
-  private constructor(cluster: TestCluster) {
+  private constructor(cluster: TestCluster, channel: GrpcChannel) {
     this.cluster = cluster;
-    this.channel = new GrpcChannel(cluster.member(0).clientUrl);
+    this.channel = channel;
   }
 
   /**
@@ -42,13 +48,29 @@ export class StoreUnderTest {
   }
 }
 
+async function connect(cluster: TestCluster): Promise<GrpcChannel> {
+  for (const { clientUrl } of cluster.members) {
+    const channel = new GrpcChannel(clientUrl);
+    const { header, leader } = must(await channel.call(Maintenance.methods.status, {}));
+    if (cluster.members.length === 1 || leader !== header?.memberId) return channel;
+    channel.close();
+  }
+  throw new Error('every member says that it leads');
+}
+
+export interface StoreOptions {
+  readonly flags?: readonly string[];
+  /** How many members the store has that is tested, 1 by default; etcd has one. */
+  readonly size?: number;
+}
+
 /** Gives two stores with the same flags to `body`: the one that is tested and etcd, which says what is right. */
 export async function withStores<T>(
-  flags: readonly string[],
+  { flags = [], size = 1 }: StoreOptions,
   body: (stores: readonly [StoreUnderTest, StoreUnderTest]) => Promise<T>,
 ): Promise<T> {
   const [tested, etcd] = await startAll([
-    { program: testedProgram(), flags },
+    { program: testedProgram(), flags, size },
     // Its disk is not what is compared here.
     { program: 'etcd', flags: [...flags, '--unsafe-no-fsync'] },
   ]);

@@ -222,14 +222,15 @@ class WatchStreamRun {
 
   /**
    * What each watcher saw, by its id: what happened to it, with its events joined, because a store is free to send
-   * several revisions at once. Refusals have the id -1.
+   * several revisions at once. Refusals have the id -1, but so may a watcher.
    */
   seen(base: number): Record<string, unknown[]> {
     const seen: Record<string, unknown[]> = {};
     const previous = new Map<bigint, WatchResponse>();
     for (const response of this.#stream.responses) {
       if (progressOf(response) > 0) continue;
-      const log = (seen[String(response.watchId)] ??= []);
+      const isRefusal = response.created && response.canceled;
+      const log = (seen[isRefusal ? 'refused' : String(response.watchId)] ??= []);
       const { events, ...rest } = response;
       if (response.created || response.canceled) log.push(comparable(rest, base));
       if (splitsRevision(previous.get(response.watchId), response)) log.push('SPLIT REVISION');
