@@ -7,6 +7,8 @@ import { linger, timeoutMs, trailers } from './grpc-headers.ts';
 import { framed, MessageReader } from './grpc-messages.ts';
 
 const responseHeaders = { ':status': 200, 'content-type': 'application/grpc' };
+/** `sendDate` is not in the types; a date costs more than it tells. */
+const responseOptions = { waitForTrailers: true, sendDate: false };
 const ok: Status = Object.freeze({ code: 0, message: '' });
 
 export interface CallOwner {
@@ -196,7 +198,7 @@ export class GrpcCall implements CallContext, Responses<unknown> {
   #respond(): void {
     this.#owner.sent();
     if (this.#stream.headersSent) return;
-    this.#stream.respond(responseHeaders, { waitForTrailers: true });
+    this.#stream.respond(responseHeaders, responseOptions);
     this.#stream.on('wantTrailers', () => {
       if (!this.#isGone) this.#stream.sendTrailers(trailers(this.#end));
     });
