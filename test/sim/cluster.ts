@@ -43,7 +43,8 @@ export class Cluster {
   readonly #touched = new Set<SimMember>();
   #failure: Error | undefined;
   #isHealed = false;
-  #changing = false;
+  /** Membership changes under way. */
+  #changing = 0;
 
   constructor(modules: ClusterModules, config: SwarmConfig) {
     this.#modules = modules;
@@ -309,12 +310,12 @@ export class Cluster {
   /** What an operator does, one thing at a time: add, promote, remove. */
   changeMembership(): boolean {
     const endpoint = this.#anyEndpoint();
-    if (endpoint === undefined || this.#changing) return false;
+    if (endpoint === undefined || this.#changing >= 3) return false;
     const { port } = endpoint;
     const known = port.members();
     const learner = known.find((member) => member.isLearner);
     const voters = known.filter((member) => !member.isLearner);
-    this.#changing = true;
+    this.#changing++;
     const change = async (): Promise<void> => {
       if (learner !== undefined && this.#random.chance(0.8)) {
         await port.changeMembership({ kind: 'promote', memberId: learner.id });
@@ -329,10 +330,10 @@ export class Cluster {
     };
     change().then(
       () => {
-        this.#changing = false;
+        this.#changing--;
       },
       (error: unknown) => {
-        this.#changing = false;
+        this.#changing--;
         this.counters.add(`membership.${(error as { error?: string }).error ?? 'failed'}`);
       },
     );
