@@ -5,6 +5,7 @@ import type { Message } from '../../server/raft/messages.ts';
 import { ClientHistory } from './checkers/client-history.ts';
 import { EventLog, type KeySpan } from './checkers/event-log.ts';
 import { RaftInvariants } from './checkers/raft-invariants.ts';
+import { StateInvariants } from './checkers/state-invariants.ts';
 import { demand } from './checkers/violation.ts';
 import { Counters } from './counters.ts';
 import { type Boot, type MemberPlan, type Outside, SimMember } from './member.ts';
@@ -31,6 +32,7 @@ export class Cluster {
   readonly log = new EventLog();
   readonly history = new ClientHistory(this.log);
   readonly invariants = new RaftInvariants();
+  readonly states = new StateInvariants(this.log);
   readonly network: SimNetwork<string>;
   readonly members: SimMember[] = [];
   readonly #modules: ClusterModules;
@@ -107,6 +109,10 @@ export class Cluster {
     const { process } = outside;
     this.#trace('start', member);
     process.watch(() => this.#touched.add(member));
+    if (member.killAtStart > 0 && !this.#isHealed) {
+      this.killAtEffect(member, member.killAtStart, this.#random.between(0, 1000));
+    }
+    member.killAtStart = 0;
     process.deliver(() => {
       this.#modules.boot(outside, member.plan, this.#config).then(
         (replica) => {
@@ -135,6 +141,7 @@ export class Cluster {
       `${member.name}#${member.incarnations}`,
     );
     this.#trace('open', member);
+    this.states.opened(member.name, replica);
     replica.start();
     this.#touched.add(member);
   }
@@ -178,6 +185,12 @@ export class Cluster {
       this.#trace(how, member, 'in the middle');
       this.#endProcess(member, how, downMs);
     });
+  }
+
+  /** Kills it, and once more at a side effect of its next start. */
+  killWhileStarting(member: SimMember, count: number, downMs: number): void {
+    this.powerLoss(member, downMs);
+    member.killAtStart = count;
   }
 
   powerLoss(member: SimMember, downMs: number): void {
@@ -395,7 +408,10 @@ export class Cluster {
     if (this.#touched.size === 0) return;
     for (const member of this.#touched) {
       const { live, observer } = member;
-      if (live !== undefined) this.invariants.observe(live.raft);
+      if (live !== undefined) {
+        this.invariants.observe(live.raft);
+        this.states.observe(member.name, live);
+      }
       observer?.settle();
     }
     this.#touched.clear();
@@ -424,6 +440,10 @@ export class Cluster {
     }
     this.counters.add('checked.answers', this.history.checks);
     this.counters.add('checked.revisions', this.log.lastRevision);
+    const ends = core.flatMap(({ name, stores, live }) => {
+      return live === undefined ? [] : [{ name, records: stores.current.records, live }];
+    });
+    this.states.finish(ends);
     for (const member of core) {
       const seen = member.observer?.seen ?? 0;
       demand(seen === this.log.lastRevision, () => {

@@ -57,7 +57,7 @@ export interface SimReplica {
 export type Boot = (
   outside: Outside,
   plan: MemberPlan,
-  options: { segmentBytes: number },
+  options: { readonly segmentBytes: number; readonly snapshotEntries: number },
 ) => Promise<SimReplica>;
 
 /** A machine with its disk, and whatever process of a member runs on it. */
@@ -78,6 +78,8 @@ export class SimMember {
   /** Why it will not start again: an expected refusal, or its own removal. */
   retired: string | undefined;
   isDamaged = false;
+  /** Its next process dies at its so manieth side effect; 0: it does not. */
+  killAtStart = 0;
   incarnations = 0;
 
   constructor(

@@ -1,13 +1,25 @@
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type FleetReport, runFleet, seedRange } from './fleet.ts';
-import type { Mutant } from './mutants.ts';
+import type { Edit, Mutant } from './mutants.ts';
 
 const dist = fileURLToPath(new URL('../../', import.meta.url));
 
 /** Thrown when a mutant's text is not found exactly once: the code has moved on, and the list has to follow. */
 export class DriftError extends Error {
   override name = 'DriftError';
+}
+
+/** Throws {@link DriftError} where the code is no longer what the list says. */
+export function checkDrift(mutant: Mutant): void {
+  for (const edit of mutant.edits) applyEdit(mutant.name, `${dist}server/${edit.file}`, edit);
+}
+
+function applyEdit(name: string, path: string, { file, find, replace }: Edit): string {
+  const code = readFileSync(path, 'utf8');
+  const count = code.split(find).length - 1;
+  if (count !== 1) throw new DriftError(`${name}: ${count} times in ${file}: ${find}`);
+  return code.replace(find, () => replace);
 }
 
 /** A copy of the compiled store and simulator with the bug in it. Returns the path of its worker. */
@@ -19,15 +31,9 @@ export function plantMutant({ name, edits }: Mutant): string {
   for (const part of ['server', 'test/sim']) {
     cpSync(`${dist}${part}`, `${root}/${part}`, { recursive: true, filter: isCode });
   }
-  for (const { file, find, replace } of edits) {
-    const path = `${root}/server/${file}`;
-    const code = readFileSync(path, 'utf8');
-    const count = code.split(find).length - 1;
-    if (count !== 1) throw new DriftError(`${name}: ${count} times in ${file}: ${find}`);
-    writeFileSync(
-      path,
-      code.replace(find, () => replace),
-    );
+  for (const edit of edits) {
+    const path = `${root}/server/${edit.file}`;
+    writeFileSync(path, applyEdit(name, path, edit));
   }
   return `${root}/test/sim/worker.js`;
 }

@@ -59,6 +59,10 @@ export class Nemesis {
         return this.#toOne((member) => {
           cluster.killAtEffect(member, 1 + this.#random.below(40), this.#downMs());
         });
+      case 'killWhileStarting':
+        return this.#toOne((member) => {
+          cluster.killWhileStarting(member, 1 + this.#random.below(25), this.#downMs());
+        });
       case 'powerLoss':
         return this.#toOne((member) => cluster.powerLoss(member, this.#downMs()));
       case 'powerLossAll':

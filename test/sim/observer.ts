@@ -4,10 +4,7 @@ import { WatchCreateRequest, type WatchResponse } from '../../server/proto/gen/r
 import type { EventLog, KeySpan, KvEvent } from './checkers/event-log.ts';
 import { demand } from './checkers/violation.ts';
 import { WatchCheck } from './checkers/watch-check.ts';
-import { eventOf, kvOf, spanBytes } from './wire.ts';
-
-/** Every key that the simulator's clients use. */
-export const everyKey: KeySpan = { start: 'k', end: 'l' };
+import { eventOf, everyKey, kvOf, spanBytes } from './wire.ts';
 
 /**
  * The watch that follows one incarnation of a member from revision 1: it feeds the one history, so that every member's

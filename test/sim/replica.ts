@@ -55,8 +55,8 @@ export const bootReplica: Boot = async (outside, plan, options) => {
       heartbeatMs: 100,
       electionMs,
       requestTimeoutMs,
-      catchUpEntries: 5000,
       requestBytesMax: 1024 * 1024,
+      catchUpEntries: options.snapshotEntries,
       beginning,
     },
   );

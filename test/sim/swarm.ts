@@ -7,6 +7,7 @@ export const nemesisKinds = [
   'shutDown',
   'kill',
   'killAtEffect',
+  'killWhileStarting',
   'powerLoss',
   'powerLossAll',
   'pause',
@@ -43,7 +44,7 @@ export interface SwarmConfig {
   readonly thinkMs: number;
   readonly keys: number;
   readonly mix: Readonly<Record<OpKind, number>>;
-  /** Entries between two releases of the log, and bytes of a segment: small, so that both happen often. */
+  /** Entries kept for followers that are behind, and bytes of a log segment: small, so that both ends are met often. */
   readonly snapshotEntries: number;
   readonly segmentBytes: number;
 }
@@ -75,7 +76,7 @@ export function drawSwarm(seed: number, options: { members?: number } = {}): Swa
   return {
     members,
     nemeses: nemesisKinds.filter(() => random.chance(0.4)),
-    nemesisEveryMs: random.between(800, 6000),
+    nemesisEveryMs: random.between(500, 5000),
     disk: drawDisk(random),
     network: drawNetwork(random),
     clockDrift: random.chance(0.5) ? 0.05 : 0,

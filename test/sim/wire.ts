@@ -19,6 +19,9 @@ import {
 import type { KeySpan, Kv, KvEvent } from './checkers/event-log.ts';
 import type { KvCompare, KvOp, KvOpResult, KvResult, KvTxn } from './checkers/kv-model.ts';
 
+/** Every key that the simulator's clients use. */
+export const everyKey: KeySpan = { start: 'k', end: 'l' };
+
 // Between the checkers' plain words and etcd's messages.
 
 export function writeMessage(
