@@ -72,8 +72,8 @@ export class TestMember {
   raft: Raft;
   /** Handed to the disk, not yet durable; oldest first. */
   appends: Append[] = [];
-  /** The state that came with the newest snapshot message. */
-  staged: State | undefined;
+  /** States that came with snapshot messages. */
+  #staged: State[] = [];
   reads: Array<{ requestId: number; index: LogIndex }> = [];
   refusedBatches: number[] = [];
 
@@ -113,7 +113,7 @@ export class TestMember {
   /** The process dies: what was not durable is gone; then it starts again. */
   restart(): void {
     this.appends = [];
-    this.staged = undefined;
+    this.#staged = [];
     this.#adoptState();
     this.raft = this.#start();
   }
@@ -135,7 +135,7 @@ export class TestMember {
       disk.entries.at(-1) ?? disk.base,
       ...(disk.owed === undefined ? [] : [disk.owed]),
     ];
-    disk.entries.length = Math.max(0, index - disk.base.index);
+    disk.entries.splice(Math.max(0, index - disk.base.index));
     this.#adoptState();
     const last = disk.entries.at(-1) ?? applied;
     disk.owed = debts
@@ -180,10 +180,9 @@ export class TestMember {
   }
 
   #install(mark: EntryId): void {
-    const staged = defined(this.staged, 'the state of the snapshot');
-    if (staged.applied.index !== mark.index) throw new Error('the staged state is another one');
-    this.disk.state = staged;
-    this.staged = undefined;
+    const staged = this.#staged.find(({ applied }) => compareIds(applied, mark) === 0);
+    this.disk.state = defined(staged, 'the state of the snapshot');
+    this.#staged = [];
   }
 
   /** The oldest append becomes durable. */
@@ -227,7 +226,7 @@ export class TestMember {
 
   /** A message arrives. */
   receive({ message, image }: Envelope): void {
-    if (image !== undefined) this.staged = image;
+    if (image !== undefined) this.#staged.push(image);
     this.raft.step(message);
     this.#cluster.noteChanges();
   }
