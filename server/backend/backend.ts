@@ -13,7 +13,7 @@ import { formatKey, formatVersion } from './schema.ts';
 import { StateHash } from './state-hash.ts';
 
 /** A segment that has grown to so many operations becomes a batch of its own. */
-export const batchOpsMax = 4096;
+export const batchOpsMax = 2048;
 
 interface FlushWaiter {
   /** The last segment that has to be durable. */
@@ -106,7 +106,7 @@ export class Backend {
 
   /** Whether anything, be it the applied index alone, is not yet durable. */
   get isDirty(): boolean {
-    return this.#segments.length > 1 || this.#active.ops.size > 0 || this.#appliedIsAhead;
+    return this.#segments.length > 1 || this.#active.changes.size > 0 || this.#appliedIsAhead;
   }
 
   /** Bytes on disk, somewhat late. */
@@ -120,7 +120,7 @@ export class Backend {
     return sealed === undefined ? undefined : valueOf(sealed);
   }
 
-  /** Writes a record over what may be there. Key and value are retained or copied as needed: do not change the key afterwards. */
+  /** Writes a record over what may be there. Key and value are copied. */
   put(key: Uint8Array, value: Uint8Array): void {
     const before = this.#sealedOf(key);
     if (before !== undefined) this.#stateHash.remove(checksumOf(before));
@@ -131,13 +131,13 @@ export class Backend {
   append(key: Uint8Array, value: Uint8Array): void {
     const sealed = seal(key, value);
     this.#stateHash.add(checksumOf(sealed));
-    this.#active.set({ kind: 'put', key, value: sealed });
+    this.#active.set(latin1(key), sealed);
   }
 
-  /** The same without a copy: `roomy` is the value and {@link roomForSeal} bytes behind it. It is retained. */
+  /** The same without a copy: `roomy` is the value and {@link roomForSeal} bytes behind it. That is retained. */
   appendRoomy(key: Uint8Array, roomy: Buffer): void {
     this.#stateHash.add(sealInPlace(key, roomy));
-    this.#active.set({ kind: 'put', key, value: roomy });
+    this.#active.set(latin1(key), roomy);
   }
 
   /** Deletes the record, if there is one. */
@@ -145,7 +145,7 @@ export class Backend {
     const before = this.#sealedOf(key);
     if (before === undefined) return;
     this.#stateHash.remove(checksumOf(before));
-    this.#active.set({ kind: 'delete', key });
+    this.#active.set(latin1(key), null);
   }
 
   /** After each applied entry: its index goes down in the same batch as its effects. */
@@ -157,7 +157,7 @@ export class Backend {
 
   /** Says that no entry is half applied: what has gathered becomes a batch of its own, if it is large. */
   boundary(): void {
-    if (this.#active.ops.size >= batchOpsMax) this.#closeActive();
+    if (this.#active.changes.size >= batchOpsMax) this.#closeActive();
   }
 
   /**
@@ -169,7 +169,7 @@ export class Backend {
       done(this.#failure ?? null);
       return;
     }
-    const activeIsDirty = this.#active.ops.size > 0 || this.#appliedIsAhead;
+    const activeIsDirty = this.#active.changes.size > 0 || this.#appliedIsAhead;
     const until = activeIsDirty ? this.#active : this.#segments.at(-2);
     this.#waiters.push({ until: until ?? this.#active, done });
     this.#writeNext();
@@ -177,7 +177,7 @@ export class Backend {
 
   /** The state at exactly `applied`. Call it only between two entries; release it soon, the store keeps what it shows. */
   pin(): PinnedState {
-    if (this.#active.ops.size > 0) this.#closeActive();
+    if (this.#active.changes.size > 0) this.#closeActive();
     return new PinnedState(this.#opened.pin(), this.#segments.slice(0, -1), {
       applied: this.#applied,
       stateHash: this.#stateHash.clone(),
@@ -204,8 +204,8 @@ export class Backend {
   }
 
   #sealedOf(key: Uint8Array): Uint8Array | undefined {
-    const op = findInOverlay(this.#segments, latin1(key));
-    if (op !== undefined) return op.kind === 'put' ? op.value : undefined;
+    const change = findInOverlay(this.#segments, latin1(key));
+    if (change !== undefined) return change ?? undefined;
     const sealed = this.#opened.get(key);
     if (sealed !== undefined) verifyRecord(key, sealed);
     return sealed;
@@ -222,7 +222,7 @@ export class Backend {
     if (segment === this.#active) this.#closeActive();
     const { closing } = segment;
     assert(closing !== undefined, 'a segment is closed before it is written');
-    const ops = [...segment.ops.values()];
+    const ops = segment.toOps();
     this.#marker = nextMarker(this.#marker, { ops, ...closing });
     const key = markerKey(this.#marker.sequence);
     ops.push({ kind: 'put', key, value: seal(key, encodeMarker(this.#marker)) });
@@ -266,8 +266,8 @@ export class PinnedState {
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
-    const op = findInOverlay(this.#overlay, latin1(key));
-    if (op !== undefined) return op.kind === 'put' ? valueOf(op.value) : undefined;
+    const change = findInOverlay(this.#overlay, latin1(key));
+    if (change !== undefined) return change === null ? undefined : valueOf(change);
     const sealed = this.#store.get(key);
     return sealed === undefined ? undefined : verifyRecord(key, sealed);
   }

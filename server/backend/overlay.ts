@@ -1,4 +1,4 @@
-import { latin1 } from '../base/bytes.ts';
+import { fromLatin1, latin1 } from '../base/bytes.ts';
 import type { Applied } from './marker.ts';
 import {
   type PinnedStore,
@@ -9,29 +9,43 @@ import {
 } from './ordered-store.ts';
 import type { StateHash } from './state-hash.ts';
 
-/** What an operation costs beside its key and value. */
-const opOverheadBytes = 64;
+/** What a change costs beside its key and value. */
+const changeOverheadBytes = 64;
 
-/** Changes that become one batch: the newest operation of each key. */
+/** What is to become of a key: its sealed record, or null for a deletion. */
+export type Change = Uint8Array | null;
+
+/** Changes that become one batch: the newest of each key, by latin-1 string. */
 export class Segment {
-  readonly ops = new Map<string, StoreOp>();
+  readonly changes = new Map<string, Change>();
   bytes = 0;
   /** Set when the segment is closed: what its batch's marker says. */
   closing: { readonly applied: Applied; readonly stateHash: StateHash } | undefined = undefined;
 
-  set(op: StoreOp): void {
-    this.ops.set(latin1(op.key), op);
-    this.bytes += op.key.length + (op.kind === 'put' ? op.value.length : 0) + opOverheadBytes;
+  set(key: string, change: Change): void {
+    this.changes.set(key, change);
+    this.bytes += key.length + (change?.length ?? 0) + changeOverheadBytes;
   }
+
+  toOps(): StoreOp[] {
+    const ops: StoreOp[] = [];
+    for (const [key, value] of this.changes) ops.push(opOf(fromLatin1(key), value));
+    return ops;
+  }
+}
+
+function opOf(key: Uint8Array, value: Change): StoreOp {
+  return value === null ? { kind: 'delete', key } : { kind: 'put', key, value };
 }
 
 /** The segments that are not yet durable, oldest first. */
 export type Overlay = readonly Segment[];
 
-export function findInOverlay(overlay: Overlay, key: string): StoreOp | undefined {
+/** Undefined: the overlay does not say. */
+export function findInOverlay(overlay: Overlay, key: string): Change | undefined {
   for (let index = overlay.length - 1; index >= 0; index--) {
-    const op = overlay[index]?.ops.get(key);
-    if (op !== undefined) return op;
+    const change = overlay[index]?.changes.get(key);
+    if (change !== undefined) return change;
   }
   return undefined;
 }
@@ -57,18 +71,18 @@ export async function* mergedScan(
   yield* chunksOf(rest);
 }
 
-/** The overlay's operations in a range, in key order, taken one by one. */
+/** The overlay's changes in a range, in key order, taken one by one. */
 class Changes {
-  readonly #sorted: (readonly [key: string, op: StoreOp])[];
+  readonly #sorted: (readonly [key: string, change: Change])[];
   #at = 0;
 
   constructor(overlay: Overlay, range: StoreRange) {
     const start = range.gte === undefined ? '' : latin1(range.gte);
     const end = range.lt === undefined ? undefined : latin1(range.lt);
-    const newest = new Map<string, StoreOp>();
+    const newest = new Map<string, Change>();
     for (const segment of overlay) {
-      for (const [key, op] of segment.ops) {
-        if (key >= start && (end === undefined || key < end)) newest.set(key, op);
+      for (const [key, change] of segment.changes) {
+        if (key >= start && (end === undefined || key < end)) newest.set(key, change);
       }
     }
     this.#sorted = [...newest].sort(([a], [b]) => (a < b ? -1 : 1));
@@ -79,7 +93,7 @@ class Changes {
     for (;;) {
       const next = this.#sorted[this.#at];
       if (next === undefined || (key !== undefined && next[0] >= key)) return;
-      this.#take(next[1], into);
+      this.#take(next, into);
     }
   }
 
@@ -87,13 +101,13 @@ class Changes {
   takeEqual(key: string, into: StoreRecord[]): boolean {
     const next = this.#sorted[this.#at];
     if (next?.[0] !== key) return false;
-    this.#take(next[1], into);
+    this.#take(next, into);
     return true;
   }
 
-  #take(op: StoreOp, into: StoreRecord[]): void {
+  #take([key, change]: readonly [string, Change], into: StoreRecord[]): void {
     this.#at++;
-    if (op.kind === 'put') into.push([op.key, op.value]);
+    if (change !== null) into.push([fromLatin1(key), change]);
   }
 }
 

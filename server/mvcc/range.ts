@@ -50,6 +50,7 @@ const stepKeysMax = 1000;
  * Throws EtcdError `Compacted` (also when a compaction overtakes it between two steps) or `FutureRevision`.
  */
 export function* rangeSteps(view: RangeView, query: RangeQuery): Generator<void, RangeResult> {
+  if (query.range.single) return readKey(view, query);
   const revision = readRevision(view, query.revision ?? 0);
   const { range, limit = 0 } = query;
   if (isEmptyRange(range)) return { kvs: [], count: 0, more: false };
@@ -66,6 +67,29 @@ export function* rangeSteps(view: RangeView, query: RangeQuery): Generator<void,
   return { kvs: query.keysOnly === true ? shown.map(withoutValue) : shown, count, more };
 }
 
+/** The same without a pause. */
+export function readRange(view: RangeView, query: RangeQuery): RangeResult {
+  if (query.range.single) return readKey(view, query);
+  const steps = rangeSteps(view, query);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** The most frequent range by far: one key. */
+function readKey(view: RangeView, query: RangeQuery): RangeResult {
+  const revision = readRevision(view, query.revision ?? 0);
+  const entry = view.index.get(query.range.start);
+  if (entry?.isLiveAt(revision) !== true) return nothing;
+  if (query.countOnly === true) return { kvs: [], count: 1, more: false };
+  const kv = view.versions.readAt(entry, revision);
+  const kvs = kv === undefined ? [] : filtered([kv], query);
+  return { kvs: query.keysOnly === true ? kvs.map(withoutValue) : kvs, count: 1, more: false };
+}
+
+const nothing: RangeResult = { kvs: [], count: 0, more: false };
+
 /** The revision that is read. */
 function readRevision(view: RangeView, asked: Revision): Revision {
   if (asked > view.revision) throw new EtcdError('FutureRevision');
@@ -80,11 +104,6 @@ function* fetch(
   { revision, max }: { revision: Revision; max: number },
 ): Generator<void, KeyValue[]> {
   const kvs: KeyValue[] = [];
-  if (query.range.single) {
-    const entry = view.index.get(query.range.start);
-    const kv = entry === undefined ? undefined : view.versions.readAt(entry, revision);
-    return kv === undefined ? kvs : [kv];
-  }
   const isReverse = isDescendingByKey(query);
   let rest: KeyRange | undefined = query.range;
   while (rest !== undefined) {

@@ -17,7 +17,17 @@ const keySizeBytes = 13;
 
 /** The key of a version's record in the backend: prefix, main (8 bytes), sub (4 bytes), big-endian. */
 export function revisionKey(main: Revision, sub: number): Uint8Array {
-  const key = Buffer.allocUnsafe(keySizeBytes);
+  return writeRevisionKey(main, sub, Buffer.allocUnsafe(keySizeBytes));
+}
+
+/** A key that is used at once and never retained: its memory is used again for the next one. */
+export function passingRevisionKey(main: Revision, sub: number): Uint8Array {
+  return writeRevisionKey(main, sub, passingKey);
+}
+
+const passingKey = Buffer.alloc(keySizeBytes);
+
+function writeRevisionKey(main: Revision, sub: number, key: Buffer): Uint8Array {
   key[0] = prefix.revision;
   writeUint32(key, 1, main / two32);
   writeUint32(key, 5, main);

@@ -13,9 +13,14 @@ import { Compaction } from './compaction.ts';
 import { type Predecessors, type StoredRevision, VersionEvent } from './events.ts';
 import { hashKv, type KvHash } from './hash.ts';
 import { KeyIndex } from './key-index.ts';
-import { type RangeQuery, type RangeResult, type RangeView, rangeSteps } from './range.ts';
+import {
+  type RangeQuery,
+  type RangeResult,
+  type RangeView,
+  rangeSteps,
+  readRange,
+} from './range.ts';
 import { Restoring } from './restoring.ts';
-import { runToEnd } from './steps.ts';
 import { Versions } from './versions.ts';
 import { WriteTxn, type WriteTxnModules } from './write-txn.ts';
 
@@ -73,7 +78,7 @@ export class Store implements StatePart, RangeView, Predecessors {
 
   /** Throws EtcdError `Compacted` or `FutureRevision`. */
   range(query: RangeQuery): RangeResult {
-    return runToEnd(rangeSteps(this, query));
+    return readRange(this, query);
   }
 
   /**

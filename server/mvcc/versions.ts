@@ -6,7 +6,7 @@ import { KeyValue } from '../proto/gen/kv.ts';
 import type { KeyEntry } from './key-entry.ts';
 import { RecentValues } from './recent-values.ts';
 import { encodeVersion } from './record-codec.ts';
-import { type RevisionPair, revisionKey } from './revision.ts';
+import { passingRevisionKey, type RevisionPair } from './revision.ts';
 
 /** Decoded newest versions that are kept at hand. */
 const recentValuesLimits = { countMax: 65_536, sizeBytesMax: 64 * 1024 * 1024 };
@@ -23,10 +23,16 @@ export class Versions {
   /** Writes the record of the entry's newest version. The value is copied. */
   write(entry: KeyEntry, value: Uint8Array, lease: LeaseId): KeyValue {
     const { key, createRevision, main: modRevision, version } = entry;
-    const fields = { key, createRevision, modRevision, version, value, lease };
-    const encoded = encodeVersion(fields);
-    this.#backend.appendRoomy(revisionKey(modRevision, entry.sub), encoded.record);
-    const kv = { ...fields, key: encoded.key, value: encoded.value };
+    const encoded = encodeVersion({ key, createRevision, modRevision, version, value, lease });
+    this.#backend.appendRoomy(passingRevisionKey(modRevision, entry.sub), encoded.record);
+    const kv: KeyValue = {
+      key: encoded.key,
+      createRevision,
+      modRevision,
+      version,
+      value: encoded.value,
+      lease,
+    };
     this.#recent.remember(entry, kv);
     return kv;
   }
@@ -41,7 +47,7 @@ export class Versions {
       lease: 0n,
     };
     const encoded = encodeVersion({ ...tombstone, key: entry.key });
-    this.#backend.appendRoomy(revisionKey(entry.main, entry.sub), encoded.record);
+    this.#backend.appendRoomy(passingRevisionKey(entry.main, entry.sub), encoded.record);
     this.#recent.forget(entry);
     return { ...tombstone, key: encoded.key, modRevision: entry.main };
   }
@@ -61,13 +67,13 @@ export class Versions {
 
   /** The record of a revision; undefined when there is none. A tombstone has no modRevision. */
   read(pair: RevisionPair): KeyValue | undefined {
-    const record = this.#backend.get(revisionKey(pair.main, pair.sub));
+    const record = this.#backend.get(passingRevisionKey(pair.main, pair.sub));
     return record === undefined ? undefined : KeyValue.decode(record);
   }
 
   /** Deletes the records, and what is remembered of the entry. */
   erase(pairs: readonly RevisionPair[]): void {
-    for (const pair of pairs) this.#backend.delete(revisionKey(pair.main, pair.sub));
+    for (const pair of pairs) this.#backend.delete(passingRevisionKey(pair.main, pair.sub));
   }
 
   #load(pair: RevisionPair): KeyValue {

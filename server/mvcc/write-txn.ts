@@ -3,8 +3,7 @@ import type { LeaseId, Revision } from '../base/ids.ts';
 import type { KeyValue } from '../proto/gen/kv.ts';
 import { type Predecessors, type StoredRevision, VersionEvent } from './events.ts';
 import type { KeyRange } from './key-range.ts';
-import { type RangeQuery, type RangeResult, type RangeView, rangeSteps } from './range.ts';
-import { runToEnd } from './steps.ts';
+import { type RangeQuery, type RangeResult, type RangeView, readRange } from './range.ts';
 
 export interface WriteTxnModules {
   /** The store's, before the transaction. */
@@ -65,9 +64,7 @@ export class WriteTxn {
   /** Sees this transaction's changes. Throws EtcdError `Compacted` or `FutureRevision`. */
   range(query: RangeQuery): RangeResult {
     const { index, versions, compactRevision } = this.#modules.view;
-    return runToEnd(
-      rangeSteps({ index, versions, compactRevision, revision: this.revision }, query),
-    );
+    return readRange({ index, versions, compactRevision, revision: this.revision }, query);
   }
 
   /** Makes the changes the current revision. Returns it (the former one, if nothing was changed) and its events. */
