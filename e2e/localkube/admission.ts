@@ -1,4 +1,11 @@
-import { ApiError, badRequest, type FieldError, fieldError } from './errors.ts';
+import {
+  ApiError,
+  badRequest,
+  DecodeError,
+  type FieldError,
+  fieldError,
+  invalid,
+} from './errors.ts';
 import { validateMetadata } from './metadata.ts';
 import { at, equal, isObject, type JsonObject, type KubeObject, numberAt } from './objects.ts';
 import { apiVersionOf, type Resource } from './resources.ts';
@@ -36,6 +43,33 @@ export function checkDocument(body: unknown, resource: Resource): JsonObject {
   return body;
 }
 
+/** What a patch made of an object: it must still be the same object, of the same kind and version. */
+export function checkChanged(
+  changed: unknown,
+  current: KubeObject,
+  resource: Resource,
+): JsonObject {
+  if (!isObject(changed)) throw badRequest('a patch must leave an object');
+  const { name } = current.metadata;
+  const newName = at(changed, 'metadata', 'name');
+  if (newName !== undefined && newName !== name) {
+    throw badRequest(
+      `the name of the object (${String(newName)}) does not match the name on the URL (${name})`,
+    );
+  }
+  const [kind, apiVersion] = [String(changed['kind']), String(changed['apiVersion'])];
+  const wrong = [
+    ...(kind === resource.kind
+      ? []
+      : [fieldError.invalid('kind', kind, `must be ${resource.kind}`)]),
+    ...(apiVersion === current.apiVersion
+      ? []
+      : [fieldError.invalid('apiVersion', apiVersion, `must be ${current.apiVersion}`)]),
+  ];
+  if (wrong.length > 0) throw invalid(resource.group, kind, name, wrong);
+  return changed;
+}
+
 /**
  * Brings a document into the form that is kept, in place: types checked, unknown fields removed (or refused), defaults filled
  * in. Returns warnings about what was removed.
@@ -63,9 +97,8 @@ export function admit(
 
 /** The answer to `fieldValidation=Strict`. */
 export function strictError(resource: Resource, findings: readonly string[]): ApiError {
-  return badRequest(
-    `${resource.kind} in version "${resource.version}" cannot be handled as a ${resource.kind}: strict decoding error: ${findings.join(', ')}`,
-  );
+  const finding = `strict decoding error: ${findings.join(', ')}`;
+  return new DecodeError(resource.kind, resource.version, finding);
 }
 
 function undeclared(resource: Resource, name: string, path: string): ApiError {
@@ -78,10 +111,7 @@ function checkTypes(resource: Resource, object: KubeObject): void {
     resource.custom === undefined
       ? decodeError(object, resource.schema)
       : decodeError(object.metadata, modelSchema('V1ObjectMeta'));
-  if (wrong === undefined) return;
-  throw badRequest(
-    `${resource.kind} in version "${resource.version}" cannot be handled as a ${resource.kind}: ${wrong}`,
-  );
+  if (wrong !== undefined) throw new DecodeError(resource.kind, resource.version, wrong);
 }
 
 function fillIn(resource: Resource, object: KubeObject): void {

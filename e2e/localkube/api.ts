@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { admit, checkDocument, finish } from './admission.ts';
+import { admit, checkChanged, checkDocument, finish } from './admission.ts';
 import { defaultDefinition, establishedStatus, validateDefinition } from './custom-resources.ts';
 import {
   alreadyExists,
@@ -159,7 +159,7 @@ export class ObjectApi {
   update(target: Target, options: WriteOptions, change: (current: KubeObject) => unknown): Outcome {
     const { resource, subresource, name } = target;
     const current = this.get(target);
-    const changed = checkDocument(change(clone(current)), resource);
+    const changed = checkChanged(change(clone(current)), current, resource);
     this.#checkVersion(resource, current, changed);
     const next = merge(current, changed, subresource, resource);
     const warnings = admit(resource, next, options.fieldValidation);

@@ -115,9 +115,32 @@ export function notImplemented(what: string): ApiError {
   return new ApiError(501, 'NotImplemented', `localkube does not implement ${what}`);
 }
 
-export function methodNotAllowed(method: string): ApiError {
-  const message = `the server does not allow this method on the requested resource (${method})`;
-  return new ApiError(405, 'MethodNotAllowed', message);
+export function methodNotAllowed(): ApiError {
+  const message = 'the server does not allow this method on the requested resource';
+  return new ApiError(405, 'MethodNotAllowed', message, {});
+}
+
+/** A document that does not fit its type: 400, but 422 where a patch made it so. */
+export class DecodeError extends ApiError {
+  override name = 'DecodeError';
+  readonly finding: string;
+
+  constructor(kind: string, version: string, finding: string) {
+    super(
+      400,
+      'BadRequest',
+      `${kind} in version "${version}" cannot be handled as a ${kind}: ${finding}`,
+    );
+    this.finding = finding;
+  }
+}
+
+/** What a patch made of an object cannot be decoded; `shown` is the patched object, or the patch. */
+export function patchUndecodable(finding: string, shown: string): ApiError {
+  const cause = fieldError.invalid('patch', shown, finding);
+  return new ApiError(422, 'Invalid', ` "" is invalid: patch: ${cause.message}`, {
+    causes: [cause],
+  });
 }
 
 export function unsupportedMediaType(accepted: readonly string[]): ApiError {

@@ -69,9 +69,8 @@ function revisionOf({ resourceVersion, isExact }: ListOptions, current: number):
 export function parseRevision(text: string): number {
   const revision = Number(text);
   if (Number.isSafeInteger(revision) && revision >= 0) return revision;
-  throw badRequest(
-    `Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`,
-  );
+  const why = `resourceVersion: Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`;
+  throw badRequest(`invalid resource version: ${why}`);
 }
 
 function tooLarge(wanted: number, current: number): ApiError {

@@ -2,14 +2,21 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import type { Logger } from '../../server/base/logger.ts';
 import { strictError } from './admission.ts';
-import type { DeleteOptions, ObjectApi, Outcome, Target } from './api.ts';
+import type { DeleteOptions, ObjectApi, Outcome, Target, WriteOptions } from './api.ts';
 import * as discovery from './discovery.ts';
-import { ApiError, badRequest, methodNotAllowed, notImplemented } from './errors.ts';
+import {
+  ApiError,
+  badRequest,
+  DecodeError,
+  methodNotAllowed,
+  notImplemented,
+  patchUndecodable,
+} from './errors.ts';
 import { evict } from './eviction.ts';
 import type { Fault, Faults } from './faults.ts';
 import { duplicateFields } from './json-duplicates.ts';
 import { listPage, parseRevision, selectorOf } from './lists.ts';
-import { isObject, type JsonObject, type KubeObject } from './objects.ts';
+import { canonical, clone, isObject, type JsonObject, type KubeObject } from './objects.ts';
 import { openApiIndex, openApiOf } from './openapi.ts';
 import { mediaTypes, parseBody, patchFunction } from './patch/kinds.ts';
 import { decodeProtobuf } from './protobuf.ts';
@@ -142,7 +149,7 @@ export class ApiServer {
   /** Health, version, discovery, OpenAPI. */
   #serveMeta({ request, response, method, path }: Exchange): void {
     const { resources } = this.#api;
-    if (method !== 'GET') throw methodNotAllowed(method);
+    if (method !== 'GET') throw methodNotAllowed();
     const parts = path.split('/').filter((part) => part !== '');
     const [first = '', second = '', third = ''] = parts;
     const answer = (found: JsonObject | undefined) =>
@@ -183,7 +190,7 @@ export class ApiServer {
         return this.#sendList(exchange, resource, page.objects, page.metadata);
       }
       case 'POST': {
-        if (resource.isNamespaced && namespace === undefined) throw methodNotAllowed(method);
+        if (resource.isNamespaced && namespace === undefined) throw methodNotAllowed();
         const options = writeOptions(query, exchange.request.headers['user-agent'] ?? '');
         const document = this.#document(exchange, resource, parseBody(body, mediaType));
         return this.#sendOutcome(
@@ -194,8 +201,12 @@ export class ApiServer {
       }
       case 'DELETE':
         return this.#deleteCollection(exchange, resource, namespace);
+      case 'PUT':
+      case 'PATCH':
+        if (resource.custom !== undefined) throw badRequest('name must be provided');
+        throw methodNotAllowed();
       default:
-        throw methodNotAllowed(method);
+        throw methodNotAllowed();
     }
   }
 
@@ -208,7 +219,7 @@ export class ApiServer {
     }
     if (subresource === 'log') return this.#podLog(this.#api.get(target), query, response);
     if (subresource === 'eviction') {
-      if (method !== 'POST') throw methodNotAllowed(method);
+      if (method !== 'POST') throw methodNotAllowed();
       return sendJson(response, 201, evict(this.#api, namespace ?? '', name, parseBody(body)));
     }
     switch (method) {
@@ -221,7 +232,7 @@ export class ApiServer {
       case 'DELETE':
         return this.#delete(exchange, target);
       default:
-        throw methodNotAllowed(method);
+        throw methodNotAllowed();
     }
   }
 
@@ -260,9 +271,26 @@ export class ApiServer {
     }
     const outcome =
       method === 'PATCH'
-        ? this.#api.update(target, options, change)
+        ? this.#patch(target, options, change)
         : this.#api.replace(target, change({}), options);
     return this.#sendOutcome(exchange, resource, outcome);
+  }
+
+  #patch(
+    target: Target,
+    options: WriteOptions,
+    change: (document: JsonObject) => unknown,
+  ): Outcome {
+    let patched: unknown;
+    try {
+      return this.#api.update(target, options, (current) => {
+        patched = change(current);
+        return clone(patched);
+      });
+    } catch (error) {
+      if (error instanceof DecodeError) throw patchUndecodable(error.finding, canonical(patched));
+      throw error;
+    }
   }
 
   /** A parsed body, its text checked for fields that come twice where the client wants strictness. */
@@ -279,7 +307,7 @@ export class ApiServer {
 
   #delete(exchange: Exchange, target: Target): void {
     const { resource } = target;
-    if (target.subresource !== '') throw methodNotAllowed('DELETE');
+    if (target.subresource !== '') throw methodNotAllowed();
     const { object, isGone } = this.#api.delete(target, deleteOptions(exchange));
     if (!isGone || resource.strategy.returnsDeleted)
       return this.#sendObject(exchange, resource, 200, object, []);

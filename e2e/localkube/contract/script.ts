@@ -89,6 +89,12 @@ const validation: Step[] = Object.entries(specs).flatMap(([name, spec]): Step[] 
   { name: `delete after: ${name}`, method: 'DELETE', path: `${widgets}/b` },
 ]);
 
+/** The message shows the patched object with what changes from run to run in it. */
+const patchedText = {
+  message: 'the patched object',
+  'details.causes.*.message': 'the patched object',
+};
+
 const ofWidgets: Step[] = [
   {
     name: 'create',
@@ -280,6 +286,61 @@ const ofWidgets: Step[] = [
     body: { spec: {} },
     mediaType: json,
   },
+  {
+    name: 'patch: strict',
+    method: 'PATCH',
+    path: `${widgets}/a?fieldValidation=Strict`,
+    body: { spec: { zzz: 1 } },
+    mediaType: merge,
+    differs: patchedText,
+  },
+  {
+    name: 'patch: labels of the wrong type',
+    method: 'PATCH',
+    path: `${widgets}/a`,
+    body: { metadata: { labels: { a: 1 } } },
+    mediaType: merge,
+    differs: patchedText,
+  },
+  {
+    name: 'patch: a list for an object',
+    method: 'PATCH',
+    path: `${widgets}/a`,
+    body: [1],
+    mediaType: merge,
+  },
+  {
+    name: 'patch: other kind',
+    method: 'PATCH',
+    path: `${widgets}/a`,
+    body: { kind: 'Other' },
+    mediaType: merge,
+  },
+  {
+    name: 'patch: other version',
+    method: 'PATCH',
+    path: `${widgets}/a`,
+    body: { apiVersion: 'contract.test/v9' },
+    mediaType: merge,
+    differs: { warnings: 'a warning about fields of the unknown version' },
+  },
+  {
+    name: 'patch: other name',
+    method: 'PATCH',
+    path: `${widgets}/a`,
+    body: { metadata: { name: 'b' } },
+    mediaType: merge,
+  },
+  {
+    name: 'patch: removes what is required',
+    method: 'PATCH',
+    path: `${widgets}/a`,
+    body: { spec: null },
+    mediaType: merge,
+  },
+  { name: 'method: put to a collection', method: 'PUT', path: widgets, body: {} },
+  { name: 'method: post to no namespace', method: 'POST', path: '/api/v1/pods', body: {} },
+  { name: 'list: bad resourceVersion', method: 'GET', path: `${ns}/pods?resourceVersion=abc` },
   {
     name: 'patch: not there',
     method: 'PATCH',
@@ -688,6 +749,30 @@ const builtin: Step[] = [
     method: 'PUT',
     path: `${ns}/configmaps/m1`,
     body: core('ConfigMap', 'm1', { data: { a: 'c' } }),
+  },
+  {
+    name: 'configmap: strict merge patch',
+    method: 'PATCH',
+    path: `${ns}/configmaps/m1?fieldValidation=Strict`,
+    body: { foo: 1 },
+    mediaType: merge,
+    differs: patchedText,
+  },
+  {
+    name: 'configmap: strict strategic patch',
+    method: 'PATCH',
+    path: `${ns}/configmaps/m1?fieldValidation=Strict`,
+    body: { foo: 1 },
+    mediaType: strategic,
+    differs: patchedText,
+  },
+  {
+    name: 'configmap: patch with the wrong type',
+    method: 'PATCH',
+    path: `${ns}/configmaps/m1`,
+    body: { data: { a: 1 } },
+    mediaType: merge,
+    differs: patchedText,
   },
   { name: 'configmap: table', method: 'GET', path: `${ns}/configmaps/m1`, accept: table },
   { name: 'configmap: delete', method: 'DELETE', path: `${ns}/configmaps/m1` },

@@ -21,11 +21,16 @@ export function patchFunction(
   isCustom: boolean,
 ): (document: JsonObject) => unknown {
   if (mediaType === mediaTypes.json) {
-    const patch = parseBody(text);
+    const patch = parsePatch(text);
     return (document) => orInvalid(() => applyJsonPatch(document, patch));
   }
   if (mediaType === mediaTypes.merge) {
-    const patch = parseBody(text);
+    const patch = parsePatch(text);
+    if (!isObject(patch)) {
+      throw badRequest(
+        'error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}',
+      );
+    }
     return (document) => applyMergePatch(document, patch);
   }
   if (mediaType === mediaTypes.strategic && !isCustom) {
@@ -46,6 +51,16 @@ function orInvalid(run: () => unknown): unknown {
       'Invalid',
       'the server rejected our request due to an error in our request',
       {},
+    );
+  }
+}
+
+function parsePatch(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw badRequest(
+      `error decoding patch: ${error instanceof Error ? error.message : String(error)}`,
     );
   }
 }
