@@ -68,7 +68,8 @@ suite('RaftInvariants', () => {
       { log: '113', term: 3, commit: 3, applied: 3 },
       { base: 2, log: '34', term: 4, commit: 3, applied: 3 },
       { id: 2n, log: '113', term: 4, role: 'leader', commit: 3 },
-      { id: 2n, log: '1135', term: 5, commit: 4 },
+      { id: 1n, base: 2, log: '34', term: 4, commit: 3, applied: 3 },
+      { id: 2n, log: '1134', term: 4, role: 'leader', commit: 4 },
     )();
   });
 
@@ -87,6 +88,21 @@ suite('RaftInvariants', () => {
       [
         { log: '11', term: 1, commit: 2 },
         { id: 2n, log: '1', term: 2, role: 'leader' },
+      ],
+    ],
+    'I3: a leader that counts an entry of an earlier term': [
+      /by counting/,
+      [
+        { id: 2n, log: '1', term: 1 },
+        { id: 1n, log: '12', term: 2, role: 'leader', commit: 1 },
+      ],
+    ],
+    'I3: a leader that counts who has it not, or not yet durably': [
+      /hold durably/,
+      [
+        { id: 2n, log: '1', term: 1, stable: 0 },
+        { id: 3n, log: '', term: 1 },
+        { id: 1n, log: '1', term: 1, role: 'leader', commit: 1 },
       ],
     ],
     'I4: two entries committed at one index': [

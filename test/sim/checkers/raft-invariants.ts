@@ -102,15 +102,15 @@ export class RaftInvariants {
     const { log } = view;
     const isLogChanged = log.lastIndex !== shadow.lastIndex || log.lastTerm !== shadow.lastTerm;
     this.#observeMonotonic(view, shadow);
-    if (log.commit > shadow.commit) this.#observeCommit(view, shadow);
     if (isLogChanged) this.#observeLog(view, shadow);
-    if (view.role === 'leader' && shadow.role !== 'leader') this.#observeElection(view);
-    if (log.applied !== shadow.applied || view.conf !== shadow.conf)
-      this.#observeConf(view, shadow);
     // The base of a log may be that of a snapshot which is still being installed: no promise yet.
     if (log.stable > shadow.durable.index && log.stable >= log.firstIndex) {
       shadow.durable = { index: log.stable, term: log.term(log.stable) ?? 0 };
     }
+    if (log.commit > shadow.commit) this.#observeCommit(view, shadow);
+    if (view.role === 'leader' && shadow.role !== 'leader') this.#observeElection(view);
+    if (log.applied !== shadow.applied || view.conf !== shadow.conf)
+      this.#observeConf(view, shadow);
     shadow.term = view.term;
     shadow.commit = log.commit;
     shadow.applied = log.applied;
@@ -212,7 +212,9 @@ export class RaftInvariants {
     const known = byTerm.get(entry.term);
     if (known === undefined) {
       byTerm.set(entry.term, { entry, previousTerm });
-      if (entry.kind === 'confChange') this.#checkOnePending(view, entry);
+      if (entry.kind === 'confChange' && entry.index > view.log.commit) {
+        this.#checkOnePending(view, entry);
+      }
       return;
     }
     const isSame = known.entry === entry || sameEntry(known.entry, entry);
@@ -250,6 +252,7 @@ export class RaftInvariants {
     const { log } = view;
     const from = Math.max(shadow.commit + 1, log.firstIndex);
     if (from > log.commit) return;
+    if (view.role === 'leader' && log.commit > this.#lastCommitted) this.#checkQuorum(view);
     for (const entry of log.slice(from, Number.POSITIVE_INFINITY, log.commit)) {
       const known = this.#committed[entry.index];
       if (known === undefined) {
@@ -261,6 +264,23 @@ export class RaftInvariants {
         });
       }
     }
+  }
+
+  /** What makes I3 true: a leader counts only entries of its own term (§5.4.2), each durable on a majority of voters. */
+  #checkQuorum({ id, log, conf, term }: RaftView): void {
+    const index = log.commit;
+    demand(log.term(index) === term, () => {
+      return `I3: leader ${name(id)} of term ${term} commits entry ${index} of term ${log.term(index)} by counting`;
+    });
+    const holders = conf.voters.filter((voter) => this.#holdsDurably(voter, { index, term }));
+    demand(holders.length > conf.voters.length / 2, () => {
+      return `I3: leader ${name(id)} commits entry ${index}, which only ${holders.map(name)} of ${conf.voters.map(name)} hold durably`;
+    });
+  }
+
+  #holdsDurably(member: MemberId, entry: { index: LogIndex; term: Term }): boolean {
+    const { durable, terms, isDamaged } = this.#shadow(member);
+    return isDamaged || (durable.index >= entry.index && terms[entry.index] === entry.term);
   }
 
   /** I1 and I3. */
