@@ -185,6 +185,14 @@ export class TestMember {
     this.#staged = [];
   }
 
+  /** Takes out of the network what this member has sent. */
+  takeSent(): Message[] {
+    const isOwn = ({ message }: Envelope): boolean => message.from === this.id;
+    const own = this.#cluster.inFlight.filter(isOwn).map(({ message }) => message);
+    this.#cluster.inFlight = this.#cluster.inFlight.filter((envelope) => !isOwn(envelope));
+    return own;
+  }
+
   /** The oldest append becomes durable. */
   writeAppend(): boolean {
     const append = this.appends.shift();
