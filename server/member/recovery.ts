@@ -1,5 +1,6 @@
 import { StateDamagedError } from '../backend/damage.ts';
 import { assert } from '../base/assert.ts';
+import type { EntryId } from '../base/ids.ts';
 import { hexId } from '../base/ids.ts';
 import type { Random } from '../base/random.ts';
 import { randomId } from '../base/random.ts';
@@ -80,12 +81,12 @@ async function resume(
   options: ReplicaOptions,
   replay: Replay,
 ): Promise<Recovered> {
-  const identity = identityOf(replay);
+  const identity = identityOf(replay, options.walDirectory);
   const state = new MemberState(ports);
   const stateDamage = await openState(ports, state);
   const applied = stateDamage === undefined ? state.backend.applied : { index: 0, term: 0 };
   const log = recoverLog(replay, applied);
-  const damage = damageText(options, { replay, stateDamage });
+  const damage = damageText(options, { replay, stateDamage, owed: log.owed });
   if (log.owed !== undefined && isAlone(identity, state)) {
     throw new DataDamagedError(
       `${damage}: committed data is lost and no other member has it; restore a backup into an empty data directory`,
@@ -111,10 +112,12 @@ async function resume(
   return { wal, state, identity, persisted };
 }
 
-function identityOf(replay: Replay): Identity {
+function identityOf(replay: Replay, directory: string): Identity {
   if (replay.identity === undefined) {
     const { file, offset } = replay.damage ?? { file: '?', offset: 0 };
-    throw new DataDamagedError(`${file} at ${offset}: the log no longer says whose it is`);
+    throw new DataDamagedError(
+      `${directory}/${file} at byte ${offset}: the log no longer says whose it is`,
+    );
   }
   return decodeIdentity(replay.identity);
 }
@@ -122,29 +125,31 @@ function identityOf(replay: Replay): Identity {
 /** Why the state cannot be trusted; undefined when it can. */
 async function openState(ports: ReplicaPorts, state: MemberState): Promise<string | undefined> {
   const store = await ports.stateStores.open().catch((error: unknown) => error);
-  if (store instanceof Error) return reasonOf(store);
+  if (store instanceof Error) return reasonOf(store, ports.stateStores.place);
   try {
     await state.open(store as Awaited<ReturnType<typeof ports.stateStores.open>>);
     return undefined;
   } catch (error) {
     await (store as { close(): Promise<void> }).close();
-    return reasonOf(error);
+    return reasonOf(error, ports.stateStores.place);
   }
 }
 
-function reasonOf(error: unknown): string {
-  if (error instanceof StateDamagedError) return error.message;
-  throw error;
+function reasonOf(error: unknown, place: string): string {
+  if (!(error instanceof StateDamagedError)) throw error;
+  return `${error.file ?? place}: ${error.reason}`;
 }
 
 function damageText(
   options: ReplicaOptions,
-  { replay, stateDamage }: { replay: Replay; stateDamage: string | undefined },
+  found: { replay: Replay; stateDamage: string | undefined; owed: EntryId | undefined },
 ): string | undefined {
+  const { replay, stateDamage, owed } = found;
   const { damage } = replay;
   if (damage !== undefined)
     return `${options.walDirectory}/${damage.file} at byte ${damage.offset}`;
-  return stateDamage;
+  if (stateDamage !== undefined || owed === undefined) return stateDamage;
+  return `${options.walDirectory}: entries up to ${owed.index} were acknowledged and are not there`;
 }
 
 /** Nobody to repair from: the only voter, or, where even the state is lost, the only one ever known. */

@@ -38,6 +38,8 @@ import type { MemberState } from './state.ts';
 
 /** Where applied states live. */
 export interface StateStores {
+  /** Where the current one is, for messages. */
+  readonly place: string;
   /** The current one; an empty one when there is none. */
   open(): Promise<OrderedStore>;
   /** A new empty one beside it, for a state that is being received; an earlier one is thrown away. */

@@ -111,6 +111,7 @@ function stateStoresOf({
   process,
 }: Outside): Parameters<typeof Replica.open>[0]['stateStores'] {
   return {
+    place: '/data/member/state',
     open: async () => stores.open(process),
     stage: async () => stores.stage(process),
     promoteStaged: async () => {
