@@ -20,9 +20,4 @@ export type Action =
   | { readonly kind: 'moveLeader'; readonly target: string; readonly targetId: string };
 
 /** What must be written down before the step that relies on it. */
-export type StatusRecord = Partial<
-  Pick<StoreClusterStatus, 'nextSerial' | 'bootstrap' | 'clusterID'> & {
-    /** undefined ends the reservation. */
-    joining: string | undefined;
-  }
->;
+export type StatusRecord = Pick<StoreClusterStatus, 'nextSerial' | 'bootstrap' | 'clusterID'>;

@@ -18,8 +18,7 @@ export function statusOf(
 ): StoreClusterStatus {
   const view = viewOf(observation);
   const { cluster, spec, now } = observation;
-  const recorded = outcome.cluster.status ?? {};
-  const { nextSerial, joining, bootstrap, clusterID, conditions = [] } = recorded;
+  const { nextSerial, bootstrap, clusterID, conditions = [] } = outcome.cluster.status ?? {};
   const generation = cluster.metadata.generation ?? 0;
   const leader = view.members.find((member) => member.isLeader);
   return withoutUndefined({
@@ -31,7 +30,6 @@ export function statusOf(
     leader: leader?.name,
     clusterID,
     nextSerial,
-    joining,
     bootstrap,
     members: view.members.slice(0, membersMax).map(recordOf),
     conditions: mergeConditions(conditions, findingsOf(view, plan, outcome), { now, generation }),
