@@ -3,17 +3,15 @@ import { assert } from '../base/assert.ts';
 import { latin1 } from '../base/bytes.ts';
 import type { Done } from '../base/file-system.ts';
 import type { Logger } from '../base/logger.ts';
+import { batchOpsMax } from '../config/limits.ts';
 import { StateDamagedError } from './damage.ts';
 import { type Applied, encodeMarker, type Marker, markerKey, nextMarker } from './marker.ts';
 import type { OrderedStore, PinnedStore, StoreRange, StoreRecord } from './ordered-store.ts';
 import { findInOverlay, mergedScan, type Overlay, Segment } from './overlay.ts';
 import { checksumOf, seal, sealInPlace, unseal, valueOf } from './record.ts';
-import { restoreState, type StatePart } from './restore.ts';
+import { type RestoredState, restoreState, type StatePart } from './restore.ts';
 import { formatKey, formatVersion } from './schema.ts';
 import { StateHash } from './state-hash.ts';
-
-/** A segment that has grown to so many operations becomes a batch of its own. */
-export const batchOpsMax = 2048;
 
 interface FlushWaiter {
   /** The last segment that has to be durable. */
@@ -41,6 +39,7 @@ export class Backend {
   #segments: Segment[] = [new Segment()];
   /** Of the records as they are now, the overlay included. */
   #stateHash = new StateHash();
+  #inUseBytes = 0;
   /** Of the newest batch that was given to the store. */
   #marker: Marker | undefined = undefined;
   #applied: Applied = { index: 0, term: 0 };
@@ -59,11 +58,12 @@ export class Backend {
    * Throws {@link StateDamagedError} or `FormatError`, and then nothing has changed.
    */
   async open(store: OrderedStore, parts: readonly StatePart[]): Promise<void> {
-    const marker = await this.#restore(store, parts);
+    const { marker, sizeBytes } = await this.#restore(store, parts);
     assert(!this.#isWriting, 'no batch is under way while the state is replaced');
     this.#store = store;
     this.#segments = [new Segment()];
     this.#stateHash = marker?.stateHash.clone() ?? new StateHash();
+    this.#inUseBytes = sizeBytes;
     this.#marker = marker;
     this.#applied = marker?.applied ?? { index: 0, term: 0 };
     this.#durableApplied = this.#applied;
@@ -71,15 +71,15 @@ export class Backend {
     for (const part of parts) part.restoreEnd();
   }
 
-  async #restore(store: OrderedStore, parts: readonly StatePart[]): Promise<Marker | undefined> {
+  async #restore(store: OrderedStore, parts: readonly StatePart[]): Promise<RestoredState> {
     const { suspicion } = store;
     try {
-      const { marker } = await restoreState(store, parts);
+      const restored = await restoreState(store, parts);
       store.verified();
       if (suspicion !== undefined) {
         this.#logger.warn({ suspicion }, 'the store cut a torn tail; what it holds is whole');
       }
-      return marker;
+      return restored;
     } catch (error) {
       if (!(error instanceof StateDamagedError) || suspicion === undefined) throw error;
       throw new StateDamagedError(`${error.reason} (${suspicion})`, { cause: error });
@@ -114,6 +114,11 @@ export class Backend {
     return this.#opened.sizeBytes();
   }
 
+  /** Bytes of the records as they are now: what a store that kept nothing else would need. */
+  get inUseBytes(): number {
+    return this.#inUseBytes;
+  }
+
   /** The value, a view that must not be changed; undefined when there is no such record. Throws {@link StateDamagedError}. */
   get(key: Uint8Array): Uint8Array | undefined {
     const sealed = this.#sealedOf(key);
@@ -123,20 +128,20 @@ export class Backend {
   /** Writes a record over what may be there. Key and value are copied. */
   put(key: Uint8Array, value: Uint8Array): void {
     const before = this.#sealedOf(key);
-    if (before !== undefined) this.#stateHash.remove(checksumOf(before));
+    if (before !== undefined) this.#discount(key, before);
     this.append(key, value);
   }
 
   /** The same for a key that is known to be new: spares the look. */
   append(key: Uint8Array, value: Uint8Array): void {
     const sealed = seal(key, value);
-    this.#stateHash.add(checksumOf(sealed));
+    this.#count(key, sealed, checksumOf(sealed));
     this.#active.set(latin1(key), sealed);
   }
 
   /** The same without a copy: `roomy` is the value and {@link roomForSeal} bytes behind it. That is retained. */
   appendRoomy(key: Uint8Array, roomy: Buffer): void {
-    this.#stateHash.add(sealInPlace(key, roomy));
+    this.#count(key, roomy, sealInPlace(key, roomy));
     this.#active.set(latin1(key), roomy);
   }
 
@@ -144,7 +149,7 @@ export class Backend {
   delete(key: Uint8Array): void {
     const before = this.#sealedOf(key);
     if (before === undefined) return;
-    this.#stateHash.remove(checksumOf(before));
+    this.#discount(key, before);
     this.#active.set(latin1(key), null);
   }
 
@@ -201,6 +206,16 @@ export class Backend {
   get #appliedIsAhead(): boolean {
     const closed = this.#segments.at(-2)?.closing?.applied ?? this.#durableApplied;
     return closed.index !== this.#applied.index;
+  }
+
+  #count(key: Uint8Array, sealed: Uint8Array, checksum: number): void {
+    this.#stateHash.add(checksum);
+    this.#inUseBytes += key.length + sealed.length;
+  }
+
+  #discount(key: Uint8Array, sealed: Uint8Array): void {
+    this.#stateHash.remove(checksumOf(sealed));
+    this.#inUseBytes -= key.length + sealed.length;
   }
 
   #sealedOf(key: Uint8Array): Uint8Array | undefined {

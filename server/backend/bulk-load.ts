@@ -1,11 +1,9 @@
 import type { Done } from '../base/file-system.ts';
+import { bulkLoadBytesMax } from '../config/limits.ts';
 import { type Applied, encodeMarker, markerKey, nextMarker } from './marker.ts';
 import type { OrderedStore, StoreOp, StoreRecord } from './ordered-store.ts';
 import { checksumOf, seal } from './record.ts';
 import { StateHash } from './state-hash.ts';
-
-/** Written at once, beside the limit in records that a scan's chunk has. */
-const loadBytesMax = 4 * 1024 * 1024;
 
 /**
  * Fills an empty store with a whole state. The marker goes in last, with everything that vouches for the state; a
@@ -28,7 +26,7 @@ export class BulkLoad {
       this.#ops.push({ kind: 'put', key, value: sealed });
       this.#bytes += key.length + sealed.length;
     }
-    if (this.#bytes >= loadBytesMax) await this.#write();
+    if (this.#bytes >= bulkLoadBytesMax) await this.#write();
   }
 
   async finish(applied: Applied): Promise<void> {

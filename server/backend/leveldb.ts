@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ClassicLevel, type IteratorOptions } from 'classic-level';
 import type { Done } from '../base/file-system.ts';
+import { scanChunkBytesMax, scanChunkRecordsMax } from '../config/limits.ts';
 import { StateDamagedError } from './damage.ts';
 import {
   type OrderedStore,
@@ -13,7 +14,6 @@ import {
   type StoreRange,
   type StoreRecord,
   type StoreScan,
-  scanChunkMax,
 } from './ordered-store.ts';
 
 type Level = ClassicLevel<Uint8Array, Uint8Array>;
@@ -23,8 +23,6 @@ const encodings = { keyEncoding: 'view', valueEncoding: 'view' } as const;
 
 /** LevelDB's block cache; the hot values are kept decoded above it. */
 const blockCacheSizeBytes = 32 * 1024 * 1024;
-/** Fetched at once by a scan, beside the limit in records. */
-const scanChunkBytesMax = 1024 * 1024;
 /** The directory is measured again after so many bytes were written. */
 const measureEveryBytes = 1024 * 1024;
 /** At most so much of LevelDB's text log is looked through. */
@@ -188,7 +186,7 @@ async function* scanLevel(
   const iterator = level.iterator(options);
   try {
     for (;;) {
-      const chunk = await iterator.nextv(scanChunkMax);
+      const chunk = await iterator.nextv(scanChunkRecordsMax);
       if (chunk.length === 0) return;
       yield chunk;
     }

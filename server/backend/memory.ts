@@ -2,6 +2,7 @@ import { copyBytes, fromLatin1, latin1 } from '../base/bytes.ts';
 import type { Done } from '../base/file-system.ts';
 import { OrderedMap } from '../base/ordered-map.ts';
 import { type Random, randomBelow } from '../base/random.ts';
+import { scanChunkRecordsMax } from '../config/limits.ts';
 import {
   type OrderedStore,
   type PinnedStore,
@@ -9,7 +10,6 @@ import {
   type StoreRange,
   type StoreRecord,
   type StoreScan,
-  scanChunkMax,
 } from './ordered-store.ts';
 
 interface PendingBatch {
@@ -186,10 +186,10 @@ async function* scanRecords(
     records.forEach(start, end, (value, key) => {
       chunk.push([fromLatin1(key), value]);
       start = `${key}\0`;
-      return chunk.length < scanChunkMax;
+      return chunk.length < scanChunkRecordsMax;
     });
     if (chunk.length > 0) yield chunk;
-    if (chunk.length < scanChunkMax) return;
+    if (chunk.length < scanChunkRecordsMax) return;
   }
 }
 

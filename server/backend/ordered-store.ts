@@ -13,10 +13,8 @@ export interface StoreRange {
   readonly lt?: Uint8Array;
 }
 
-/** Records in key order, in chunks of at most {@link scanChunkMax}; each is fetched without holding the event loop. */
+/** Records in key order, in chunks of at most `scanChunkRecordsMax`; each is fetched without holding the event loop. */
 export type StoreScan = AsyncIterable<readonly StoreRecord[]>;
-
-export const scanChunkMax = 1000;
 
 /**
  * Ordered keys and values on disk: LevelDB, or its twin in memory. Both pass one contract suite.

@@ -1,11 +1,11 @@
 import { fromLatin1, latin1 } from '../base/bytes.ts';
+import { scanChunkRecordsMax } from '../config/limits.ts';
 import type { Applied } from './marker.ts';
 import {
   type PinnedStore,
   type StoreOp,
   type StoreRange,
   type StoreRecord,
-  scanChunkMax,
 } from './ordered-store.ts';
 import type { StateHash } from './state-hash.ts';
 
@@ -112,7 +112,9 @@ class Changes {
 }
 
 function* chunksOf(records: readonly StoreRecord[]): Generator<readonly StoreRecord[]> {
-  for (let at = 0; at < records.length; at += scanChunkMax) {
-    yield records.length <= scanChunkMax ? records : records.slice(at, at + scanChunkMax);
+  for (let at = 0; at < records.length; at += scanChunkRecordsMax) {
+    yield records.length <= scanChunkRecordsMax
+      ? records
+      : records.slice(at, at + scanChunkRecordsMax);
   }
 }

@@ -27,6 +27,8 @@ export class FormatError extends Error {
 export interface RestoredState {
   /** Undefined when the store is empty. */
   readonly marker: Marker | undefined;
+  /** Of keys and values, the markers left out. */
+  readonly sizeBytes: number;
 }
 
 /** Reads and verifies all of the state in one pass; every record goes to the part that asked for its prefix. */
@@ -38,12 +40,13 @@ export async function restoreState(
   for await (const chunk of store.scan({})) {
     for (const record of chunk) reading.take(record);
   }
-  return { marker: reading.end() };
+  return { marker: reading.end(), sizeBytes: reading.sizeBytes };
 }
 
 const knownPrefixes: ReadonlySet<number> = new Set(Object.values(prefix));
 
 class Reading {
+  sizeBytes = 0;
   readonly #partOf = new Map<number, StatePart>();
   readonly #markers: Marker[] = [];
   readonly #stateHash = new StateHash();
@@ -64,6 +67,7 @@ class Reading {
       return;
     }
     this.#stateHash.add(checksumOf(sealed));
+    this.sizeBytes += key.length + sealed.length;
     if (of === prefix.format) checkFormat(value);
     else if (!knownPrefixes.has(of)) throw new StateDamagedError(`a record of unknown kind ${of}`);
     else this.#partOf.get(of)?.restoreRecord(key, value);

@@ -50,6 +50,29 @@ export const flushBytesMin = 4 * mebibyte;
 /** A segment of the log on disk; etcd's size. */
 export const walSegmentBytesDefault = 64 * mebibyte;
 
+// State
+
+/** Changes that become one batch of the ordered store: more make the next batch. */
+export const batchOpsMax = 2_048;
+/** Records that a scan of the ordered store gives at once. */
+export const scanChunkRecordsMax = 1_000;
+export const scanChunkBytesMax = 1 * mebibyte;
+/** A received state is written in batches of about this size. */
+export const bulkLoadBytesMax = 4 * mebibyte;
+/** Keys that a range looks at before others have their turn: about a millisecond. */
+export const rangeStepKeysMax = 1_000;
+/** Versions that a compaction erases, and keys it looks at, before others have their turn. */
+export const compactionStepVersionsMax = 500;
+export const compactionStepKeysMax = 20_000;
+/** Erased but not yet durable: from so much on a batch is asked for, above so much erasing waits. */
+export const compactionFlushBytesMin = 1 * mebibyte;
+export const compactionPendingBytesMax = 16 * mebibyte;
+/** Values of keys, newest versions, that are kept decoded. */
+export const recentValuesMax = 65_536;
+export const recentValuesBytesMax = 64 * mebibyte;
+/** Births and deaths of keys that are remembered, to count ranges at a revision a while ago. */
+export const lifeLogMax = 65_536;
+
 // The client port
 
 export const connectionsMax = 10_000;

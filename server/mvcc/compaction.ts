@@ -1,17 +1,15 @@
 import type { Backend } from '../backend/backend.ts';
 import type { Done } from '../base/file-system.ts';
 import type { Revision } from '../base/ids.ts';
+import {
+  compactionFlushBytesMin,
+  compactionPendingBytesMax,
+  compactionStepKeysMax,
+  compactionStepVersionsMax,
+} from '../config/limits.ts';
 import type { KeyEntry } from './key-entry.ts';
 import type { KeyIndex } from './key-index.ts';
 import type { Versions } from './versions.ts';
-
-/** Per step: versions erased, and keys looked at. Either keeps a step well below 10 ms. */
-const stepErasedMax = 500;
-const stepLookedMax = 20_000;
-
-/** Erasing outruns the disk: from so many bytes on a batch is asked for, from so many on a step does nothing. */
-const flushBytesMin = 1024 * 1024;
-const pendingBytesMax = 16 * 1024 * 1024;
 
 export interface CompactionModules {
   readonly index: KeyIndex;
@@ -60,11 +58,11 @@ export class Compaction {
     const pass = this.#pass;
     if (pass === undefined) return false;
     const { backend } = this.#modules;
-    if (backend.pendingBytes > pendingBytesMax) return true;
+    if (backend.pendingBytes > compactionPendingBytesMax) return true;
     const isAtEnd = this.#isAtEnd(pass);
     backend.boundary();
     // A failure stays with the backend: whoever flushes next is told.
-    if (backend.pendingBytes >= flushBytesMin) backend.flush(() => {});
+    if (backend.pendingBytes >= compactionFlushBytesMin) backend.flush(() => {});
     if (isAtEnd) {
       this.#pass = undefined;
       this.#modules.finish(pass.revision, (error) => {
@@ -88,10 +86,10 @@ export class Compaction {
     const emptied: string[] = [];
     const rest = { start: pass.cursor, end: undefined, single: false };
     this.#modules.index.forEach(rest, (entry, key) => {
-      erased += this.#erase(entry, pass.revision, stepErasedMax - erased, emptied);
+      erased += this.#erase(entry, pass.revision, compactionStepVersionsMax - erased, emptied);
       // The key is looked at again: a key with many versions may take several steps.
       pass.cursor = key;
-      isAtEnd = erased < stepErasedMax && ++looked < stepLookedMax;
+      isAtEnd = erased < compactionStepVersionsMax && ++looked < compactionStepKeysMax;
       return isAtEnd;
     });
     for (const key of emptied) this.#modules.index.remove(key);

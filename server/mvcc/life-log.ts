@@ -1,8 +1,6 @@
 import type { Revision } from '../base/ids.ts';
+import { lifeLogMax } from '../config/limits.ts';
 import { isInRange, type KeyRange } from './key-range.ts';
-
-/** Changes that are remembered; what is older is counted key by key. */
-const lifeLogMax = 65_536;
 
 /** A key came to life (+1) or died (-1). */
 export interface LifeChange {
@@ -26,7 +24,7 @@ export class LifeLog {
     this.#added++;
   }
 
-  /** By how much the keys in the range have become more since the revision; undefined when that is too long ago. */
+  /** By how much the keys in the range have become more since the revision; undefined when that is too long ago to tell. */
   sumAfter(revision: Revision, range: KeyRange): number | undefined {
     const oldest = Math.max(0, this.#added - lifeLogMax);
     let sum = 0;

@@ -1,6 +1,7 @@
 import { compareBytes, emptyBytes } from '../base/bytes.ts';
 import { EtcdError } from '../base/errors.ts';
 import type { Revision } from '../base/ids.ts';
+import { rangeStepKeysMax } from '../config/limits.ts';
 import type { KeyValue } from '../proto/gen/kv.ts';
 import { SortOrder, SortTarget } from '../proto/gen/rpc.ts';
 import type { KeyEntry } from './key-entry.ts';
@@ -41,9 +42,6 @@ export interface RangeView {
   readonly revision: Revision;
   readonly compactRevision: Revision;
 }
-
-/** Keys looked at between two steps. */
-const stepKeysMax = 1000;
 
 /**
  * Reads a range in steps: between two of them the caller may let others run, the answer stays that of one revision.
@@ -129,11 +127,11 @@ function fetchStep(view: RangeView, step: FetchStep, kvs: KeyValue[]): KeyRange 
     const kv = view.versions.readAt(entry, step.revision);
     if (kv !== undefined) kvs.push(kv);
     last = key;
-    return ++looked < stepKeysMax && kvs.length < step.max;
+    return ++looked < rangeStepKeysMax && kvs.length < step.max;
   };
   if (step.isReverse) view.index.forEachReverse(step.rest, visit);
   else view.index.forEach(step.rest, visit);
-  if (last === undefined || looked < stepKeysMax || kvs.length >= step.max) return undefined;
+  if (last === undefined || looked < rangeStepKeysMax || kvs.length >= step.max) return undefined;
   return step.isReverse ? { ...step.rest, end: last } : { ...step.rest, start: `${last}\0` };
 }
 

@@ -2,19 +2,20 @@ import type { Backend } from '../backend/backend.ts';
 import { StateDamagedError } from '../backend/damage.ts';
 import { emptyBytes } from '../base/bytes.ts';
 import type { LeaseId, Revision } from '../base/ids.ts';
+import { recentValuesBytesMax, recentValuesMax } from '../config/limits.ts';
 import { KeyValue } from '../proto/gen/kv.ts';
 import type { KeyEntry } from './key-entry.ts';
 import { RecentValues } from './recent-values.ts';
 import { encodeVersion } from './record-codec.ts';
 import { passingRevisionKey, type RevisionPair } from './revision.ts';
 
-/** Decoded newest versions that are kept at hand. */
-const recentValuesLimits = { countMax: 65_536, sizeBytesMax: 64 * 1024 * 1024 };
-
 /** The versions' records: written once, as the marshalled mvccpb.KeyValue that etcd stores too. */
 export class Versions {
   readonly #backend: Backend;
-  readonly #recent = new RecentValues(recentValuesLimits);
+  readonly #recent = new RecentValues({
+    countMax: recentValuesMax,
+    sizeBytesMax: recentValuesBytesMax,
+  });
 
   constructor(backend: Backend) {
     this.#backend = backend;

@@ -109,13 +109,15 @@ for (const kind of storeKinds) {
             pinned.release();
           } else {
             await flush(backend);
+            const inUse = backend.inUseBytes;
             await backend.close();
             store = await place.open();
             backend = await open(store, [bucket]);
             assert.deepEqual(bucket.records, model);
             assert.equal(backend.applied.index, index);
             assert.equal(backend.durableApplied.index, index);
-            assert.equal(backend.isDirty, false);
+            if (index > 0) assert.equal(backend.isDirty, false);
+            assert.equal(backend.inUseBytes, inUse);
           }
           for (const each of ['k0', 'k1', name]) {
             assert.equal(text(backend.get(leaseKey(each))), model.get(each));
