@@ -19,15 +19,10 @@ export interface Api {
 /** Makes the namespace and the CRDs that the script needs. */
 export async function prepare(api: Api, definitions: readonly string[]): Promise<void> {
   const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'contract' } };
-  await send(api, { name: '', method: 'POST', path: '/api/v1/namespaces', body: namespace });
+  await made(api, '/api/v1/namespaces', namespace);
   for (const file of definitions) {
     const body = load(readFileSync(file, 'utf8'));
-    await send(api, {
-      name: '',
-      method: 'POST',
-      path: '/apis/apiextensions.k8s.io/v1/customresourcedefinitions',
-      body,
-    });
+    await made(api, '/apis/apiextensions.k8s.io/v1/customresourcedefinitions', body);
   }
   for (const path of [
     '/apis/contract.test/v1/widgets',
@@ -35,6 +30,11 @@ export async function prepare(api: Api, definitions: readonly string[]): Promise
   ]) {
     await waitUntilServed(api, path);
   }
+}
+
+async function made(api: Api, path: string, body: unknown): Promise<void> {
+  const answer = await send(api, { name: '', method: 'POST', path, body });
+  if (answer.code !== 201) throw new Error(`not created: ${JSON.stringify(answer.body)}`);
 }
 
 async function waitUntilServed(api: Api, path: string): Promise<void> {

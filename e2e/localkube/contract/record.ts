@@ -1,23 +1,29 @@
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { play, prepare } from './player.ts';
+import { missingPrograms, startRealApiServer } from './real-api-server.ts';
 import { script } from './script.ts';
 
-/**
- * Records the contract from a real API server, which should be empty:
- * `KUBE_URL=https://127.0.0.1:6443 KUBE_TOKEN=... NODE_TLS_REJECT_UNAUTHORIZED=0 node dist/e2e/localkube/contract/record.js FILE`
- */
+/** Records the contract from a real API server of its own: `node dist/e2e/localkube/contract/record.js [FILE]`, in the root. */
 const [file = 'e2e/localkube/contract/transcript.json'] = process.argv.slice(2);
-const url = process.env['KUBE_URL'];
-if (url === undefined) throw new Error('KUBE_URL is not set');
-const token = process.env['KUBE_TOKEN'];
-const api = { url, headers: token === undefined ? {} : { Authorization: `Bearer ${token}` } };
-const version = (await (await fetch(`${url}/version`, { headers: api.headers })).json()) as {
-  gitVersion: string;
-};
-await prepare(api, ['e2e/localkube/contract/widgets.yaml', 'crds/storeclusters.mainstay.dev.yaml']);
-const answers = await play(api, script);
-writeFileSync(
-  file,
-  `${JSON.stringify({ recordedFrom: version.gitVersion, answers }, undefined, 1)}\n`,
-);
-console.log(`${answers.length} answers of ${version.gitVersion} in ${file}`);
+const missing = missingPrograms();
+if (missing.length > 0)
+  throw new Error(`not found: ${missing.join(', ')} (see KUBEBUILDER_ASSETS)`);
+const directory = mkdtempSync(join(tmpdir(), 'contract-'));
+const server = await startRealApiServer(directory);
+try {
+  const { api } = server;
+  const version = await fetch(`${api.url}/version`, { headers: api.headers });
+  const { gitVersion } = (await version.json()) as { gitVersion: string };
+  await prepare(api, [
+    'e2e/localkube/contract/widgets.yaml',
+    'crds/storeclusters.mainstay.dev.yaml',
+  ]);
+  const answers = await play(api, script);
+  writeFileSync(file, `${JSON.stringify({ recordedFrom: gitVersion, answers }, undefined, 1)}\n`);
+  console.log(`${answers.length} answers of ${gitVersion} in ${file}`);
+} finally {
+  await server.stop();
+  rmSync(directory, { recursive: true, force: true });
+}
