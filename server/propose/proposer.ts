@@ -160,7 +160,12 @@ export class Proposer {
     const nowMs = this.#modules.clock.nowMs();
     for (const waiter of this.#waiters.values()) {
       if (waiter.startedMs + this.#options.timeoutMs > nowMs) break;
-      this.#fail(waiter, this.#modules.timeoutError(waiter.startedMs));
+      // What no leader would take ends as in etcd, whose Propose waits for a leader until the call's own deadline.
+      const isSent = waiter.sentTerm !== undefined;
+      this.#fail(
+        waiter,
+        isSent ? this.#modules.timeoutError(waiter.startedMs) : 'DeadlineExceeded',
+      );
     }
     if (this.#waiters.size === 0) this.#forwarded.clear();
   }

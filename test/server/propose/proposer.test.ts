@@ -74,7 +74,7 @@ suite('proposer', () => {
     assert.deepEqual(bench.answers, []);
     bench.nowMs = 1000;
     bench.proposer.expire();
-    assert.deepEqual(bench.answers, ['a: Timeout']);
+    assert.deepEqual(bench.answers, ['a: DeadlineExceeded']);
     bench.outcome = { kind: 'appended', term: 1 };
     bench.proposer.flush();
     assert.equal(bench.given.length, 1, 'what timed out is not proposed any more');
