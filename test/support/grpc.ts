@@ -1,5 +1,11 @@
 import { Buffer } from 'node:buffer';
-import { Client, type ClientDuplexStream, credentials, type ServiceError } from '@grpc/grpc-js';
+import {
+  Client,
+  type ClientDuplexStream,
+  credentials,
+  Metadata,
+  type ServiceError,
+} from '@grpc/grpc-js';
 import type { Method } from '../../server/proto/wire.ts';
 
 // Raw calls with our own codecs: no retries, no typed errors, nothing between the test and the wire but grpc-js.
@@ -8,6 +14,9 @@ import type { Method } from '../../server/proto/wire.ts';
 export type Outcome<Response> =
   | { readonly kind: 'ok'; readonly response: Response }
   | { readonly kind: 'error'; readonly code: number; readonly message: string };
+
+/** What goes along with a call: `{ hasleader: 'true' }`. */
+export type Headers = Readonly<Record<string, string>>;
 
 const callTimeoutMs = 20_000;
 const responseBytesMax = 64 << 20;
@@ -28,6 +37,7 @@ export class GrpcChannel {
   call<Request, Response>(
     method: Method<Request, Response>,
     request: Partial<Request>,
+    headers: Headers = {},
   ): Promise<Outcome<Response>> {
     return new Promise((resolve) => {
       this.#client.makeUnaryRequest(
@@ -35,6 +45,7 @@ export class GrpcChannel {
         encoder(method),
         decoder(method),
         method.request.create(request),
+        metadataOf(headers),
         { deadline: Date.now() + callTimeoutMs },
         (error, response) => {
           if (response !== undefined) resolve({ kind: 'ok', response });
@@ -44,10 +55,14 @@ export class GrpcChannel {
     });
   }
 
-  stream<Request, Response>(method: Method<Request, Response>): GrpcStream<Request, Response> {
+  stream<Request, Response>(
+    method: Method<Request, Response>,
+    headers: Headers = {},
+  ): GrpcStream<Request, Response> {
+    const metadata = metadataOf(headers);
     return new GrpcStream(
       method,
-      this.#client.makeBidiStreamRequest(method.path, encoder(method), decoder(method), {}),
+      this.#client.makeBidiStreamRequest(method.path, encoder(method), decoder(method), metadata),
     );
   }
 
@@ -144,6 +159,12 @@ export class GrpcStream<Request, Response> {
   #wake(): void {
     for (const wake of this.#waiting) wake();
   }
+}
+
+function metadataOf(headers: Headers): Metadata {
+  const metadata = new Metadata();
+  for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
+  return metadata;
 }
 
 function show<Response>(end: Outcome<Response>): string {
