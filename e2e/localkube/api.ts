@@ -16,7 +16,6 @@ import { generatedName } from './metadata.ts';
 import {
   clone,
   equal,
-  isObject,
   type JsonObject,
   type KubeObject,
   type Metadata,
@@ -537,8 +536,4 @@ function graceOf(
   if (typeof spec['nodeName'] !== 'string' || phase === 'Succeeded' || phase === 'Failed') return 0;
   const own = spec['terminationGracePeriodSeconds'];
   return gracePeriodSeconds ?? (typeof own === 'number' ? own : 30);
-}
-
-export function isKubeObject(value: unknown): value is KubeObject {
-  return isObject(value) && isObject(value['metadata']);
 }

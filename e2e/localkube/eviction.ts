@@ -44,7 +44,7 @@ function wouldViolate(name: string, desired: number, current: number): ApiError 
   );
 }
 
-export interface BudgetStatus {
+interface BudgetStatus {
   readonly disruptionsAllowed: number;
   readonly currentHealthy: number;
   readonly desiredHealthy: number;
@@ -52,7 +52,7 @@ export interface BudgetStatus {
 }
 
 /** What the disruption controller writes: how many more pods of a budget may go. */
-export function budgetStatus(api: ObjectApi, budget: KubeObject): BudgetStatus {
+function budgetStatus(api: ObjectApi, budget: KubeObject): BudgetStatus {
   const pods = api
     .list(api.resources.builtin('pods'), budget.metadata.namespace)
     .filter(({ metadata }) =>

@@ -142,8 +142,3 @@ export function canonical(value: unknown): string {
 export function timestamp(date: Date): string {
   return `${date.toISOString().slice(0, 19)}Z`;
 }
-
-/** metav1.MicroTime. */
-export function microTimestamp(date: Date): string {
-  return `${date.toISOString().slice(0, 23)}000Z`;
-}

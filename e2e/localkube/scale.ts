@@ -12,7 +12,7 @@ import {
 import type { ScalePaths } from './resources.ts';
 
 /** The autoscaling/v1 Scale of a custom resource. */
-export function scaleOf({ metadata, ...object }: KubeObject, paths: ScalePaths): JsonObject {
+function scaleOf({ metadata, ...object }: KubeObject, paths: ScalePaths): JsonObject {
   const { name, namespace, uid, resourceVersion, creationTimestamp } = metadata;
   const selector = paths.selector === undefined ? '' : stringAt(object, ...paths.selector);
   return {

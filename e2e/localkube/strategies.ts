@@ -25,7 +25,7 @@ export interface Strategy {
   readonly validateUpdate?: (object: KubeObject, old: KubeObject) => FieldError[];
 }
 
-export const plainStrategy: Strategy = { hasGeneration: false, returnsDeleted: false };
+const plainStrategy: Strategy = { hasGeneration: false, returnsDeleted: false };
 export const customStrategy: Strategy = { hasGeneration: true, returnsDeleted: false };
 
 const strategies: Readonly<Record<string, Strategy>> = {

@@ -316,6 +316,7 @@ test('stopping leaves no process; the next start runs the pods again on their da
   await fixture.kube.stop();
   assert.equal(startTimeOf(pid), undefined);
   const { kube } = await start(context, fixture.dataDirectory);
+  assert.equal(isReady(await getPod(kube, 'one')), false, 'not before it is');
   await eventually('it is ready again', async () => {
     const pod = await getPod(kube, 'one');
     return isReady(pod) && restarts(pod) === 1 ? true : undefined;

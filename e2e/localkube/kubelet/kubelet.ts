@@ -71,6 +71,7 @@ export class Kubelet {
     this.#services = new Services(api, this.hostsFile, logger);
     api.allocate = (resource, object) => this.#allocate(resource, object);
     this.#keepServiceAddresses();
+    this.#forgetReadiness();
     this.#registerNode();
     this.#node.volumes.removeStrangers();
     this.#unsubscribe = api.store.subscribe(({ storage }) => {
@@ -207,6 +208,24 @@ export class Kubelet {
       this.#api.amend(resource, service.metadata.namespace, service.metadata.name, (next) => {
         setAt(next, ['spec', 'clusterIP'], fresh);
         setAt(next, ['spec', 'clusterIPs'], [fresh]);
+      });
+    }
+  }
+
+  /** Nothing of an earlier run is ready any more: its processes are gone. */
+  #forgetReadiness(): void {
+    const resource = this.#api.resources.builtin('pods');
+    const now = timestamp(this.#api.now);
+    for (const { metadata } of this.#api.list(resource)) {
+      this.#api.amend(resource, metadata.namespace, metadata.name, (pod) => {
+        const conditions = objectsAt(pod, 'status', 'conditions');
+        if (!conditions.some(({ type }) => type === 'Ready')) return;
+        const notReady = [
+          ['Ready', false],
+          ['ContainersReady', false],
+        ] as const;
+        setAt(pod, ['status', 'conditions'], withConditions(conditions, now, notReady));
+        for (const status of objectsAt(pod, 'status', 'containerStatuses')) status['ready'] = false;
       });
     }
   }

@@ -1,12 +1,12 @@
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ObjectApi } from '../api.ts';
+import { claimsOf } from '../controllers/namespaces.ts';
 import {
   at,
   isObject,
   type JsonObject,
   type KubeObject,
-  objectAt,
   objectsAt,
   setAt,
   stringAt,
@@ -156,9 +156,7 @@ function selectedItems(
 /** The claims of a pod that are not there. */
 export function missingClaims(api: ObjectApi, pod: KubeObject): string[] {
   const resource = api.resources.builtin('persistentvolumeclaims');
-  return objectsAt(objectAt(pod, 'spec'), 'volumes')
-    .map((volume) => stringAt(volume, 'persistentVolumeClaim', 'claimName'))
-    .filter(
-      (name) => name !== '' && api.find(resource, pod.metadata.namespace, name) === undefined,
-    );
+  return claimsOf(pod).filter(
+    (name) => api.find(resource, pod.metadata.namespace, name) === undefined,
+  );
 }

@@ -1,7 +1,7 @@
 import { clone, equal, isObject } from '../objects.ts';
 
 /** A JSON patch that cannot be applied (RFC 6902). */
-export class JsonPatchError extends Error {
+class JsonPatchError extends Error {
   override name = 'JsonPatchError';
 }
 
