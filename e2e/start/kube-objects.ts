@@ -6,6 +6,8 @@ export interface ClusterView {
   readonly ready: number;
   readonly wanted: number;
   readonly doing: string;
+  /** The operator has nothing left to do. */
+  readonly isSettled: boolean;
 }
 
 interface KubeObject {
@@ -31,23 +33,39 @@ function pathOf({ apiVersion, kind, metadata: { name } }: KubeObject): string {
   return `/apis/${apiVersion}${scope}/${plural}/${name}`;
 }
 
-/** Undefined while there is none. */
+/** Undefined while there is none. What is ready is asked of the pods: a status may be that of an earlier run. */
 export async function readCluster(url: string, name: string): Promise<ClusterView | undefined> {
-  const cluster = await get(
-    url,
-    `/apis/mainstay.dev/v1alpha1/namespaces/default/storeclusters/${name}`,
-  );
+  const path = `/apis/mainstay.dev/v1alpha1/namespaces/default/storeclusters/${name}`;
+  const cluster = (await get(url, path)) as StoredCluster | undefined;
   if (cluster === undefined) return undefined;
-  const { spec, status = {} } = cluster as {
-    spec: { replicas?: number };
-    status?: { readyReplicas?: number; ready?: string; plan?: { message?: string } };
-  };
-  const ready = Number(status.ready?.split('/')[0] ?? 0);
+  const { spec, status = {} } = cluster;
   return {
-    ready,
-    wanted: spec.replicas ?? 3,
+    ready: await readyPods(url, status.selector),
+    wanted: spec.replicas,
+    isSettled: status.plan?.decision === 'Idle',
     doing: status.plan?.message ?? 'waiting for the operator',
   };
+}
+
+interface StoredCluster {
+  readonly spec: { readonly replicas: number };
+  readonly status?: {
+    readonly selector?: string;
+    readonly plan?: { readonly decision: string; readonly message: string };
+  };
+}
+
+async function readyPods(url: string, selector: string | undefined): Promise<number> {
+  if (selector === undefined) return 0;
+  const query = `labelSelector=${encodeURIComponent(selector)}`;
+  const pods = (await get(url, `/api/v1/namespaces/default/pods?${query}`)) as {
+    items: Array<{ status?: { conditions?: Array<{ type: string; status: string }> } }>;
+  };
+  const isReady = (pod: (typeof pods.items)[number]): boolean =>
+    (pod.status?.conditions ?? []).some(
+      ({ type, status }) => type === 'Ready' && status === 'True',
+    );
+  return pods.items.filter(isReady).length;
 }
 
 /** Where clients reach the cluster: `http://IP:2379`. */

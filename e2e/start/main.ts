@@ -86,20 +86,23 @@ async function bringUp(
   await operator.start();
   progress.done(relative(process.cwd(), join(root, '.mainstay/operator.log')));
   progress.begin('the cluster "demo" of examples/storecluster.yaml');
-  await applyFile(kube.url, join(root, 'examples/storecluster.yaml'));
-  await untilReady(kube.url, { operator, progress });
-  progress.done('3 of 3 members ready');
+  // What a person made of it in an earlier run stays as it is.
+  if ((await readCluster(kube.url, 'demo')) === undefined) {
+    await applyFile(kube.url, join(root, 'examples/storecluster.yaml'));
+  }
+  const { ready, wanted } = await untilReady(kube.url, { operator, progress });
+  progress.done(`${ready} of ${wanted} members ready`);
 }
 
 async function untilReady(
   url: string,
   { operator, progress }: { operator: OperatorProcess; progress: Progress },
-): Promise<void> {
+): Promise<ClusterView> {
   const deadlineMs = performance.now() + patienceMs;
   let seen: ClusterView | undefined;
   for (;;) {
     const view = await readCluster(url, 'demo');
-    if (view !== undefined && view.ready === view.wanted) return;
+    if (view !== undefined && view.isSettled && view.ready === view.wanted) return view;
     if (operator.hasFailed) throw new Error(`the operator ended; see ${operator.logFile}`);
     if (performance.now() > deadlineMs) {
       throw new Error(
