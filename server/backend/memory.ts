@@ -135,6 +135,7 @@ export class MemoryStore implements OrderedStore {
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
+    this.#assertOpen();
     return this.#disk.records.get(latin1(key));
   }
 
@@ -152,10 +153,12 @@ export class MemoryStore implements OrderedStore {
   }
 
   scan(range: StoreRange): StoreScan {
+    this.#assertOpen();
     return scanRecords(this.#disk.share(), range);
   }
 
   pin(): PinnedStore {
+    this.#assertOpen();
     const records = this.#disk.share();
     return {
       get: (key) => records.get(latin1(key)),
@@ -172,6 +175,10 @@ export class MemoryStore implements OrderedStore {
 
   async close(): Promise<void> {
     this.#isClosed = true;
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw new Error('the store is closed');
   }
 }
 

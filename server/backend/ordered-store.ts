@@ -37,6 +37,7 @@ export interface OrderedStore {
   readonly suspicion: string | undefined;
   /** To be called when everything in the store was read and found right. */
   verified(): void;
+  /** After it, reading throws and a write fails. */
   close(): Promise<void>;
 }
 

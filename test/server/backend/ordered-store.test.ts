@@ -170,9 +170,12 @@ for (const kind of storeKinds) {
       assert.ok(again.sizeBytes() > before);
     }));
 
-  test(`${kind.name}: a closed store reports a write as failed`, () =>
+  test(`${kind.name}: a closed store cannot be read, and reports a write as failed`, () =>
     withStore(kind, async (store) => {
+      await write(store, [putOf('a', '1')]);
       await store.close();
+      assert.throws(() => store.get(fromLatin1('a')));
+      await assert.rejects(async () => all(store.scan({})));
       await assert.rejects(write(store, [putOf('a', '1')]));
     }));
 }
