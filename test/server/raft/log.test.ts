@@ -99,9 +99,9 @@ function act(log: Log, naive: NaiveLog, step: Step): void {
     }
     case 'stable': {
       const index = pick(naive.base.index, naive.handedOut);
-      const term = (naive.at(index)?.term ?? 0) + (size === 0 ? 1 : 0);
+      const term = (naive.at(index)?.term ?? 0) + (size % 4 === 0 ? 1 : 0);
       log.stableTo({ index, term });
-      if (size > 0) naive.stable = Math.max(naive.stable, index);
+      if (size % 4 !== 0) naive.stable = Math.max(naive.stable, index);
       return;
     }
     case 'apply': {

@@ -236,6 +236,29 @@ suite('raft paper §5.2: leader election', () => {
     assert.equal(member.raft.term, 2);
   });
 
+  test('§5.2: who knows the leader of a term votes for nobody else in it', () => {
+    const member = alone();
+    give(member, 'heartbeat', { term: 2, commit: 0, commitTerm: 0, readId: 0 });
+    const request = { from: 3n, term: 2, lastIndex: 9, lastTerm: 2, transfer: false };
+    assert.equal(ofKind(give(member, 'vote', request), 'voteResponse')[0]?.reject, true);
+  });
+
+  test('§5.2: who has just voted waits a whole timeout before it campaigns itself', () => {
+    const member = alone();
+    for (let tick = 0; tick < 9; tick += 1) member.raft.tick();
+    give(member, 'vote', { term: 1, lastIndex: 0, lastTerm: 0, transfer: false });
+    for (let tick = 0; tick < 9; tick += 1) member.raft.tick();
+    assert.equal(member.raft.role, 'follower');
+  });
+
+  test('§5.2: a voter’s first answer counts', () => {
+    const member = alone();
+    campaign(member);
+    give(member, 'voteResponse', { term: 1, reject: true });
+    give(member, 'voteResponse', { term: 1, reject: false });
+    assert.equal(member.raft.role, 'candidate');
+  });
+
   test('§5.2: a majority of refusals ends a campaign', () => {
     const member = alone();
     campaign(member);
@@ -285,6 +308,15 @@ suite('raft paper §5.3: log replication', () => {
         [3n, 1, 1],
       ],
     );
+  });
+
+  test('§5.3: proposals that the network brings twice are appended once', () => {
+    const member = leaderOf();
+    const proposals = [{ kind: 'normal' as const, data: new Uint8Array(1) }];
+    give(member, 'propose', { term: 1, batchId: 7, proposals });
+    give(member, 'propose', { term: 1, batchId: 7, proposals });
+    give(member, 'propose', { from: 3n, term: 1, batchId: 7, proposals });
+    assert.equal(member.raft.log.lastIndex, 3);
   });
 
   test('§5.3: an entry is committed once a majority has stored it, with all before it, and then applied in order', () => {
@@ -503,6 +535,34 @@ suite('raft paper §6 as single-server changes (thesis §4)', () => {
     assert.deepEqual(cluster.member(2).raft.conf.learners, [4n]);
   });
 
+  test('thesis §4.1: not even when that change is committed, but not yet applied here', () => {
+    const change: Entry = { ...entryOf(1, 1, 'learner 4'), kind: 'confChange' };
+    const member = alone();
+    give(member, 'append', append(1, [0, 0], [change]));
+    for (let tick = 0; tick < 10; tick += 1) member.raft.tick();
+    sent(member);
+    grant(member, 'preVoteResponse', 2);
+    grant(member, 'voteResponse', 2);
+    const answer = { from: 2n, to: 1n, kind: 'appendResponse', ...accept(2, 2) } as const;
+    member.receive({ message: answer, image: undefined });
+    assert.equal(member.raft.log.commit, 2);
+    assert.equal(member.raft.log.applied, 0);
+    member.proposeConfChange('remove 3');
+    assert.equal(member.raft.log.kind(3), 'refusedConfChange');
+  });
+
+  test('thesis §4.1: the new majority counts as soon as the change is applied', () => {
+    const member = leaderOf({ conf: { voters: [1n, 2n, 3n, 4n], learners: [] } });
+    for (const from of [2n, 3n]) give(member, 'appendResponse', { from, ...accept(1, 1) });
+    member.proposeConfChange('remove 4');
+    member.propose('a');
+    sent(member);
+    give(member, 'appendResponse', { from: 2n, ...accept(1, 3) });
+    assert.equal(member.raft.log.commit, 1);
+    give(member, 'appendResponse', { from: 3n, ...accept(1, 2) });
+    assert.equal(member.raft.log.commit, 3, '1 and 2 are two of three');
+  });
+
   test('thesis §4.2.1: a new member is brought up to date before it counts', () => {
     const cluster = TestCluster.ofVoters(2);
     cluster.add(3, { conf: { voters: [1n, 2n], learners: [] } });
@@ -640,6 +700,9 @@ suite('raft paper §7: log compaction', () => {
     const [answer] = ofKind(give(member, 'snapshot', { term: 2, snapshot }), 'appendResponse');
     assert.equal(answer?.index, 6);
     assert.equal(member.state.history.length, 6);
+    member.compact(6);
+    give(member, 'snapshot', { term: 2, snapshot });
+    assert.equal(member.raft.log.applied, 6, 'nor when the log has forgotten it');
   });
 
   test('§7: the acknowledgement of a snapshot waits for the disk', () => {
@@ -647,6 +710,28 @@ suite('raft paper §7: log compaction', () => {
     assert.deepEqual(ofKind(give(member, 'snapshot', { term: 2, snapshot }), 'appendResponse'), []);
     member.writeAppend();
     assert.equal(ofKind(sent(member), 'appendResponse').length, 1);
+  });
+
+  test('§7: no state is sent to a follower that has not been heard of', () => {
+    const member = alone({ terms: [1, 1, 1], commit: 3 });
+    sent(member);
+    member.compact(2);
+    campaign(member);
+    const appends = give(member, 'voteResponse', { term: 2, reject: false });
+    assert.deepEqual(ofKind(appends, 'snapshot'), []);
+    const rejection = {
+      term: 2,
+      index: 3,
+      reject: true,
+      hintIndex: 1,
+      hintTerm: 1,
+      lostLog: false,
+    };
+    const answers = give(member, 'appendResponse', { from: 3n, ...rejection });
+    assert.deepEqual(
+      ofKind(answers, 'snapshot').map(({ to, snapshot: mark }) => [to, mark.index]),
+      [[3n, 3]],
+    );
   });
 
   test('§7: entries after a snapshot on its way are kept, whatever the driver would discard', () => {
@@ -762,6 +847,17 @@ suite('raft paper §8: clients (thesis §6)', () => {
     assert.deepEqual(cluster.member(3).reads, [{ requestId: 8, index: 1 }]);
   });
 
+  test('thesis §6.4: a read that waited for a voter who was removed is confirmed by the others', () => {
+    const member = leaderOf({ conf: { voters: [1n, 2n], learners: [] } });
+    give(member, 'appendResponse', accept(1, 1));
+    member.raft.readIndex(1);
+    member.proposeConfChange('remove 2');
+    sent(member);
+    assert.deepEqual(member.reads, []);
+    give(member, 'appendResponse', accept(1, 2));
+    assert.deepEqual(member.reads, [{ requestId: 1, index: 1 }]);
+  });
+
   test('thesis §6.4: learners confirm no read', () => {
     const member = leaderOf({ conf: { voters: [1n, 2n], learners: [3n] } });
     give(member, 'appendResponse', accept(1, 1));
@@ -812,6 +908,16 @@ suite('thesis §3.10: leadership transfer', () => {
     }
     assert.equal(member.raft.isTransferring, false);
     assert.equal(member.propose('a'), 'appended in term 1');
+  });
+
+  test('thesis §3.10: a target that is removed meanwhile ends the transfer', () => {
+    const member = leaderOf();
+    give(member, 'appendResponse', accept(1, 1));
+    member.proposeConfChange('remove 3');
+    member.raft.transferLeadership(3n);
+    sent(member);
+    give(member, 'appendResponse', accept(1, 2));
+    assert.equal(member.raft.isTransferring, false);
   });
 
   test('thesis §3.10: nothing is handed to learners, strangers or itself', () => {
@@ -909,6 +1015,24 @@ suite('thesis §3.8, §10.2.1: what must be durable, and when', () => {
     member.writeAppend();
     sent(member);
     assert.equal(member.raft.log.applied, 1);
+  });
+
+  test('thesis §10.2.1: a late write of an earlier term proves nothing: a later one may be about to undo it', () => {
+    const member = alone({ isAsync: true });
+    const first = entryOf(1, 1);
+    give(member, 'append', append(1, [0, 0], [first, entryOf(2, 1)]));
+    give(member, 'append', { from: 3n, ...append(2, [1, 1], [entryOf(2, 2)]) });
+    give(member, 'append', append(3, [1, 1], [entryOf(2, 1)]));
+    assert.equal(member.appends.length, 3);
+    member.writeAppend();
+    assert.equal(
+      member.raft.log.stable,
+      0,
+      'entry 2 of term 1 will be overwritten, and then written again',
+    );
+    member.writeAppend();
+    member.writeAppend();
+    assert.equal(member.raft.log.stable, 2);
   });
 
   test('etcd #14370: a single voter commits nothing before its own disk has it', () => {
