@@ -46,11 +46,17 @@ const shownLogLines = 30;
 const shownLineLength = 400;
 
 const running = new Set<ChildProcess>();
-process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
+process.on('exit', killAll);
+// Where nobody reads what a test prints any more, node:test ends the process without an `exit` event.
+process.on('uncaughtExceptionMonitor', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') killAll();
 });
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+for (const signal of ['SIGHUP', 'SIGINT', 'SIGPIPE', 'SIGTERM'] as const) {
   process.once(signal, () => process.exit(1));
+}
+
+function killAll(): void {
+  for (const child of running) child.kill('SIGKILL');
 }
 
 interface MemberOptions {
