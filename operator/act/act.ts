@@ -112,7 +112,8 @@ async function performOnCluster(
       return kube.patch<StoreCluster>(pathOf(cluster), { metadata });
     }
     case 'recordStatus': {
-      const status = { ...cluster.status, ...action.fields };
+      const { joining, ...fields } = { ...cluster.status, ...action.fields };
+      const status = joining === undefined ? fields : { ...fields, joining };
       return kube.replace(pathOf(cluster, 'status'), { ...cluster, status });
     }
     default:
@@ -142,9 +143,12 @@ async function performOnChild(
       await kube.patch(volumePath(action.volume), { metadata: { resourceVersion, annotations } });
       return;
     }
-    case 'labelPod':
-      await kube.patch(podPath(action.pod), { metadata: { labels: { [roleLabel]: action.role } } });
+    case 'labelPod': {
+      const { resourceVersion } = action.pod.metadata;
+      const labels = { [roleLabel]: action.role };
+      await kube.patch(podPath(action.pod), { metadata: { resourceVersion, labels } });
       return;
+    }
     case 'deletePod':
       await kube.remove(podPath(action.pod), preconditionsOf(action.pod));
       return;

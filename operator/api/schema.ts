@@ -186,6 +186,11 @@ export const storeClusterStatus = {
       format: 'int64',
       description: 'Serial of the next member name. All below it are taken for ever.',
     },
+    joining: {
+      type: 'string',
+      description: 'Name of the member that is being added; recorded before its volume.',
+      maxLength: 253,
+    },
     bootstrap: {
       type: 'object',
       description: 'Recorded before the first pod.',

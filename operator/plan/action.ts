@@ -20,4 +20,9 @@ export type Action =
   | { readonly kind: 'moveLeader'; readonly target: string; readonly targetId: string };
 
 /** What must be written down before the step that relies on it. */
-export type StatusRecord = Pick<StoreClusterStatus, 'nextSerial' | 'bootstrap' | 'clusterID'>;
+export type StatusRecord = Partial<
+  Pick<StoreClusterStatus, 'nextSerial' | 'bootstrap' | 'clusterID'> & {
+    /** undefined ends the reservation. */
+    joining: string | undefined;
+  }
+>;

@@ -34,11 +34,11 @@ function recordSeed({ observation, members }: ClusterView): Decision {
     );
   }
   const { cluster, nonce } = observation;
-  const nextSerial = cluster.status?.nextSerial ?? 1;
-  const seed = memberName(cluster, nextSerial);
+  const serial = cluster.status?.nextSerial ?? 1;
+  const seed = memberName(cluster, serial);
   return act('BootstrapRecorded', `The store starts with ${seed}.`, {
     kind: 'recordStatus',
-    fields: { nextSerial, bootstrap: { nonce, seed } },
+    fields: { nextSerial: serial + 1, bootstrap: { nonce, seed } },
   });
 }
 

@@ -1,3 +1,4 @@
+import type { Observation } from '../observe/observation.ts';
 import { isTerminating } from '../observe/view.ts';
 import { finalizer, isOurs } from '../resources/labels.ts';
 import { act, type Rule, stopUntil, waitFor } from './decision.ts';
@@ -33,5 +34,11 @@ export const deletion: Rule = ({ observation }) => {
       return waitFor('VolumesTerminating', 'The volumes are being deleted.', minutes(5));
     }
   }
-  return act('Deleted', 'The store is gone.', { kind: 'removeFinalizer' });
+  return act('Deleted', farewell(observation), { kind: 'removeFinalizer' });
 };
+
+function farewell({ cluster, volumes }: Observation): string {
+  const kept = volumes.filter((volume) => isOurs(cluster, volume) && !isTerminating(volume));
+  if (kept.length === 0) return 'The store is gone.';
+  return `The store is gone; its volumes are kept: ${kept.map(({ metadata }) => metadata.name).join(', ')}.`;
+}

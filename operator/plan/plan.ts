@@ -9,12 +9,12 @@ import { finalizer } from './finalizer.ts';
 import { finishRemoval, removalLeftovers } from './finish-removal.ts';
 import { foreignChildren } from './foreign-children.ts';
 import { identity } from './identity.ts';
+import { dropUnjoined, finishJoining, scaleUp } from './joining.ts';
 import { promote } from './promote.ts';
 import { replaceLost } from './replace-lost.ts';
 import { restart } from './restart.ts';
 import { roles } from './roles.ts';
 import { scaleDown } from './scale-down.ts';
-import { join, scaleUp } from './scale-up.ts';
 import { serials } from './serials.ts';
 import { services } from './services.ts';
 import { settle } from './settle.ts';
@@ -45,6 +45,7 @@ const rules: readonly (readonly [string, Rule])[] = [
   // From here on the store has answered.
   ['askTheStore', askTheStore],
   ['identity', identity],
+  ['finishJoining', finishJoining],
   ['roles', roles],
   ['budget', budget],
   // One repair, then promotion, then removal.
@@ -52,9 +53,9 @@ const rules: readonly (readonly [string, Rule])[] = [
   ['promote', promote],
   ['finishRemoval', finishRemoval],
   // What the spec wants, once all is well.
+  ['dropUnjoined', dropUnjoined],
   ['scaleDown', scaleDown],
   ['settle', settle],
-  ['join', join],
   ['scaleUp', scaleUp],
   ['removalLeftovers', removalLeftovers],
 ];

@@ -3,7 +3,8 @@ import { act, type Rule } from './decision.ts';
 
 /**
  * Every serial in sight is recorded as taken before anything else happens, so that it stays taken when its member is
- * gone from everywhere. After this rule `status.nextSerial` is above them all.
+ * gone from everywhere. After this rule `status.nextSerial` is above them all; our own names are recorded before they
+ * are used, so it decides only where others made something, or the status was lost.
  */
 export const serials: Rule = ({ observation, members }) => {
   const { cluster } = observation;

@@ -18,7 +18,8 @@ export function statusOf(
 ): StoreClusterStatus {
   const view = viewOf(observation);
   const { cluster, spec, now } = observation;
-  const { nextSerial, bootstrap, clusterID, conditions = [] } = outcome.cluster.status ?? {};
+  const recorded = outcome.cluster.status ?? {};
+  const { nextSerial, joining, bootstrap, clusterID, conditions = [] } = recorded;
   const generation = cluster.metadata.generation ?? 0;
   const leader = view.members.find((member) => member.isLeader);
   return withoutUndefined({
@@ -30,6 +31,7 @@ export function statusOf(
     leader: leader?.name,
     clusterID,
     nextSerial,
+    joining,
     bootstrap,
     members: view.members.slice(0, membersMax).map(recordOf),
     conditions: mergeConditions(conditions, findingsOf(view, plan, outcome), { now, generation }),

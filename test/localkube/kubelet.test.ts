@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -357,6 +358,22 @@ test('a killed localkube leaves processes that the next start removes', async (c
   assert.notEqual(startTimeOf(pid), undefined, 'it runs on');
   await start(context, dataDirectory);
   await eventually('it is gone', () => (startTimeOf(pid) === undefined ? true : undefined));
+});
+
+test('two localkubes share no address, nor does one with what another left behind', async (context) => {
+  const first = await start(context);
+  const one = await runPod(first, 'one');
+  const second = await start(context);
+  const other = await runPod(second, 'one');
+  const network = (ip: string) => ip.split('.').slice(0, 2).join('.');
+  assert.notEqual(network(one.ip), network(other.ip));
+  const orphan = createServer();
+  const host = `${network(other.ip).replace(/\d+$/, (last) => String(Number(last) + 1))}.0.9`;
+  await new Promise<void>((resolve) => orphan.listen(0, host, resolve));
+  atEnd(context, () => orphan.close());
+  const third = await start(context);
+  const last = await runPod(third, 'one');
+  assert.notEqual(network(last.ip), network(host));
 });
 
 test('$(NAME) is expanded as Kubernetes does', () => {

@@ -142,8 +142,14 @@ async function randomHistory(seed: number): Promise<void> {
   };
   addHook(world, randomBelow(random, 2) === 0 ? 'before' : 'after', maybeFail);
   world.createCluster(1 + randomBelow(random, 5));
+  world.kube.lag = (path) => (faulty && path === clusterPath ? lagOf(random) : 0);
+  let late: (() => Promise<void>) | undefined;
   for (let step = 0; step < 300; step += 1) {
     await world.pass();
+    if (randomBelow(random, 10) === 0) {
+      await late?.();
+      late = await world.latePass();
+    }
     if (randomBelow(random, 3) > 0) world.turn();
     if (randomBelow(random, 15) === 0) disturb(world, random);
   }
@@ -152,6 +158,11 @@ async function randomHistory(seed: number): Promise<void> {
   await converge(world);
   assertConverged(world, world.cluster?.spec.replicas ?? 0);
   await assertIdle(world);
+}
+
+/** Mostly none. */
+function lagOf(random: Random): number {
+  return Math.max(0, randomBelow(random, 20) - 16);
 }
 
 function disturb(world: World, random: Random): void {
@@ -181,7 +192,10 @@ function removeByHand(world: World, random: Random): void {
   if (store === undefined || member === undefined || member.id === store.leaderId) return;
   const left = store.runningVoters().filter((voter) => voter !== member).length;
   const voters = store.voters().filter((voter) => voter !== member).length;
-  if (store.hasQuorum() && left >= quorumOf(voters)) store.remove(member.id);
+  if (!store.hasQuorum() || left < quorumOf(voters)) return;
+  store.remove(member.id);
+  // Between joining and the record of its id nobody can know that it ever joined: its name may join again.
+  store.peerUrls.delete(member.peerUrl);
 }
 
 /** Never so many that the store cannot live on: nothing could bring that back. */

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 
 /** 127.N.0.0/16 for one localkube: pods in the lower half, services in the upper. */
@@ -25,6 +26,7 @@ export class Addresses {
       (_, index) => networkFirst + index,
     );
     for (const network of [preferred, ...others]) {
+      if (networksInUse().has(network)) continue;
       const lock = await tryLock(network);
       if (lock !== undefined) return new Addresses(network, lock);
     }
@@ -65,6 +67,24 @@ export class Addresses {
       if (this.keep(address)) return address;
     }
     throw new Error('no free address');
+  }
+}
+
+/**
+ * Networks on which something listens: another localkube, or what a killed one left running. The lock alone does not tell,
+ * it dies with its localkube.
+ */
+function networksInUse(): ReadonlySet<number> {
+  const listening = '0A';
+  try {
+    const lines = readFileSync('/proc/net/tcp', 'utf8').split('\n').slice(1);
+    const used = lines
+      .map((line) => line.trim().split(/\s+/))
+      .filter(([, , , state]) => state === listening)
+      .map(([, local = '']) => Number.parseInt(local.slice(4, 6), 16));
+    return new Set(used);
+  } catch {
+    return new Set();
   }
 }
 

@@ -44,7 +44,7 @@ export class Kubelet {
 
   private constructor(
     api: ObjectApi,
-    addresses: Addresses,
+    { addresses, processes }: { readonly addresses: Addresses; readonly processes: ProcessFile },
     options: KubeletOptions,
     logger: Logger,
   ) {
@@ -52,10 +52,6 @@ export class Kubelet {
     this.#api = api;
     this.#logger = logger;
     this.hostsFile = join(dataDirectory, 'hosts');
-    const processes = new ProcessFile(join(dataDirectory, 'processes.json'));
-    const killed = processes.killLeftovers();
-    if (killed.length > 0)
-      logger.warn({ processes: killed.length }, 'killed what an earlier run left behind');
     this.#node = {
       api,
       logger,
@@ -83,11 +79,15 @@ export class Kubelet {
   }
 
   static async start(api: ObjectApi, options: KubeletOptions, logger: Logger): Promise<Kubelet> {
+    // First: what is left of an earlier run holds addresses and volumes.
+    const processes = new ProcessFile(join(options.dataDirectory, 'processes.json'));
+    const killed = await processes.killLeftovers();
+    if (killed > 0) logger.warn({ processes: killed }, 'killed what an earlier run left behind');
     const file = join(options.dataDirectory, 'network');
     const preferred = existsSync(file) ? Number(readFileSync(file, 'utf8')) : undefined;
     const addresses = await Addresses.claim(preferred);
     writeFileSync(file, String(addresses.network));
-    return new Kubelet(api, addresses, options, logger);
+    return new Kubelet(api, { addresses, processes }, options, logger);
   }
 
   /** Stops every process. The pods stay in the store, and run again with the next start. */

@@ -18,17 +18,18 @@ export class ProcessFile {
     this.#file = file;
   }
 
-  /** Kills, with their process groups, the processes of an earlier run that are still the same ones. */
-  killLeftovers(): number[] {
+  /** Kills, with their process groups, the processes of an earlier run; resolves to their number once they are gone. */
+  async killLeftovers(): Promise<number> {
     const records = existsSync(this.#file)
       ? (JSON.parse(readFileSync(this.#file, 'utf8')) as Record[])
       : [];
-    const killed = records
-      .filter(({ pid, startTime }) => startTimeOf(pid) === startTime)
-      .map(({ pid }) => pid);
-    for (const pid of killed) killGroup(pid, 'SIGKILL');
+    const left = records.filter(({ pid, startTime }) => startTimeOf(pid) === startTime);
+    for (const { pid } of left) killGroup(pid, 'SIGKILL');
+    while (left.some(({ pid, startTime }) => startTimeOf(pid) === startTime)) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
     this.#write();
-    return killed;
+    return left.length;
   }
 
   add(pid: number): void {

@@ -25,7 +25,7 @@ function describeAction(action: Action): string {
     case 'apply':
       return `apply ${action.object.kind} ${action.object.metadata.name}`;
     case 'recordStatus':
-      return `recordStatus ${JSON.stringify(action.fields)}`;
+      return `recordStatus ${JSON.stringify(action.fields, (_key, value) => value ?? null)}`;
     case 'createPod': {
       const flags = action.pod.spec.containers[0]?.args ?? [];
       const kept = flags.filter((flag) => flag.startsWith('--initial-cluster'));

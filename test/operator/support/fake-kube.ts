@@ -5,6 +5,8 @@ import { KubeError } from '../../../operator/kube/errors.ts';
 type Json = Record<string, unknown>;
 export type Stored = KubeObject & Json;
 
+const olderMax = 4;
+
 /** Called around every write: may throw before (the request was lost) or after (the answer was lost). */
 export interface Hooks {
   before?(verb: string, path: string, present: Stored | undefined): void;
@@ -22,9 +24,14 @@ export class FakeKube implements KubeClient {
   #version = 0;
   #uid = 0;
   writes = 0;
+  /** How many versions of an object back a GET answers: an API server that lags, or a cache. */
+  lag: (path: string) => number = () => 0;
+  readonly #older = new Map<string, Stored[]>();
 
   async get<T>(path: string): Promise<T | undefined> {
-    return this.objects.get(path) as T | undefined;
+    const older = this.#older.get(path) ?? [];
+    const lag = Math.min(this.lag(path), older.length);
+    return (lag > 0 ? older.at(-lag) : this.objects.get(path)) as T | undefined;
   }
 
   async list<T>(path: string, query: Query = {}): Promise<T> {
@@ -74,13 +81,10 @@ export class FakeKube implements KubeClient {
   }
 
   async remove(path: string, { uid, resourceVersion }: Preconditions): Promise<void> {
-    await this.#write('remove', path, () => {
-      const present = this.#present(path, resourceVersion);
-      if (present.metadata.uid !== uid)
-        throw new KubeError(409, 'Conflict', `${path} has another uid`);
-      this.startDeletion(path);
-      return undefined;
-    });
+    const present = this.#present(path, resourceVersion);
+    if (present.metadata.uid !== uid)
+      throw new KubeError(409, 'Conflict', `${path} has another uid`);
+    await this.#write('remove', path, () => this.startDeletion(path));
   }
 
   /** What the world does: no hooks, no preconditions. */
@@ -106,6 +110,7 @@ export class FakeKube implements KubeClient {
 
   vanish(path: string): void {
     const gone = this.objects.get(path);
+    this.#older.delete(path);
     this.objects.delete(path);
     for (const [at, child] of this.objects) {
       const owned = child.metadata.ownerReferences?.some(
@@ -136,6 +141,10 @@ export class FakeKube implements KubeClient {
     this.#version += 1;
     const metadata = { ...object.metadata, resourceVersion: String(this.#version) };
     const next = structuredClone({ ...object, metadata });
+    const present = this.objects.get(path);
+    if (present !== undefined) {
+      this.#older.set(path, [...(this.#older.get(path) ?? []), present].slice(-olderMax));
+    }
     this.objects.set(path, next);
     const finalizers = metadata.finalizers ?? [];
     const held = next.kind !== 'StoreCluster' || finalizers.length > 0;

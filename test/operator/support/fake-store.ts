@@ -88,6 +88,7 @@ export type Route = (
   endpoint: string,
 ) => { readonly store: FakeStore; readonly id: string } | undefined;
 
+/** `id`: the member concerned; the peer URL of one that is added. */
 export interface StoreHooks {
   before?(verb: string, store: FakeStore, id: string): void;
   after?(verb: string): void;
@@ -122,7 +123,7 @@ export class FakeStoreAdmin implements StoreAdmin {
   }
 
   async memberAddLearner(endpoints: readonly string[], peerUrl: string): Promise<void> {
-    this.#change('add', endpoints, '', (store) => {
+    this.#change('add', endpoints, peerUrl, (store) => {
       if (store.members.some((member) => member.peerUrl === peerUrl)) {
         throw new Error('etcdserver: Peer URLs already exists');
       }
@@ -151,6 +152,9 @@ export class FakeStoreAdmin implements StoreAdmin {
   async memberRemove(endpoints: readonly string[], memberId: string): Promise<void> {
     this.#change('remove', endpoints, memberId, (store) => {
       const member = memberOf(store, memberId);
+      const left = store.runningVoters().filter((voter) => voter !== member).length;
+      const voters = store.voters().filter((voter) => voter !== member).length;
+      if (left < quorumOf(voters)) throw new Error('etcdserver: unhealthy cluster');
       store.commit(() => store.remove(member.id));
     });
   }

@@ -28,7 +28,7 @@ import { buildVolume } from '../../../operator/resources/volume.ts';
 
 // A compact text for an Observation. Words that are left out mean "as it should be".
 //
-//   cluster replicas=3 uid=u1 id=abc next=4 seed=demo-1 policy=Delete finalizer=no deleting
+//   cluster replicas=3 uid=u1 id=abc next=4 seed=demo-1 joining=demo-4 policy=Delete finalizer=no deleting
 //           size=1Gi version=0.1.0 (of the spec; what runs has 1Gi and 0.1.0)
 //           services=no|foreign budget=no|foreign|N              (a word `key=-` takes a recorded value away)
 //   demo-1 volume=1|new|none[,terminating][,uid=U] pod=ready|starting|pending|crashing|failed|terminating|none[,uid=U]
@@ -99,6 +99,7 @@ function parseCluster(
     ...(id === undefined ? {} : { clusterID: id }),
     ...(next === undefined ? {} : { nextSerial: Number(next) }),
     ...(seed === undefined ? {} : { bootstrap: { nonce, seed } }),
+    ...(words.has('joining') ? { joining: words.get('joining') } : {}),
     ...(prior === undefined ? {} : { plan: parsePrior(prior) }),
   } as StoreClusterStatus;
   return {

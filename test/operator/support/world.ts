@@ -1,11 +1,14 @@
+import { act } from '../../../operator/act/act.ts';
 import type { PersistentVolumeClaim, Pod } from '../../../operator/api/objects.ts';
 import type { StoreCluster } from '../../../operator/api/types.ts';
 import { collectionPath, objectPath } from '../../../operator/kube/paths.ts';
-import { reconcile } from '../../../operator/reconcile.ts';
+import { observe } from '../../../operator/observe/observe.ts';
+import { plan } from '../../../operator/plan/plan.ts';
+import { type ReconcileModules, reconcile } from '../../../operator/reconcile.ts';
 import { quorumOf } from '../../../operator/resources/budget.ts';
 import { podEndpoint } from '../../../operator/resources/endpoints.ts';
 import { clusterUidLabel } from '../../../operator/resources/labels.ts';
-import { peerUrl } from '../../../operator/resources/names.ts';
+import { writeStatus } from '../../../operator/status/write-status.ts';
 import type { Random } from '../../../server/base/random.ts';
 import { randomBelow } from '../../../server/base/random.ts';
 import { FakeKube, type Stored } from './fake-kube.ts';
@@ -38,6 +41,8 @@ export class World {
   readonly #down = new Set<string>();
   readonly #random: Random;
   #nonce = 0;
+  /** What was right when it was decided may be refused by the store; that is the store's part of the safety. */
+  #isLate = false;
   #timeMs = Date.parse('2026-01-01T00:00:00Z');
   #address = 0;
 
@@ -89,22 +94,36 @@ export class World {
   /** One pass of the operator. A pass may fail; a violation may not. */
   async pass(): Promise<void> {
     this.#timeMs += 100;
-    try {
-      await reconcile(
-        {
-          kube: this.kube,
-          store: this.admin,
-          recorder: { record() {} },
-          fence() {},
-          wallMs: () => this.#timeMs,
-          newNonce: () => `nonce${this.#nonce++}`,
-          imageRepository: 'mainstay',
-        },
-        key,
-      );
-    } catch (error) {
-      if (error instanceof Violation) throw error;
-    }
+    await survive(reconcile(this.#modules, key));
+  }
+
+  /** A second operator looks at the world now, and acts on what it saw when the returned function is called. */
+  async latePass(): Promise<() => Promise<void>> {
+    const observation = await observe(this.#modules, key);
+    return async () => {
+      if (observation === undefined) return;
+      const decided = plan(observation);
+      this.#isLate = true;
+      try {
+        const outcome = await act(this.#modules, observation, decided);
+        if (outcome.kind === 'failed' && outcome.error instanceof Violation) throw outcome.error;
+        await survive(writeStatus(this.#modules, observation, decided, outcome));
+      } finally {
+        this.#isLate = false;
+      }
+    };
+  }
+
+  get #modules(): ReconcileModules {
+    return {
+      kube: this.kube,
+      store: this.admin,
+      recorder: { record() {} },
+      fence() {},
+      wallMs: () => this.#timeMs,
+      newNonce: () => `nonce${this.#nonce++}`,
+      imageRepository: 'mainstay',
+    };
   }
 
   /** The rest of the world moves on: kubelets, volumes, elections, replication. */
@@ -229,8 +248,6 @@ export class World {
   }
 
   #checkWrite(verb: string, path: string, present: Stored | undefined): void {
-    const name = path.slice(path.lastIndexOf('/') + 1);
-    if (verb === 'create' && path.includes('persistentvolumeclaims')) this.#checkNewVolume(name);
     if (verb !== 'remove' || present === undefined) return;
     const uid = this.cluster?.metadata.uid;
     if (present.metadata.labels?.[clusterUidLabel] !== uid) {
@@ -239,13 +256,6 @@ export class World {
     if (present.kind === 'Pod') this.#checkPodRemoval(present as unknown as Pod);
     if (present.kind === 'PersistentVolumeClaim') {
       this.#checkVolumeRemoval(present as unknown as PersistentVolumeClaim);
-    }
-  }
-
-  #checkNewVolume(name: string): void {
-    const { cluster } = this;
-    if (cluster !== undefined && this.store()?.peerUrls.has(peerUrl(cluster, name))) {
-      throw new Violation(`the name ${name} is used again`);
     }
   }
 
@@ -269,6 +279,8 @@ export class World {
   }
 
   #checkChange(verb: string, store: FakeStore, id: string): void {
+    if (this.#isLate) return;
+    if (verb === 'add' && store.peerUrls.has(id)) throw new Violation(`${id} is used again`);
     if (verb !== 'remove') return;
     const member = store.members.find((candidate) => candidate.id === id);
     if (member === undefined || member.learner) return;
@@ -294,6 +306,14 @@ export class World {
     return [...this.kube.objects]
       .filter(([path]) => path.startsWith(prefix))
       .map(([, object]) => object as T);
+  }
+}
+
+async function survive(pass: Promise<unknown>): Promise<void> {
+  try {
+    await pass;
+  } catch (error) {
+    if (error instanceof Violation) throw error;
   }
 }
 
