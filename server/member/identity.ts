@@ -44,11 +44,12 @@ export function decodeIdentity(bytes: Uint8Array): Identity {
   };
 }
 
-/** The peers of a membership, keeping what is known of their data directories. */
+/** The peers of a membership, keeping what is known of their data directories, and those that it does not have yet. */
 export function peersOf(members: readonly Member[], known: readonly KnownPeer[]): KnownPeer[] {
-  return members.map(({ id, peerUrls, isLearner, incarnation }) => {
+  const listed = members.map(({ id, peerUrls, isLearner, incarnation }) => {
     const before = known.find((peer) => peer.id === id)?.incarnation;
     const met = incarnation === '' ? before : incarnation;
     return { id, peerUrls, isVoter: !isLearner, incarnation: met };
   });
+  return [...listed, ...known.filter(({ id }) => members.every((member) => member.id !== id))];
 }

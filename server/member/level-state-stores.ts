@@ -43,7 +43,11 @@ export class LevelStateStores implements StateStores {
   async promoteStaged(): Promise<OrderedStore> {
     if (this.#staged !== undefined) this.#name(this.#staged);
     this.#staged = undefined;
-    return this.open();
+    return LevelStore.open({ directory: this.place });
+  }
+
+  async removeFormer(): Promise<void> {
+    this.#removeOthers(this.#current());
   }
 
   async discard(): Promise<void> {

@@ -148,7 +148,7 @@ export class LocalMember implements MemberPort {
   dbSize(): DbSize {
     const { backend } = this.#replica.state;
     const sizeBytes = backend.sizeBytes + backend.pendingBytes;
-    return { sizeBytes, inUseBytes: sizeBytes };
+    return { sizeBytes, inUseBytes: Math.min(sizeBytes, backend.inUseBytes) };
   }
 
   // --- leases ----------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import { hexId } from '../base/ids.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Config } from '../config/config.ts';
 import { requestTimeoutMs } from '../config/config.ts';
-import { catchUpEntriesMax } from '../config/limits.ts';
+import { appendBytesMax, catchUpEntriesMax } from '../config/limits.ts';
 import { compatibilityVersion } from '../config/version.ts';
 import type { Message, SnapshotMessage } from '../raft/messages.ts';
 import { encodeMemberSnapshot } from '../snapshot/member-snapshot.ts';
@@ -61,6 +61,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
       requestTimeoutMs: requestTimeoutMs(config),
       requestBytesMax: config.requestBytesMax,
       catchUpEntries: Math.min(config.snapshotCount, catchUpEntriesMax),
+      appendBytes: appendBytesMax,
       beginning,
     },
   );

@@ -51,7 +51,8 @@ export class ReplicaPeers implements PeerService {
   hello(peer: MemberId): PeerHello {
     const { clusterId, memberId, incarnation } = this.#replica.identity;
     const expectedIncarnation = this.#incarnationOf(peer);
-    return { clusterId, from: memberId, to: peer, incarnation, expectedIncarnation };
+    const urls = this.#replica.ownPeerUrls;
+    return { clusterId, from: memberId, to: peer, incarnation, expectedIncarnation, urls };
   }
 
   /** Empty when we have not met. */
@@ -72,17 +73,17 @@ export class ReplicaPeers implements PeerService {
     }
     const known = this.#incarnationOf(hello.from);
     if (known !== '' && known !== hello.incarnation) return 'lost data';
-    if (known === '') await this.#remember(hello.from, hello.incarnation);
+    if (known === '' || this.#replica.isStranger(hello.from)) await this.#remember(hello);
     return undefined;
   }
 
-  #remember(peer: MemberId, incarnation: string): Promise<void> {
-    return new Promise((resolve) => this.#replica.rememberPeer(peer, incarnation, resolve));
+  #remember(hello: Pick<PeerHello, 'from' | 'incarnation' | 'urls'>): Promise<void> {
+    return new Promise((resolve) => this.#replica.rememberPeer(hello, resolve));
   }
 
   meet(peer: MemberId, incarnation: string): boolean {
     const known = this.#incarnationOf(peer);
-    if (known === '') void this.#remember(peer, incarnation);
+    if (known === '') void this.#remember({ from: peer, incarnation, urls: [] });
     const isKnown = known === '' || known === incarnation;
     if (!isKnown) {
       const fields = { 'remote-peer-id': hexId(peer) };

@@ -9,7 +9,6 @@ import { hexId } from '../base/ids.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Random } from '../base/random.ts';
 import {
-  appendBytesMax,
   appliedLagEntriesMax,
   applyBytesMax,
   catchUpBytesMax,
@@ -44,8 +43,10 @@ export interface StateStores {
   open(): Promise<OrderedStore>;
   /** A new empty one beside it, for a state that is being received; an earlier one is thrown away. */
   stage(): Promise<OrderedStore>;
-  /** The staged one takes the place of the current one, durably and at once; both were closed. */
+  /** The staged one, which was closed, takes the place of the current one, durably and at once; that one may still be open. */
   promoteStaged(): Promise<OrderedStore>;
+  /** What was current before, and closed since, is of no use any more. */
+  removeFormer(): Promise<void>;
   /** Throws the current one away: it was damaged. */
   discard(): Promise<void>;
 }
@@ -83,6 +84,8 @@ export interface ReplicaOptions {
   readonly requestBytesMax: number;
   /** Applied entries kept in memory for followers that are behind; further back they get a snapshot. */
   readonly catchUpEntries: number;
+  /** Entries of one append message, in bytes; a single larger one goes alone. */
+  readonly appendBytes: number;
   /** How to begin where there is no log yet. */
   readonly beginning: Beginning | undefined;
 }
@@ -171,7 +174,7 @@ export class Replica {
         id: recovered.identity.memberId,
         electionTicks: Math.max(2, Math.round(options.electionMs / options.heartbeatMs)),
         heartbeatTicks: 1,
-        appendBytesMax,
+        appendBytesMax: options.appendBytes,
         inflightAppendsMax,
         uncommittedBytesMax,
         applyBytesMax,
@@ -364,12 +367,34 @@ export class Replica {
     return this.#isInstalling || this.#isReceiving;
   }
 
-  /** Remembers which data directory a peer was first met with; `done` when that is durable. */
-  rememberPeer(peer: MemberId, incarnation: string, done: () => void): void {
-    const peers = this.#identity.peers.some(({ id }) => id === peer)
-      ? this.#identity.peers.map((known) => (known.id === peer ? { ...known, incarnation } : known))
-      : [...this.#identity.peers, { id: peer, peerUrls: [], isVoter: false, incarnation }];
-    this.#writeIdentity(peers, done);
+  /** Where the others reach this member. */
+  get ownPeerUrls(): readonly string[] {
+    const { memberId, peers } = this.#identity;
+    const own = this.#state.membership.member(memberId);
+    return own?.peerUrls ?? peers.find(({ id }) => id === memberId)?.peerUrls ?? [];
+  }
+
+  /** A peer that we cannot reach yet: it was added by entries that we do not have. */
+  isStranger(peer: MemberId): boolean {
+    return !this.#peers().some(({ id }) => id === peer);
+  }
+
+  /** Remembers which data directory a peer was first met with, and where it is; `done` when that is durable. */
+  rememberPeer(
+    peer: {
+      readonly from: MemberId;
+      readonly incarnation: string;
+      readonly urls: readonly string[];
+    },
+    done: () => void,
+  ): void {
+    const { from: id, incarnation, urls } = peer;
+    const known = this.#identity.peers.find((other) => other.id === id);
+    const peerUrls = urls.length > 0 ? urls : (known?.peerUrls ?? []);
+    const remembered = { id, peerUrls, isVoter: known?.isVoter ?? false, incarnation };
+    const others = this.#identity.peers.filter((other) => other.id !== id);
+    this.#writeIdentity([...others, remembered], done);
+    this.#ports.network.setPeers(this.#peers());
   }
 
   #writeIdentity(peers: readonly KnownPeer[], done: () => void): void {
@@ -459,7 +484,8 @@ export class Replica {
     const { membership } = this.#state;
     this.#raft.setConf(membership.confState);
     this.#ports.network.setPeers(this.#peers());
-    this.#writeIdentity(peersOf(membership.members(), this.#identity.peers), () => {});
+    const known = this.#identity.peers.filter(({ id }) => !membership.isRemoved(id));
+    this.#writeIdentity(peersOf(membership.members(), known), () => {});
     if (!membership.isRemoved(this.#raft.id)) return;
     this.#ports.logger.warn({}, 'this member was removed from the cluster; it stops');
     const timer = this.#ports.clock.after(removedLingerMs, () => {
@@ -468,10 +494,14 @@ export class Replica {
     this.#timers.set('removed', timer);
   }
 
+  /** The members, and those whom we only know from themselves: a leader that was added after our log's end is one. */
   #peers(): Array<{ id: MemberId; urls: readonly string[] }> {
-    const members = this.#state.membership.members();
-    const known = members.length > 0 ? members : this.#identity.peers;
-    return known
+    const { membership } = this.#state;
+    const members = membership.members();
+    const strangers = this.#identity.peers.filter(
+      ({ id }) => membership.member(id) === undefined && !membership.isRemoved(id),
+    );
+    return [...members, ...strangers]
       .filter(({ id, peerUrls }) => id !== this.#raft.id && peerUrls.length > 0)
       .map(({ id, peerUrls }) => ({ id, urls: peerUrls }));
   }
@@ -482,7 +512,7 @@ export class Replica {
     assert(snapshot !== undefined, 'no snapshot to install');
     this.#isInstalling = true;
     try {
-      await this.#state.replace(() => this.#ports.stateStores.promoteStaged());
+      await this.#state.replace(this.#ports.stateStores);
     } catch (error) {
       this.#ports.fatal(error instanceof Error ? error : new Error(String(error)));
       return;

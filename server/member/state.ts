@@ -13,6 +13,7 @@ import { ConfChange } from '../proto/gen/internal.ts';
 import type { Entry } from '../raft/entry.ts';
 import { WatchHub } from '../watch/watch-hub.ts';
 import { Membership } from './membership.ts';
+import type { StateStores } from './replica.ts';
 
 export interface MemberStateModules {
   readonly clock: Clock;
@@ -68,13 +69,15 @@ export class MemberState {
     this.#orderedStore = store;
   }
 
-  /** The state that was received takes the place of this one: watchers go on where they were. */
-  async replace(promote: () => Promise<OrderedStore>): Promise<void> {
+  /** The state that was received takes the place of this one, which is served until then; watchers go on where they were. */
+  async replace(stores: Pick<StateStores, 'promoteStaged' | 'removeFormer'>): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.backend.flush((error) => (error === null ? resolve() : reject(error)));
     });
-    await this.#orderedStore?.close();
-    await this.open(await promote());
+    const former = this.#orderedStore;
+    await this.open(await stores.promoteStaged());
+    await former?.close();
+    await stores.removeFormer();
   }
 
   /** Applies the next committed entry. */

@@ -14,6 +14,8 @@ export interface PeerHello {
   readonly incarnation: string;
   /** The data directory that it knows the other one by; empty when they have not met. */
   readonly expectedIncarnation: string;
+  /** Where the one who speaks is reached: the other may be behind, and not know it yet (etcd's X-PeerURLs). */
+  readonly urls: readonly string[];
 }
 
 /** Why a member does not talk to another; the text that the other one logs, and may stop for. */
@@ -30,6 +32,7 @@ const headerNames = {
   to: 'x-mainstay-to',
   incarnation: 'x-mainstay-incarnation',
   expectedIncarnation: 'x-mainstay-expected-incarnation',
+  urls: 'x-mainstay-peer-urls',
 } as const;
 
 export function helloHeaders(hello: PeerHello): OutgoingHttpHeaders {
@@ -39,6 +42,7 @@ export function helloHeaders(hello: PeerHello): OutgoingHttpHeaders {
     [headerNames.to]: hexId(hello.to),
     [headerNames.incarnation]: hello.incarnation,
     [headerNames.expectedIncarnation]: hello.expectedIncarnation,
+    [headerNames.urls]: hello.urls.join(),
   };
 }
 
@@ -51,7 +55,12 @@ export function readHello(headers: IncomingHttpHeaders): PeerHello | undefined {
   const expectedIncarnation = headers[headerNames.expectedIncarnation];
   if (clusterId === undefined || from === undefined || to === undefined) return undefined;
   if (typeof incarnation !== 'string' || typeof expectedIncarnation !== 'string') return undefined;
-  return { clusterId, from, to, incarnation, expectedIncarnation };
+  const urls = readUrls(headers[headerNames.urls]);
+  return { clusterId, from, to, incarnation, expectedIncarnation, urls };
+}
+
+function readUrls(text: string | string[] | undefined): string[] {
+  return typeof text === 'string' ? text.split(',').filter((url) => URL.canParse(url)) : [];
 }
 
 function readId(text: string | string[] | undefined): bigint | undefined {

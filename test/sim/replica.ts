@@ -57,6 +57,7 @@ export const bootReplica: Boot = async (outside, plan, options) => {
       requestTimeoutMs,
       requestBytesMax: 1024 * 1024,
       catchUpEntries: options.snapshotEntries,
+      appendBytes: 1024 * 1024,
       beginning,
     },
   );
@@ -114,6 +115,7 @@ function stateStoresOf({
     place: '/data/member/state',
     open: async () => stores.open(process),
     stage: async () => stores.stage(process),
+    removeFormer: async () => {},
     promoteStaged: async () => {
       if (process.effect()) stores.promoteStaged();
       return stores.open(process);

@@ -41,6 +41,7 @@ export class LocalCluster {
         requestTimeoutMs: 5_000,
         requestBytesMax: 1 << 20,
         catchUpEntries: 5_000,
+        appendBytes: 1024 * 1024,
         beginning: undefined,
       },
     );
