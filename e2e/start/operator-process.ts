@@ -3,6 +3,14 @@ import { openSync } from 'node:fs';
 import { join } from 'node:path';
 
 const stopMs = 10_000;
+/** Runs its arguments; ends them when standard input ends, and ends when they do. */
+const lifeline = `
+exec 3<&0
+"$0" "$@" </dev/null 3<&- &
+child=$!
+{ cat >/dev/null; kill $child 2>/dev/null; } <&3 3<&- &
+wait $child
+`;
 
 /** The operator, as a person would run it beside a cluster. */
 export class OperatorProcess {
@@ -29,8 +37,10 @@ export class OperatorProcess {
     const log = openSync(this.logFile, 'a');
     const main = join(this.#root, 'dist/operator/main.js');
     const args = [main, '--kubeconfig', this.#kubeconfigPath, '--health-port', '0'];
-    // A group of its own: Ctrl-C in the terminal is for us, and we end the operator in order.
-    const child = spawn(process.execPath, args, { stdio: ['ignore', log, log], detached: true });
+    // A shell of its own group watches our end of a pipe: whatever happens to us, the operator ends too.
+    const command = ['sh', '-c', lifeline, process.execPath, ...args];
+    const [shell = '', ...rest] = command;
+    const child = spawn(shell, rest, { stdio: ['pipe', log, log], detached: true });
     this.#child = child;
     child.on('exit', () => {
       this.hasFailed = !this.#isStopping;
@@ -46,9 +56,13 @@ export class OperatorProcess {
     const child = this.#child;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     this.#isStopping = true;
-    child.kill('SIGTERM');
-    const timer = setTimeout(() => child.kill('SIGKILL'), stopMs);
+    child.stdin?.end();
+    const timer = setTimeout(() => killGroup(child), stopMs);
     await this.ended;
     clearTimeout(timer);
   }
+}
+
+function killGroup({ pid }: ChildProcess): void {
+  if (pid !== undefined) process.kill(-pid, 'SIGKILL');
 }
