@@ -162,11 +162,13 @@ async function probe(directory: string): Promise<void> {
   throw new StateDamagedError(`LevelDB gave up while reading it (${signal})`, { file: directory });
 }
 
-/** Reads all there is, for {@link probe}. */
+/** Reads all there is, by scan and by key, for {@link probe}. */
 export async function readLevel(directory: string): Promise<void> {
   const level: Level = new ClassicLevel(directory, { ...encodings, createIfMissing: false });
   await level.open();
-  for await (const _chunk of scanLevel(level, directory, {}));
+  for await (const chunk of scanLevel(level, directory, {})) {
+    for (const [key] of chunk) level.getSync(key);
+  }
   await level.close();
 }
 

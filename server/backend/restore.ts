@@ -31,16 +31,29 @@ export interface RestoredState {
   readonly sizeBytes: number;
 }
 
-/** Reads and verifies all of the state in one pass; every record goes to the part that asked for its prefix. */
+/**
+ * Reads and verifies all of the state in one pass; every record goes to the part that asked for its prefix. It is looked
+ * up by its key as well: a table's restart points and filters, which LevelDB does not verify, can be damaged where the
+ * records themselves are not, and then a scan sees what a look-up does not.
+ */
 export async function restoreState(
   store: OrderedStore,
   parts: readonly StatePart[],
 ): Promise<RestoredState> {
   const reading = new Reading(parts);
   for await (const chunk of store.scan({})) {
-    for (const record of chunk) reading.take(record);
+    for (const record of chunk) {
+      reading.take(record);
+      checkFound(store, record);
+    }
   }
   return { marker: reading.end(), sizeBytes: reading.sizeBytes };
+}
+
+function checkFound(store: OrderedStore, [key, sealed]: StoreRecord): void {
+  const found = store.get(key);
+  if (found !== undefined && equalBytes(found, sealed)) return;
+  throw new StateDamagedError('a record that a scan sees is not found by its key');
 }
 
 const knownPrefixes: ReadonlySet<number> = new Set(Object.values(prefix));
