@@ -27,6 +27,8 @@ export const appliedLagEntriesMax = 5_000;
 export const proposalsInFlightMax = 5_000;
 /** Bytes of those proposals. */
 export const proposalBytesInFlightMax = 64 * mebibyte;
+/** Bytes of the proposals that go to the leader in one message, but for a single larger one. */
+export const proposalBatchBytesMax = 4 * mebibyte;
 
 /** Reads that wait for the next read index. */
 export const readsWaitingMax = 50_000;

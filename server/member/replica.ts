@@ -14,6 +14,7 @@ import {
   catchUpBytesMax,
   flushBytesMin,
   inflightAppendsMax,
+  proposalBatchBytesMax,
   proposalBytesInFlightMax,
   proposalsInFlightMax,
   readsWaitingMax,
@@ -157,6 +158,7 @@ export class Replica {
       requestBytesMax: options.requestBytesMax,
       inFlightMax: proposalsInFlightMax,
       bytesInFlightMax: proposalBytesInFlightMax,
+      batchBytesMax: proposalBatchBytesMax,
     });
     this.#reads = new ReadBarrier(modules, {
       timeoutMs,

@@ -33,6 +33,8 @@ export interface ProposerOptions {
   readonly requestBytesMax: number;
   readonly inFlightMax: number;
   readonly bytesInFlightMax: number;
+  /** What goes to raft at once, and to a leader elsewhere in one message. A single larger one goes alone. */
+  readonly batchBytesMax: number;
 }
 
 interface Waiter {
@@ -102,16 +104,26 @@ export class Proposer {
   /** Gives to raft what waits. Without a leader, or when it is busy, it goes on waiting: `flush` again later. */
   flush(): void {
     if (this.#unsent.length === 0) return;
-    const waiters = this.#unsent.filter(({ id }) => this.#waiters.has(id));
-    this.#unsent = [];
-    if (waiters.length === 0) return;
-    const outcome = this.#modules.raft.propose(waiters.map(({ proposal }) => proposal));
-    if (outcome.kind === 'refused') {
-      this.#unsent = waiters;
-      return;
+    this.#unsent = this.#unsent.filter(({ id }) => this.#waiters.has(id));
+    while (this.#unsent.length > 0) {
+      const batch = this.#nextBatch();
+      const outcome = this.#modules.raft.propose(batch.map(({ proposal }) => proposal));
+      if (outcome.kind === 'refused') return;
+      this.#unsent = this.#unsent.slice(batch.length);
+      for (const waiter of batch) waiter.sentTerm = outcome.term;
+      if (outcome.kind === 'forwarded') this.#forwarded.set(outcome.batchId, batch);
     }
-    for (const waiter of waiters) waiter.sentTerm = outcome.term;
-    if (outcome.kind === 'forwarded') this.#forwarded.set(outcome.batchId, waiters);
+  }
+
+  /** As many as fit, at least one. */
+  #nextBatch(): readonly Waiter[] {
+    let sizeBytes = 0;
+    const end = this.#unsent.findIndex(({ proposal }) => {
+      const isFirst = sizeBytes === 0;
+      sizeBytes += proposal.data.length;
+      return !isFirst && sizeBytes > this.#options.batchBytesMax;
+    });
+    return end < 0 ? this.#unsent : this.#unsent.slice(0, end);
   }
 
   /** The leader did not append this batch, nor will it. */

@@ -23,7 +23,13 @@ class Bench {
       wake: () => {},
       timeoutError: (): ErrorName => 'Timeout',
     },
-    { timeoutMs: 1000, requestBytesMax: 8, inFlightMax: 3, bytesInFlightMax: 100 },
+    {
+      timeoutMs: 1000,
+      requestBytesMax: 8,
+      inFlightMax: 3,
+      bytesInFlightMax: 100,
+      batchBytesMax: 8,
+    },
   );
 
   propose(name: string, sizeBytes = 4): bigint {
@@ -62,6 +68,19 @@ suite('proposer', () => {
     bench.propose('large', 9);
     for (const name of ['a', 'b', 'c', 'd']) bench.propose(name);
     assert.deepEqual(bench.answers, ['large: RequestTooLarge', 'd: TooManyRequests']);
+  });
+
+  test('more than fits one message goes in several, in order; what is refused waits', () => {
+    const bench = new Bench();
+    for (const size of [4, 4, 1]) bench.propose(`${size}`, size);
+    bench.outcome = { kind: 'refused', reason: 'busy' };
+    bench.proposer.flush();
+    bench.outcome = { kind: 'forwarded', term: 1, batchId: 1 };
+    bench.proposer.flush();
+    const sizes = bench.given.map((batch) => batch.map(({ data }) => data.length));
+    assert.deepEqual(sizes, [[4, 4], [4, 4], [1]]);
+    bench.proposer.flush();
+    assert.equal(bench.given.length, 3);
   });
 
   test('without a leader it waits, then times out', () => {
