@@ -32,32 +32,32 @@ export type Plan = (Decision | { readonly kind: 'idle' }) & {
  * redundancy away comes before what gives it back, and nothing that reads the MemberList comes before it was answered.
  * One exception keeps a way out: scaling down removes a sick member, so it comes before `settle`.
  */
-const rules: readonly Rule[] = [
+const rules: readonly (readonly [string, Rule])[] = [
   // Whether to work on it at all.
-  deletion,
-  finalizer,
-  foreignChildren,
+  ['deletion', deletion],
+  ['finalizer', finalizer],
+  ['foreignChildren', foreignChildren],
   // Finish what was begun, without asking the store.
-  serials,
-  services,
-  bootstrap,
-  restart,
+  ['serials', serials],
+  ['services', services],
+  ['bootstrap', bootstrap],
+  ['restart', restart],
   // From here on the store has answered.
-  askTheStore,
-  identity,
-  finishJoining,
-  roles,
-  budget,
+  ['askTheStore', askTheStore],
+  ['identity', identity],
+  ['finishJoining', finishJoining],
+  ['roles', roles],
+  ['budget', budget],
   // One repair, then promotion, then removal.
-  replaceLost,
-  promote,
-  finishRemoval,
+  ['replaceLost', replaceLost],
+  ['promote', promote],
+  ['finishRemoval', finishRemoval],
   // What the spec wants, once all is well.
-  dropUnjoined,
-  scaleDown,
-  settle,
-  scaleUp,
-  removalLeftovers,
+  ['dropUnjoined', dropUnjoined],
+  ['scaleDown', scaleDown],
+  ['settle', settle],
+  ['scaleUp', scaleUp],
+  ['removalLeftovers', removalLeftovers],
 ];
 
 /** Pure: the same observation always gives the same plan. */
@@ -68,7 +68,7 @@ export function plan(observation: Observation): Plan {
 }
 
 function decide(view: ClusterView): Decision | undefined {
-  for (const rule of rules) {
+  for (const [, rule] of rules) {
     const decision = rule(view);
     if (decision !== undefined) return decision;
   }
