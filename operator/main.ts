@@ -1,6 +1,5 @@
 // [io] The operator's process: flags, connections, leader election, health, signals.
 import { randomBytes } from 'node:crypto';
-import type { Server } from 'node:http';
 import { hostname } from 'node:os';
 import { pino } from 'pino';
 import type { Logger } from '../server/base/logger.ts';
@@ -51,7 +50,9 @@ async function run(flags: OperatorFlags, logger: Logger, stopped: AbortSignal): 
   const store = new StoreClient(() => systemClock.nowMs());
   const lease = flags.leaderElect ? leaderLease(flags, kube, logger) : undefined;
   const controller = controllerOf(flags, { kube, store, logger, fence: lease?.fence ?? noFence });
-  const health = startHealth(flags, controller);
+  // One that stands by is ready to take over: an update of two replicas waits for nobody.
+  const isReady = () => lease?.isHeld() === false || controller.isReady();
+  const health = flags.healthPort === 0 ? undefined : serveHealth(flags.healthPort, isReady);
   logger.info({ server: connection.server, namespace: flags.namespace ?? 'all' }, 'starting');
   try {
     if (lease === undefined) await controller.run(stopped);
@@ -124,11 +125,6 @@ function leaderLease(flags: OperatorFlags, kube: HttpKubeClient, logger: Logger)
       identity: `${hostname()}-${randomBytes(4).toString('hex')}`,
     },
   );
-}
-
-function startHealth(flags: OperatorFlags, controller: Controller): Server | undefined {
-  if (flags.healthPort === 0) return undefined;
-  return serveHealth(flags.healthPort, () => controller.isReady());
 }
 
 main(process.argv.slice(2)).then(

@@ -13,10 +13,11 @@ const root = fileURLToPath(new URL('../../../', import.meta.url));
 const help = `Runs Mainstay on this machine: a small Kubernetes (localkube), the operator, and the cluster of
 examples/storecluster.yaml. Ctrl-C stops all of it; the next start goes on with the data.
 
-Usage: npm start [-- --reset]
+Usage: npm start [-- --reset] [-- --data-dir DIR]
 
-  --reset   forget everything of earlier runs first
-  --help    this text
+  --reset          forget everything of earlier runs first
+  --data-dir DIR   where objects, volumes and logs are kept [.mainstay]
+  --help           this text
 `;
 const pollMs = 250;
 const patienceMs = 180_000;
@@ -28,13 +29,17 @@ interface Environment {
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
-    options: { reset: { type: 'boolean' }, help: { type: 'boolean' } },
+    options: {
+      reset: { type: 'boolean' },
+      'data-dir': { type: 'string', default: join(root, '.mainstay') },
+      help: { type: 'boolean' },
+    },
   });
   if (values.help === true) {
     process.stdout.write(help);
     return 0;
   }
-  const dataDirectory = join(root, '.mainstay');
+  const dataDirectory = values['data-dir'];
   if (values.reset === true) rmSync(dataDirectory, { recursive: true, force: true });
   mkdirSync(dataDirectory, { recursive: true });
   const progress = new Progress();
@@ -84,7 +89,7 @@ async function bringUp(
   progress.done();
   progress.begin('the operator');
   await operator.start();
-  progress.done(relative(process.cwd(), join(root, '.mainstay/operator.log')));
+  progress.done(relative(process.cwd(), operator.logFile));
   progress.begin('the cluster "demo" of examples/storecluster.yaml');
   // What a person made of it in an earlier run stays as it is.
   if ((await readCluster(kube.url, 'demo')) === undefined) {

@@ -32,32 +32,32 @@ export type Plan = (Decision | { readonly kind: 'idle' }) & {
  * redundancy away comes before what gives it back, and nothing that reads the MemberList comes before it was answered.
  * One exception keeps a way out: scaling down removes a sick member, so it comes before `settle`.
  */
-const rules: readonly (readonly [string, Rule])[] = [
+const rules: readonly Rule[] = [
   // Whether to work on it at all.
-  ['deletion', deletion],
-  ['finalizer', finalizer],
-  ['foreignChildren', foreignChildren],
+  deletion,
+  finalizer,
+  foreignChildren,
   // Finish what was begun, without asking the store.
-  ['serials', serials],
-  ['services', services],
-  ['bootstrap', bootstrap],
-  ['restart', restart],
+  serials,
+  services,
+  bootstrap,
+  restart,
   // From here on the store has answered.
-  ['askTheStore', askTheStore],
-  ['identity', identity],
-  ['finishJoining', finishJoining],
-  ['roles', roles],
-  ['budget', budget],
+  askTheStore,
+  identity,
+  finishJoining,
+  roles,
+  budget,
   // One repair, then promotion, then removal.
-  ['replaceLost', replaceLost],
-  ['promote', promote],
-  ['finishRemoval', finishRemoval],
+  replaceLost,
+  promote,
+  finishRemoval,
   // What the spec wants, once all is well.
-  ['dropUnjoined', dropUnjoined],
-  ['scaleDown', scaleDown],
-  ['settle', settle],
-  ['scaleUp', scaleUp],
-  ['removalLeftovers', removalLeftovers],
+  dropUnjoined,
+  scaleDown,
+  settle,
+  scaleUp,
+  removalLeftovers,
 ];
 
 /** Pure: the same observation always gives the same plan. */
@@ -68,7 +68,7 @@ export function plan(observation: Observation): Plan {
 }
 
 function decide(view: ClusterView): Decision | undefined {
-  for (const [, rule] of rules) {
+  for (const rule of rules) {
     const decision = rule(view);
     if (decision !== undefined) return decision;
   }

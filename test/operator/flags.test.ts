@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { FlagError, help, parseFlags } from '../../operator/flags.ts';
+
+const main = fileURLToPath(new URL('../../operator/main.js', import.meta.url));
 
 test('without flags: the defaults', () => {
   assert.deepEqual(parseFlags([]), {
@@ -37,6 +41,21 @@ test('a wrong flag is one clear line', () => {
   assert.match(wrong('--health-port=x'), /whole number from 0 to 65535, not "x"/);
   assert.match(wrong('--log-level=loud'), /must be debug, info, warn or error, not "loud"/);
   assert.match(wrong('extra'), /Unexpected argument 'extra'/);
+});
+
+test('the process tells a wrong flag on one line and ends with 2, --help with 0', () => {
+  const run = (flag: string) => {
+    const options = { encoding: 'utf8', timeout: 60_000 } as const;
+    const { status, stdout, stderr } = spawnSync(process.execPath, [main, flag], options);
+    return { status, stdout, stderr };
+  };
+  assert.deepEqual(run('--workers=x'), {
+    status: 2,
+    stdout: '',
+    stderr:
+      'mainstay-operator: --workers must be a whole number from 1 to 64, not "x" (--help shows the flags)\n',
+  });
+  assert.deepEqual(run('--help'), { status: 0, stdout: help, stderr: '' });
 });
 
 test('--help names every flag', () => {

@@ -244,9 +244,12 @@ suite('raft paper §5.2: leader election', () => {
   });
 
   test('§5.2: who has just voted waits a whole timeout before it campaigns itself', () => {
-    const member = alone();
+    const member = alone({ terms: [1] });
+    give(member, 'vote', { from: 3n, term: 2, lastIndex: 0, lastTerm: 0, transfer: false });
+    assert.equal(member.raft.vote, 0n);
     for (let tick = 0; tick < 9; tick += 1) member.raft.tick();
-    give(member, 'vote', { term: 1, lastIndex: 0, lastTerm: 0, transfer: false });
+    give(member, 'vote', { term: 2, lastIndex: 1, lastTerm: 1, transfer: false });
+    assert.equal(member.raft.vote, 2n);
     for (let tick = 0; tick < 9; tick += 1) member.raft.tick();
     assert.equal(member.raft.role, 'follower');
   });

@@ -3,11 +3,14 @@ import { suite, test } from 'node:test';
 import { latin1 } from '../../../server/base/bytes.ts';
 import type { EntryId } from '../../../server/base/ids.ts';
 import type { HardState } from '../../../server/raft/entry.ts';
+import { encodeFrame, type Frame } from '../../../server/wal/frame.ts';
+import { recordBytes, type WalRecord, writeRecord } from '../../../server/wal/record.ts';
 import { recoverLog } from '../../../server/wal/recover.ts';
 import { type Replay, replayWal } from '../../../server/wal/replay.ts';
+import { segmentName } from '../../../server/wal/segment.ts';
 import { SeededRandom } from '../../sim/random.ts';
 import { directory, entries, recovered, WalHarness } from './harness.ts';
-import type { MemoryFileSystem } from './memory-file-system.ts';
+import { MemoryFileSystem } from './memory-file-system.ts';
 import { assertSameLog, describe, isSameLog, lastOf, type ModelLog, nextAppend } from './model.ts';
 
 const nothing: EntryId = { index: 0, term: 0 };
@@ -182,6 +185,123 @@ suite('a damaged log', () => {
         assertRepairable(files, log.model, applied);
       }
     }
+  });
+});
+
+/** A log of one file, put together by hand. */
+class Frames {
+  readonly #file = segmentName({ walId: 5, sequence: 1 });
+  #bytes: Buffer[] = [];
+  #previousCrc = 0;
+  #batchNumber = 0;
+
+  add(records: readonly WalRecord[], frame: Partial<Frame> = {}): this {
+    const sizes = records.map(recordBytes);
+    const encoded = Buffer.alloc(sizes.reduce((sum, size) => sum + size, 0));
+    let at = 0;
+    for (const record of records) at = writeRecord(encoded, record, at);
+    this.#batchNumber += 1;
+    const bytes = encodeFrame(
+      {
+        batchNumber: this.#batchNumber,
+        last: nothing,
+        hardState: { term: 1, vote: 0n, commit: 0 },
+        records: encoded,
+        previousCrc: this.#previousCrc,
+        ...frame,
+      },
+      this.#file,
+    );
+    this.#previousCrc = bytes.readUInt32LE(4);
+    this.#bytes.push(bytes);
+    return this;
+  }
+
+  /** A batch that is not readable any more. */
+  lose(): this {
+    this.add([]);
+    this.#bytes.at(-1)?.fill(0xff);
+    return this;
+  }
+
+  /** An earlier batch once more: a write that went to the wrong place. */
+  repeat(number: number): this {
+    const bytes = this.#bytes[number - 1] ?? assert.fail('no such batch');
+    this.#batchNumber += 1;
+    this.#bytes.push(bytes);
+    return this;
+  }
+
+  replay(): Replay {
+    const fileSystem = new MemoryFileSystem();
+    fileSystem.files.set(`${directory}/${this.#file.file}`, Buffer.concat(this.#bytes));
+    return replayWal(fileSystem, directory);
+  }
+}
+
+function records(term: number, first: number, last: number): WalRecord[] {
+  return entries(term, first, last).map((entry) => ({ kind: 'entry', entry }));
+}
+
+suite('a damaged log, batch by batch', () => {
+  const committed = (commit: number) => ({ hardState: { term: 1, vote: 0n, commit } });
+
+  test('an old batch in the place of a later one is damage, not news', () => {
+    const replay = new Frames()
+      .add(records(1, 1, 1), committed(1))
+      .add(records(1, 2, 2), committed(2))
+      .repeat(1)
+      .add([], { last: { index: 3, term: 1 } })
+      .replay();
+    assert.notEqual(replay.damage, undefined);
+    assert.deepEqual(
+      replay.runs[0]?.entries.map(({ index }) => index),
+      [1, 2],
+    );
+    assert.deepEqual(recoverLog(replay, nothing).owed, { index: 3, term: 1 });
+  });
+
+  test('a batch that names another one before it is what stands behind a loss', () => {
+    const replay = new Frames()
+      .add(records(1, 1, 3), committed(2))
+      .add(records(1, 5, 5), { previousCrc: 1, last: { index: 5, term: 1 } })
+      .replay();
+    assert.notEqual(replay.damage, undefined);
+    const { entries: kept, owed } = recoverLog(replay, nothing);
+    assert.deepEqual(
+      kept.map(({ index }) => index),
+      [1, 2],
+      'the third may have been replaced',
+    );
+    assert.deepEqual(owed, { index: 5, term: 1 });
+  });
+
+  test('entries that go on where the first stretch ends replace what stood behind the gap', () => {
+    const replay = new Frames()
+      .add(records(1, 1, 5), committed(5))
+      .lose()
+      .add(records(1, 9, 12), committed(5))
+      .add(records(2, 6, 11), { ...committed(11), last: { index: 11, term: 2 } })
+      .replay();
+    assert.equal(replay.runs.length, 1);
+    const log = recoverLog(replay, { index: 10, term: 2 });
+    assert.equal(log.owed, undefined);
+    assert.deepEqual(
+      log.entries.slice(5).map(({ term: value }) => value),
+      [2, 2, 2, 2, 2, 2],
+    );
+  });
+
+  test('entries that begin within the gap replace what stood behind it', () => {
+    const replay = new Frames()
+      .add(records(1, 1, 5), committed(5))
+      .lose()
+      .add(records(1, 9, 12), committed(5))
+      .add(records(2, 8, 11), { ...committed(11), last: { index: 11, term: 2 } })
+      .replay();
+    const log = recoverLog(replay, { index: 10, term: 2 });
+    assert.equal(log.owed, undefined);
+    assert.deepEqual(log.entries.map(describe), entries(2, 9, 11).map(describe));
   });
 });
 

@@ -207,21 +207,24 @@ suite('Wal.resume', () => {
     assertSameLog(found, next.model, { index: 0, term: 0 });
   });
 
-  test('writes a vote down again that only a torn tail knew', () => {
-    const log = WalHarness.create();
-    log.write({ ...term(1), entries: entries(1, 1, 1) });
-    log.write({ ...term(2, 3n) });
-    const path = `/wal/${log.segments[0]}`;
-    const bytes = log.fileSystem.read(path);
-    bytes.fill(0, bytes.length - 104, bytes.length - 32);
-    log.fileSystem.files.set(path, bytes);
-    assert.deepEqual(recovered(log.fileSystem).replay.hardState, { term: 2, vote: 3n, commit: 0 });
-    const next = WalHarness.resume(log.fileSystem);
-    // At once: raft may answer a request for this vote without another write.
-    const { replay } = recovered(next.fileSystem);
-    assert.deepEqual(replay.hardState, { term: 2, vote: 3n, commit: 0 });
-    assert.equal(replay.damage, undefined);
-  });
+  for (const before of [1, 2]) {
+    test(`writes a vote of term 2 down again that only a torn tail knew, after term ${before}`, () => {
+      const log = WalHarness.create();
+      log.write({ ...term(before), entries: entries(1, 1, 1) });
+      log.write({ ...term(2, 3n) });
+      const path = `/wal/${log.segments[0]}`;
+      const bytes = log.fileSystem.read(path);
+      bytes.fill(0, bytes.length - 104, bytes.length - 32);
+      log.fileSystem.files.set(path, bytes);
+      const expected = { term: 2, vote: 3n, commit: 0 };
+      assert.deepEqual(recovered(log.fileSystem).replay.hardState, expected);
+      const next = WalHarness.resume(log.fileSystem);
+      // At once: raft may answer a request for this vote without another write.
+      const { replay } = recovered(next.fileSystem);
+      assert.deepEqual(replay.hardState, expected);
+      assert.equal(replay.damage, undefined);
+    });
+  }
 
   test('a state that lost its end of the log: what is owed stays owed until it is there', () => {
     const log = WalHarness.create({ segmentBytes: 300 });
