@@ -69,7 +69,7 @@ export const compactionStepKeysMax = 20_000;
 /** Erased but not yet durable: from so much on a batch is asked for, above so much erasing waits. */
 export const compactionFlushBytesMin = 1 * mebibyte;
 export const compactionPendingBytesMax = 16 * mebibyte;
-/** Values of keys, newest versions, that are kept decoded. */
+/** Values of keys, newest versions, that are kept decoded after they were read. */
 export const recentValuesMax = 65_536;
 export const recentValuesBytesMax = 64 * mebibyte;
 /** Births and deaths of keys that are remembered, to count ranges at a revision a while ago. */

@@ -10,7 +10,7 @@ export interface RecentValuesLimits {
 
 const overheadBytes = 200;
 
-/** The newest versions written or read last, decoded: kept at their index entries, forgotten first in, first out. */
+/** The newest versions that were read last, decoded: kept at their index entries, forgotten first in, first out. */
 export class RecentValues {
   readonly #limits: RecentValuesLimits;
   /** A ring; an entry stands in it once for each time it was remembered, only the last of which counts. */

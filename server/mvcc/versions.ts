@@ -34,7 +34,8 @@ export class Versions {
       value: encoded.value,
       lease,
     };
-    this.#recent.remember(entry, kv);
+    // Not remembered: keeping what is written but never read would cost a put more than all the rest of it.
+    this.#recent.forget(entry);
     return kv;
   }
 
