@@ -51,6 +51,7 @@ export class SimDisk {
   #failedSyncs = 0;
   #stalledUntilMs = 0;
   #freeBytes = Number.POSITIVE_INFINITY;
+  #onNextWrite: (() => void) | undefined;
 
   constructor(
     modules: { scheduler: Scheduler; random: SeededRandom; counters: Counters },
@@ -146,6 +147,19 @@ export class SimDisk {
     return copy;
   }
 
+  /** Calls back while the next write, or the sync that follows it, is under way. */
+  atNextWrite(callback: () => void): void {
+    this.#onNextWrite = callback;
+  }
+
+  #soonAfterWrite(): void {
+    const callback = this.#onNextWrite;
+    if (callback === undefined) return;
+    this.#onNextWrite = undefined;
+    const { writeMs, syncMs } = this.#options;
+    this.#scheduler.after(this.#random.between(0, 1.5 * (writeMs + syncMs)), callback);
+  }
+
   // What follows is the file system's side, called by MountedDisk.
 
   /** Durable at once, as the contract says. */
@@ -220,6 +234,7 @@ export class SimDisk {
       return;
     }
     const write: UnsyncedWrite = inode.begin(position, bytes);
+    this.#soonAfterWrite();
     this.later(this.#options.writeMs, () => {
       // A kill in between has already decided how much of it arrived.
       if (!write.landed) inode.land(write);

@@ -3,6 +3,7 @@ import { defined } from '../../server/base/assert.ts';
 import type { Clock } from '../../server/base/clock.ts';
 import type { FileSystem } from '../../server/base/file-system.ts';
 import type { Random } from '../../server/base/random.ts';
+import type { Replica } from '../../server/member/replica.ts';
 import type { MemberState } from '../../server/member/state.ts';
 import type { Member } from '../../server/proto/gen/internal.ts';
 import type { PeerService } from '../../server/transport/peer-network.ts';
@@ -49,6 +50,8 @@ export interface SimReplica {
   readonly service: PeerService;
   readonly raft: RaftView;
   readonly state: Pick<MemberState, 'backend' | 'store' | 'membership'>;
+  /** Past the checks of the cluster's health. */
+  changeMembership: Replica['changeMembership'];
   start(): void;
   /** As on SIGTERM. */
   close(): Promise<void>;
@@ -84,7 +87,13 @@ export class SimMember {
 
   constructor(
     modules: { scheduler: Scheduler; random: SeededRandom; counters: Counters },
-    options: { plan: MemberPlan; disk: DiskOptions; clockDrift: number; isVictim: boolean },
+    options: {
+      plan: MemberPlan;
+      disk: DiskOptions;
+      stateWriteMs: number;
+      clockDrift: number;
+      isVictim: boolean;
+    },
   ) {
     this.plan = options.plan;
     this.isVictim = options.isVictim;
@@ -93,7 +102,7 @@ export class SimMember {
     const { scheduler, counters } = modules;
     this.disk = new SimDisk({ scheduler, counters, random: this.#random.fork() }, options.disk);
     this.disk.provide('/data');
-    this.stores = new SimStateStores({ scheduler, random: this.#random.fork() });
+    this.stores = new SimStateStores({ scheduler, random: this.#random.fork() }, options);
     this.#clockRate = 1 + this.#random.between(-options.clockDrift, options.clockDrift);
   }
 

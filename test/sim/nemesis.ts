@@ -1,8 +1,11 @@
 import type { Cluster } from './cluster.ts';
 import type { SimMember } from './member.ts';
+import { Operator } from './operator.ts';
 import type { SeededRandom } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { NemesisKind, SwarmConfig } from './swarm.ts';
+
+const membershipEveryMs = 3_000;
 
 /**
  * Does harm, one thing after the other, at random times. Everything it does heals by itself after a while, or when the
@@ -13,6 +16,7 @@ export class Nemesis {
   readonly #scheduler: Scheduler;
   readonly #random: SeededRandom;
   readonly #config: SwarmConfig;
+  readonly #operator: Operator;
   #isOver = false;
 
   constructor(
@@ -23,10 +27,12 @@ export class Nemesis {
     this.#scheduler = modules.scheduler;
     this.#random = modules.random;
     this.#config = config;
+    this.#operator = new Operator({ ...modules, random: this.#random.fork() }, config);
   }
 
   start(): void {
     if (this.#config.nemeses.length > 0) this.#plan();
+    if (this.#config.nemeses.includes('changeMembership')) this.#planChange();
   }
 
   /** From now on everything works. */
@@ -40,6 +46,14 @@ export class Nemesis {
       if (this.#isOver) return;
       this.#strike(this.#random.pick(this.#config.nemeses));
       this.#plan();
+    });
+  }
+
+  #planChange(): void {
+    this.#scheduler.after(this.#random.exponential(membershipEveryMs), () => {
+      if (this.#isOver) return;
+      this.#strike('changeMembership');
+      this.#planChange();
     });
   }
 
@@ -64,9 +78,9 @@ export class Nemesis {
           cluster.killWhileStarting(member, 1 + this.#random.below(25), this.#downMs());
         });
       case 'powerLoss':
-        return this.#toOne((member) => cluster.powerLoss(member, this.#downMs()));
+        return this.#toOne((member) => this.#cutPower(member));
       case 'powerLossAll':
-        for (const member of cluster.running()) cluster.powerLoss(member, this.#downMs());
+        for (const member of cluster.running()) this.#cutPower(member);
         return true;
       case 'pause':
         return this.#toOne((member) => cluster.pause(member, this.#random.between(100, 8000)));
@@ -98,12 +112,17 @@ export class Nemesis {
       case 'transferLeadership':
         return cluster.transferLeadership();
       case 'changeMembership':
-        return cluster.changeMembership();
+        return this.#operator.act();
       case 'wallJump':
         return this.#toOne((member) => {
           member.clock?.jumpWall(this.#random.between(-3_600_000, 3_600_000));
         });
     }
+  }
+
+  #cutPower(member: SimMember): void {
+    if (this.#random.chance(0.3)) this.#cluster.powerLoss(member, this.#downMs());
+    else this.#cluster.powerLossAtWrite(member, this.#downMs());
   }
 
   #downMs(): number {

@@ -77,6 +77,7 @@ function bound(
     ...parts,
     raft: replica.raft,
     state: replica.state,
+    changeMembership: (change, done) => replica.changeMembership(change, done),
     start: () => replica.start(),
     close: async () => {
       await replica.handOver();

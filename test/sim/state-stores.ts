@@ -8,10 +8,16 @@ import type { Scheduler } from './scheduler.ts';
 export class SimStateStores {
   readonly #scheduler: Scheduler;
   readonly #random: SeededRandom;
+  /** The mean of an exponential. */
+  readonly #writeMs: number;
   #current = new MemoryDisk();
   #staged: MemoryDisk | undefined;
 
-  constructor(modules: { scheduler: Scheduler; random: SeededRandom }) {
+  constructor(
+    modules: { scheduler: Scheduler; random: SeededRandom },
+    options: { readonly stateWriteMs: number },
+  ) {
+    this.#writeMs = options.stateWriteMs;
     this.#scheduler = modules.scheduler;
     this.#random = modules.random;
   }
@@ -52,7 +58,7 @@ export class SimStateStores {
 
   #store(disk: MemoryDisk, process: SimProcess): OrderedStore {
     const schedule = (end: () => void): void => {
-      this.#scheduler.after(this.#random.exponential(1.5), () => process.deliver(end));
+      this.#scheduler.after(this.#random.exponential(this.#writeMs), () => process.deliver(end));
     };
     return new MemoryStore({ disk, schedule });
   }

@@ -47,6 +47,8 @@ export interface SwarmConfig {
   /** Entries kept for followers that are behind, and bytes of a log segment: small, so that both ends are met often. */
   readonly snapshotEntries: number;
   readonly segmentBytes: number;
+  /** Mean milliseconds of a batch of the applied state. */
+  readonly stateWriteMs: number;
 }
 
 export type OpKind =
@@ -75,7 +77,7 @@ export function drawSwarm(seed: number, options: { members?: number } = {}): Swa
   };
   return {
     members,
-    nemeses: nemesisKinds.filter(() => random.chance(0.4)),
+    nemeses: nemesisKinds.filter((kind) => random.chance(kind === 'killAtEffect' ? 0.6 : 0.4)),
     nemesisEveryMs: random.between(500, 5000),
     disk: drawDisk(random),
     network: drawNetwork(random),
@@ -100,17 +102,18 @@ export function drawSwarm(seed: number, options: { members?: number } = {}): Swa
       read: 25,
     },
     snapshotEntries: random.pick([10, 40, 200, 1000]),
-    segmentBytes: random.pick([2_048, 8_192, 65_536]),
+    segmentBytes: random.pick([1_024, 4_096, 65_536]),
+    stateWriteMs: random.pick([1, 20, 150]),
   };
 }
 
 function drawDisk(random: SeededRandom): DiskOptions {
   const modes = (['prefix', 'subset', 'allLost'] as const).filter(() => random.chance(0.6));
-  const isSlow = random.chance(0.2);
+  const isSlow = random.chance(0.4);
   return {
     ...quietDisk,
-    writeMs: isSlow ? 1 : quietDisk.writeMs,
-    syncMs: isSlow ? random.between(2, 15) : quietDisk.syncMs,
+    writeMs: isSlow ? random.between(0.5, 5) : quietDisk.writeMs,
+    syncMs: isSlow ? random.between(2, 30) : quietDisk.syncMs,
     stallRate: random.chance(0.2) ? 0.002 : 0,
     stallMsMax: 1500,
     crashModes: modes.length > 0 ? modes : ['subset'],

@@ -6,6 +6,7 @@ import type { KeySpan } from './checkers/event-log.ts';
 import type { KvCompare, KvOp, KvTxn } from './checkers/kv-model.ts';
 import { demand } from './checkers/violation.ts';
 import type { Counters } from './counters.ts';
+import type { SimReplica } from './member.ts';
 import type { SimProcess } from './process.ts';
 import type { SeededRandom } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -16,6 +17,7 @@ import { kvsOf, rangeMessage, resultOf, writeMessage } from './wire.ts';
 export interface Endpoint {
   readonly name: string;
   readonly port: MemberPort;
+  readonly replica: SimReplica;
   readonly process: SimProcess;
 }
 

@@ -81,6 +81,13 @@ export class EventLog {
     return this.#revisions[revision]?.atMs ?? Number.POSITIVE_INFINITY;
   }
 
+  /** The last revision that was there at that time. */
+  revisionAt(timeMs: number): number {
+    let revision = this.lastRevision;
+    while (revision > 1 && this.timeOf(revision) > timeMs) revision--;
+    return revision;
+  }
+
   get(key: string, revision: number): Kv | undefined {
     const versions = this.#versions.get(key) ?? [];
     for (let at = versions.length - 1; at >= 0; at--) {

@@ -42,10 +42,10 @@ suite('WatchCheck', () => {
     all.received({ revision: 3, events: [] });
     all.received({ revision: 4, events: told(log, 4) });
     all.received({ revision: 5, events: told(log, 5) });
-    all.finish();
+    all.finish(log.lastRevision);
     const late = watch(log, 5);
     late.received({ revision: 5, events: told(log, 5) });
-    late.finish();
+    late.finish(log.lastRevision);
     const onlyB = new WatchCheck(log, {
       name: 'b',
       span: { start: 'b' },
@@ -55,7 +55,7 @@ suite('WatchCheck', () => {
     onlyB.received({ revision: 3, events: told(log, 3) });
     onlyB.received({ revision: 4, events: told(log, 4, 'b') });
     onlyB.received({ revision: 5, events: [] });
-    onlyB.finish();
+    onlyB.finish(log.lastRevision);
   });
 
   test('waits for the history before it judges', () => {
@@ -65,9 +65,9 @@ suite('WatchCheck', () => {
     check.received({ revision: 2, events: told(full, 2) });
     check.settle();
     log.report('m', 2, full.eventsAt(2), 0);
-    check.finish();
+    check.finish(log.lastRevision);
     check.received({ revision: 9, events: [] });
-    assert.throws(() => check.finish(), /which nobody has/);
+    assert.throws(() => check.finish(log.lastRevision), /which nobody has/);
   });
 
   const broken: Record<string, [RegExp, (log: EventLog) => WatchedEvent[][]]> = {
@@ -98,7 +98,7 @@ suite('WatchCheck', () => {
       const check = watch(log, 1, span);
       assert.throws(() => {
         for (const events of responses(log)) check.received({ revision: 5, events });
-        check.finish();
+        check.finish(log.lastRevision);
       }, reason);
     });
   }

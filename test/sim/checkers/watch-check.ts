@@ -66,13 +66,13 @@ export class WatchCheck {
     }
   }
 
-  /** The member has applied everything, and the watch has had the time to tell. */
-  finish(): void {
+  /** The member has applied everything up to `revision`, and the watch has had the time to tell. */
+  finish(revision: number): void {
     this.settle();
     demand(this.#waiting.length === 0, () => {
       return `${this.#options.name} has seen revision ${this.#waiting[0]?.revision}, which nobody has`;
     });
-    this.#nothingMissedUpTo(this.#log.lastRevision);
+    this.#nothingMissedUpTo(revision);
   }
 
   #judge({ revision, events }: Response): void {
