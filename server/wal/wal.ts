@@ -72,6 +72,8 @@ export class Wal {
   #waiting: Waiting[] = [];
   #isWriting = false;
   #isSealed = false;
+  /** A new segment is not yet durable: until then only the one before it says who we are. */
+  #isCutting = false;
   #sealTimer: Timer | undefined;
   #closed: (() => void) | undefined;
   #isFailed = false;
@@ -360,6 +362,7 @@ export class Wal {
       return;
     }
     this.#position = 0;
+    this.#isCutting = true;
     this.#segments.push({ name, maxIndex: this.#tail.maxIndex });
     const hardState = this.#hardState;
     const identity = this.#identity;
@@ -367,13 +370,17 @@ export class Wal {
       { append: { hardState, entries: [], identity }, done: () => {} },
     ]);
     this.#headBytes = head.length;
-    this.#write(head, () => fileSystem.syncDirectoryAsync(directory, this.#orFail(then)));
+    const finish = this.#orFail(() => {
+      this.#isCutting = false;
+      then();
+    });
+    this.#write(head, () => fileSystem.syncDirectoryAsync(directory, finish));
   }
 
   /** Entries up to `index` are durable in the state: removes the segments that hold nothing else. */
   release(index: LogIndex): void {
     const { fileSystem } = this.#modules;
-    if (this.#owed !== undefined) return;
+    if (this.#owed !== undefined || this.#isCutting) return;
     while (this.#segments.length > 1 && (this.#segments[0]?.maxIndex ?? Infinity) <= index) {
       const released = this.#segments.shift();
       assert(released !== undefined, 'wal: no segment to release');
