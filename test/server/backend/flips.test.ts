@@ -11,8 +11,9 @@ import type { Outcome } from './flips-child.ts';
 import { show } from './flips-show.ts';
 import { temporaryDirectory } from './support.ts';
 
-/** Every n-th byte is flipped: STATE_FLIPS_EVERY=1 for all of them. */
-const every = Number(process.env['STATE_FLIPS_EVERY'] ?? 61);
+const isFull = process.env['MAINSTAY_FULL'] === '1';
+/** Every n-th byte is flipped: STATE_FLIPS_EVERY=1 for all of them, 5 for more than a thousand. */
+const every = Number(process.env['STATE_FLIPS_EVERY'] ?? (isFull ? 5 : 61));
 
 /** What every revision shows, by the applied index after which it was so. */
 type Truth = Map<number, string>;

@@ -12,8 +12,9 @@ import { storeKinds } from '../backend/support.ts';
 import { type Change, Model, type PlainKv } from './model.ts';
 import { flush, type Opened, openStore } from './support.ts';
 
+const isFull = process.env['MAINSTAY_FULL'] === '1';
 /** Longer runs: MVCC_RUNS=2000 npm run unit. */
-const runs = Number(process.env['MVCC_RUNS'] ?? 15);
+const runs = Number(process.env['MVCC_RUNS'] ?? (isFull ? 100 : 15));
 
 type Step =
   | { readonly kind: 'txn'; readonly changes: readonly Change[] }
