@@ -424,11 +424,11 @@ export class Replica {
     this.#reads.flush();
     const ready = this.#raft.ready();
     for (const message of ready.messages) this.#send(message);
+    for (const batchId of ready.refusedBatches) this.#proposer.refused(batchId);
+    for (const read of ready.reads) this.#reads.confirmed(read);
     if (ready.append !== undefined) this.#append(ready.append);
     if (this.#isInstalling) return;
     for (const entry of ready.committed) this.#apply(entry);
-    for (const batchId of ready.refusedBatches) this.#proposer.refused(batchId);
-    for (const read of ready.reads) this.#reads.confirmed(read);
     this.#reads.appliedTo(this.#raft.log.applied);
     this.#noticeLeader();
     if (ready.committed.length > 0) {
