@@ -1,0 +1,85 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { KubeList, Pod } from '../../../operator/api/objects.ts';
+import type { HttpKubeClient } from '../../../operator/kube/client.ts';
+import { collectionPath, objectPath } from '../../../operator/kube/paths.ts';
+import { podEndpoint } from '../../../operator/resources/endpoints.ts';
+import { FakeStore, FakeStoreAdmin } from './fake-store.ts';
+
+const turnMs = 50;
+
+/**
+ * What a kubelet and the stores would do, on paper: pods get an address and become ready, their members join a store in
+ * memory. For API servers that have no node, a real one among them.
+ */
+export class PaperKubelet {
+  readonly admin = new FakeStoreAdmin((endpoint) => this.#route(endpoint));
+  store: FakeStore | undefined;
+  readonly #kube: HttpKubeClient;
+  #pods: readonly Pod[] = [];
+  #addresses = 0;
+
+  constructor(kube: HttpKubeClient) {
+    this.#kube = kube;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      // Pods come and go meanwhile: the next turn sees it.
+      await this.#turn().catch(() => undefined);
+      await sleep(turnMs);
+    }
+  }
+
+  async #turn(): Promise<void> {
+    const { items } = await this.#kube.list<KubeList<Pod>>(collectionPath('Pod', 'default'));
+    this.#pods = items;
+    this.store?.running.clear();
+    for (const pod of items) this.#start(pod);
+    this.store?.turn();
+    for (const pod of items) await this.#report(pod);
+  }
+
+  #start(pod: Pod): void {
+    const url = flagOf(pod, 'initial-advertise-peer-urls');
+    if (this.store === undefined && flagOf(pod, 'initial-cluster-state') === 'new') {
+      this.store = new FakeStore('c10');
+      this.store.add(url, false);
+    }
+    const member = this.store?.members.find(({ peerUrl }) => peerUrl === url);
+    if (member === undefined || pod.status?.podIP === undefined) return;
+    member.name = pod.metadata.name;
+    this.store?.running.add(member.id);
+  }
+
+  async #report(pod: Pod): Promise<void> {
+    const isReady = this.#memberOf(pod) !== undefined && this.store?.leaderId !== '0';
+    const ready = isReady ? 'True' : 'False';
+    const podIP = pod.status?.podIP ?? `127.9.9.${(this.#addresses += 1)}`;
+    const known = pod.status?.conditions?.find(({ type }) => type === 'Ready')?.status;
+    if (pod.status?.podIP !== undefined && known === ready) return;
+    const conditions = [{ type: 'Ready', status: ready }];
+    const status = { phase: 'Running', podIP, podIPs: [{ ip: podIP }], conditions };
+    const at = { namespace: 'default', name: pod.metadata.name };
+    await this.#kube.patch(objectPath('Pod', at, 'status'), { status });
+  }
+
+  #memberOf(pod: Pod) {
+    const url = flagOf(pod, 'initial-advertise-peer-urls');
+    const member = this.store?.members.find(({ peerUrl }) => peerUrl === url);
+    const isRunning = member !== undefined && this.store?.running.has(member.id) === true;
+    return isRunning ? member : undefined;
+  }
+
+  #route(endpoint: string) {
+    const pod = this.#pods.find((candidate) => podEndpoint(candidate) === endpoint);
+    const member = pod === undefined ? undefined : this.#memberOf(pod);
+    if (member === undefined || this.store === undefined) return undefined;
+    return { store: this.store, id: member.id };
+  }
+}
+
+function flagOf(pod: Pod, name: string): string {
+  const prefix = `--${name}=`;
+  const flag = pod.spec.containers[0]?.args?.find((arg) => arg.startsWith(prefix));
+  return flag?.slice(prefix.length) ?? '';
+}
