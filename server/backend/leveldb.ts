@@ -93,7 +93,7 @@ export class LevelStore implements OrderedStore {
         if (this.#unmeasuredBytes >= measureEveryBytes) void this.#measure();
         done(null);
       },
-      (error: Error) => done(error),
+      (error: unknown) => done(systemError('write', this.#directory, error)),
     );
   }
 
@@ -232,7 +232,14 @@ function openError(error: unknown, directory: string): Error {
   if (!surroundings.test(cause.message)) {
     return new StateDamagedError(cause.message, { file: directory, cause });
   }
-  return new Error(`cannot open ${directory}: ${cause.message}`, { cause });
+  return systemError('open', directory, error);
+}
+
+/** Like Node's own errors of the system, which are told from ours by their `syscall`. */
+function systemError(syscall: 'open' | 'write', directory: string, error: unknown): Error {
+  const cause = causeOf(error);
+  const text = `cannot ${syscall} ${directory}: ${cause.message}`;
+  return Object.assign(new Error(text, { cause }), { syscall });
 }
 
 function readError(error: unknown, directory: string): Error {
