@@ -11,6 +11,7 @@ export type ToolName =
   | 'h2load'
   | 'ip'
   | 'kubectl'
+  | 'mount'
   | 'nft'
   | 'openssl'
   | 'strace';
