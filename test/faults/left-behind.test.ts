@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { suite, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from '../../server/client/client.ts';
+import { ClientError } from '../../server/client/errors.ts';
 import { bytesOf } from '../../server/client/keys.ts';
 import { catchUpEntriesMax } from '../../server/config/limits.ts';
 import { KV } from '../../server/proto/gen/rpc.ts';
@@ -33,6 +35,20 @@ async function viewAt(member: MemberProcess): Promise<View> {
   const view = await readView(channel);
   channel.close();
   return view;
+}
+
+/** As etcd, a cluster refuses to be changed until its members have seen each other for 5 s. */
+async function whenHealthy(change: () => Promise<unknown>): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    try {
+      await change();
+      return;
+    } catch (error) {
+      const isPassing = error instanceof ClientError && error.text.endsWith('unhealthy cluster');
+      if (!isPassing || tries > 40) throw error;
+      await sleep(250);
+    }
+  }
 }
 
 suite('a member left behind', () => {
@@ -75,8 +91,8 @@ suite('a member left behind', () => {
       const { members } = await client.memberList();
       const id = members.find(({ name }) => name === lost.name)?.ID;
       assert(id !== undefined);
-      await client.memberRemove(id);
-      await client.memberAdd([lost.peerUrl]);
+      await whenHealthy(() => client.memberRemove(id));
+      await whenHealthy(() => client.memberAdd([lost.peerUrl]));
       client.close();
       rmSync(lost.dataDirectory, { recursive: true, force: true });
       await lost.start(cluster.flagsFor('existing'));
