@@ -114,7 +114,13 @@ function checkTypes(resource: Resource, object: KubeObject): void {
   if (wrong !== undefined) throw new DecodeError(resource.kind, resource.version, wrong);
 }
 
+/** Lists and maps of metadata that are left out when they are empty. */
+const omittedWhenEmpty = ['labels', 'annotations', 'finalizers', 'ownerReferences'] as const;
+
 function fillIn(resource: Resource, object: KubeObject): void {
+  for (const name of omittedWhenEmpty) {
+    if (Object.keys(object.metadata[name] ?? {}).length === 0) delete object.metadata[name];
+  }
   if (resource.custom !== undefined) {
     dropUndefined(object, resource);
     return;

@@ -47,6 +47,14 @@ export function writeOptions(query: URLSearchParams, userAgent: string): WriteOp
   };
 }
 
+/** Only an apply may be forced. */
+export function refuseForce(query: URLSearchParams): void {
+  if (!query.has('force')) return;
+  throw invalid('meta.k8s.io', 'PatchOptions', '', [
+    fieldError.forbidden('force', 'may not be specified for non-apply patch'),
+  ]);
+}
+
 /** An apply must say who applies. */
 export function requireManager(query: URLSearchParams): void {
   if ((query.get('fieldManager') ?? '') !== '') return;

@@ -25,6 +25,7 @@ import {
   listOptions,
   parsePath,
   type ResourcePath,
+  refuseForce,
   requireManager,
   writeOptions,
 } from './request.ts';
@@ -257,6 +258,7 @@ export class ApiServer {
         this.#api.apply(target, parseBody(body, mediaType), options),
       );
     }
+    if (method === 'PATCH') refuseForce(query);
     const isCustom = resource.custom !== undefined;
     const change =
       method === 'PATCH'

@@ -128,9 +128,12 @@ const volatile = new Set([
 
 function normalizeValue(value: unknown, name: string, keepsManagedFields: boolean): unknown {
   if (Array.isArray(value)) {
-    return value.map((item) =>
+    const items = value.map((item) =>
       normalizeValue(item, name === 'cells' ? 'cell' : '', keepsManagedFields),
     );
+    // Ownership is sorted by time in whole seconds, conflicts come in the order of a Go map.
+    if (name !== 'managedFields' && name !== 'causes') return items;
+    return items.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
   }
   if (isObject(value)) return normalizeObject(value, keepsManagedFields);
   if (volatile.has(name) && typeof value === 'string' && value !== '') return `<${name}>`;

@@ -25,7 +25,16 @@ type Program = (typeof programs)[number];
 
 /** The programs that are needed and not there. */
 export function missingPrograms(): string[] {
-  return programs.filter((name) => pathOf(name) === undefined);
+  const missing: string[] = programs.filter((name) => pathOf(name) === undefined);
+  const etcd = pathOf('etcd');
+  // Without progress requests (3.4) watches wait for what never comes.
+  if (
+    etcd !== undefined &&
+    !/ 3\.[5-9]\./.test(execFileSync(etcd, ['--version'], { encoding: 'utf8' }))
+  ) {
+    missing.push('etcd 3.5');
+  }
+  return missing;
 }
 
 function pathOf(name: Program): string | undefined {

@@ -1,3 +1,5 @@
+import { randomWrites } from './random-writes.ts';
+
 /** One request of the contract. */
 export interface Step {
   readonly name: string;
@@ -563,6 +565,13 @@ const serverSideApply: Step[] = [
     },
     mediaType: apply,
     keepsManagedFields: true,
+  },
+  {
+    name: 'apply: force without apply',
+    method: 'PATCH',
+    path: `${widgets}/s?force=true`,
+    body: {},
+    mediaType: merge,
   },
   {
     name: 'apply: with managedFields',
@@ -1179,7 +1188,7 @@ const controllers: Step[] = [
   },
 ];
 
-/** Watches that end by themselves after a second. */
+/** Watches that end by themselves after a second. From "0": without it a real server first waits for its cache. */
 const watches: Step[] = [
   {
     name: 'watch: from the beginning',
@@ -1189,13 +1198,13 @@ const watches: Step[] = [
   {
     name: 'watch: by name, as table',
     method: 'GET',
-    path: `${widgets}?watch=1&timeoutSeconds=1&fieldSelector=metadata.name%3Da`,
+    path: `${widgets}?watch=1&resourceVersion=0&timeoutSeconds=1&fieldSelector=metadata.name%3Da`,
     accept: table,
   },
   {
     name: 'watch: present first',
     method: 'GET',
-    path: `${widgets}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=1&fieldSelector=metadata.name%3Da`,
+    path: `${widgets}?watch=1&resourceVersion=0&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=1&fieldSelector=metadata.name%3Da`,
   },
   {
     name: 'watch: too old',
@@ -1219,4 +1228,5 @@ export const script: readonly Step[] = [
   ...ofStoreClusters,
   ...watches,
   ...controllers,
+  ...randomWrites(1, 60),
 ];

@@ -1,6 +1,6 @@
 import { ApiError } from '../errors.ts';
-import { clone, isObject, type JsonObject, type ManagedFieldsEntry } from '../objects.ts';
-import { propertySchema, type Schema } from '../schema/schema.ts';
+import { clone, equal, isObject, type JsonObject, type ManagedFieldsEntry } from '../objects.ts';
+import { isDeclared, propertySchema, type Schema } from '../schema/schema.ts';
 import { compareFields, FieldSet, fieldSetOf, isAtomic, itemEdge, pathText } from './field-set.ts';
 
 /**
@@ -52,16 +52,28 @@ export function serverSideApply(
   const earlier = managedFields.find((entry) => isSameWriter(entry, writer));
   const merged = mergeObjects(live, wanted, schema);
   const { changed } = compareFields(live, merged, schema);
-  const conflicts = findConflicts(others, claimed, changed);
-  if (conflicts.length > 0 && !force) throw applyConflict(conflicts);
+  const conflicts = findConflicts(others, changed);
+  if (conflicts.length > 0 && !force) throw applyConflict(conflicts, changed);
   const lost = FieldSet.from(conflicts.flatMap(({ paths }) => paths));
   const remaining = others.map((entry) =>
     withFields(entry, FieldSet.parse(entry.fieldsV1).minus(lost)),
   );
   const dropped = FieldSet.parse(earlier?.fieldsV1).minus(claimed);
-  const object = pruneDropped(merged, dropped, remaining, schema);
-  const mine = entryOf(writer, claimed, earlier);
-  return { object, managedFields: tidy([...remaining, mine]) };
+  const owned = [claimed, ...remaining.map((entry) => FieldSet.parse(entry.fieldsV1))];
+  const object = pruneDropped(merged, dropped, owned, schema);
+  const { removed } = compareFields(live, object, schema);
+  // As upstream: an apply that changes nothing but ownership leaves no new time.
+  const isChanged = !equal(object, live);
+  const mine = entryOf(writer, claimed, isChanged ? writer.now : earlier?.time);
+  return {
+    object,
+    managedFields: tidy([
+      ...remaining.map((entry) =>
+        withFields(entry, FieldSet.parse(entry.fieldsV1).without(removed)),
+      ),
+      mine,
+    ]),
+  };
 }
 
 /** The managedFields after an update (not an apply): changed fields become the writer's. */
@@ -83,7 +95,10 @@ export function trackUpdate(
       withFields(entry, FieldSet.parse(entry.fieldsV1).minus(changed).without(removed)),
     );
   const mine = FieldSet.parse(earlier?.fieldsV1).union(changed).without(removed);
-  return tidy([...others, entryOf(writer, mine, earlier)]);
+  const isSame = equal(mine.toJson(), earlier?.fieldsV1);
+  // As upstream: writes through scale leave no time.
+  const time = writer.subresource === 'scale' || isSame ? earlier?.time : writer.now;
+  return tidy([...others, entryOf(writer, mine, time)]);
 }
 
 function isSameWriter(entry: ManagedFieldsEntry, writer: Writer): boolean {
@@ -98,23 +113,15 @@ function withFields(entry: ManagedFieldsEntry, fields: FieldSet): ManagedFieldsE
   return { ...entry, fieldsV1: fields.toJson() };
 }
 
-function entryOf(
-  writer: Writer,
-  fields: FieldSet,
-  earlier: ManagedFieldsEntry | undefined,
-): ManagedFieldsEntry {
-  const fieldsV1 = fields.toJson();
-  const isSame = JSON.stringify(earlier?.fieldsV1) === JSON.stringify(fieldsV1);
+function entryOf(writer: Writer, fields: FieldSet, time: string | undefined): ManagedFieldsEntry {
   return {
     apiVersion: writer.apiVersion,
     fieldsType: 'FieldsV1',
-    fieldsV1,
+    fieldsV1: fields.toJson(),
     manager: writer.manager,
     operation: writer.operation,
     ...(writer.subresource === '' ? {} : { subresource: writer.subresource }),
-    ...(writer.subresource === 'scale'
-      ? {}
-      : { time: isSame ? (earlier?.time ?? writer.now) : writer.now }),
+    ...(time === undefined ? {} : { time }),
   };
 }
 
@@ -132,35 +139,40 @@ interface Conflict {
   readonly paths: string[][];
 }
 
-function findConflicts(
-  others: readonly ManagedFieldsEntry[],
-  claimed: FieldSet,
-  changed: FieldSet,
-): Conflict[] {
+/** Fields of other managers that would change. */
+function findConflicts(others: readonly ManagedFieldsEntry[], changed: FieldSet): Conflict[] {
   return others.flatMap((entry) => {
     const owned = FieldSet.parse(entry.fieldsV1);
-    const paths = [...claimed.paths()].filter((path) => changed.has(path) && owned.has(path));
+    const paths = [...changed.sortedPaths()].filter((path) => owned.has(path));
     return paths.length === 0 ? [] : [{ entry, paths }];
   });
 }
 
-function applyConflict(conflicts: readonly Conflict[]): ApiError {
-  const causes = conflicts.flatMap(({ entry, paths }) =>
-    paths.map((path) => ({
-      reason: 'FieldManagerConflict',
-      message: `conflict with ${managerText(entry)}`,
-      field: pathText(path),
-    })),
-  );
-  const texts = conflicts.map(({ entry, paths }) =>
-    paths.length === 1
-      ? `conflict with ${managerText(entry)}: ${pathText(paths[0] ?? [])}`
-      : `conflicts with ${managerText(entry)}:\n${paths.map((path) => `- ${pathText(path)}`).join('\n')}`,
-  );
-  const count = `${causes.length} conflict${causes.length === 1 ? '' : 's'}`;
-  return new ApiError(409, 'Conflict', `Apply failed with ${count}: ${texts.join('\n')}`, {
-    causes,
+function applyConflict(conflicts: readonly Conflict[], changed: FieldSet): ApiError {
+  const causes = [...changed.sortedPaths()].flatMap((path) => {
+    const field = pathText(path);
+    return conflicts
+      .filter(({ paths }) => paths.some((one) => pathText(one) === field))
+      .map(({ entry }) => ({
+        reason: 'FieldManagerConflict',
+        message: `conflict with ${managerText(entry)}`,
+        field,
+      }));
   });
+  const [only] = causes;
+  const details = { causes };
+  if (causes.length === 1 && only !== undefined) {
+    const message = `Apply failed with 1 conflict: ${only.message}: ${only.field}`;
+    return new ApiError(409, 'Conflict', message, details);
+  }
+  const texts = conflicts
+    .map(({ entry, paths }) => {
+      const lines = paths.map((path) => `- ${pathText(path)}`);
+      return [`conflicts with ${managerText(entry)}:`, ...lines].join('\n');
+    })
+    .sort();
+  const message = `Apply failed with ${causes.length} conflicts: ${texts.join('\n')}`;
+  return new ApiError(409, 'Conflict', message, details);
 }
 
 function managerText({ manager, operation, subresource, apiVersion }: ManagedFieldsEntry): string {
@@ -184,50 +196,109 @@ function mergeValues(live: unknown, wanted: unknown, schema: Schema | undefined)
   if (isAtomic(wanted, schema) || isAtomic(live, schema)) return clone(wanted);
   if (isObject(wanted)) return mergeObjects(isObject(live) ? live : {}, wanted, schema);
   if (!Array.isArray(wanted) || !Array.isArray(live)) return clone(wanted);
-  const result = [...(live as unknown[])];
-  for (const item of wanted as unknown[]) {
-    const edge = itemEdge(item, schema);
-    const position = result.findIndex((one) => itemEdge(one, schema) === edge);
-    if (position < 0) result.push(clone(item));
-    else result[position] = mergeValues(result[position], item, schema?.items);
+  return mergeLists(live, wanted, schema);
+}
+
+/**
+ * Items of both lists, as upstream orders them: what the applier names in its order, each after those items of the live list
+ * that only others know and that stood before it.
+ */
+function mergeLists(
+  live: readonly unknown[],
+  wanted: readonly unknown[],
+  schema: Schema | undefined,
+): unknown[] {
+  const edgeOf = (item: unknown) => itemEdge(item, schema);
+  const liveByEdge = new Map(live.map((item) => [edgeOf(item), item]));
+  const wantedEdges = new Set(wanted.map(edgeOf));
+  const shared = wanted.map(edgeOf).filter((edge) => liveByEdge.has(edge));
+  const result: unknown[] = [];
+  let position = 0;
+  const takeOthersBefore = (edge: string | undefined) => {
+    for (
+      ;
+      position < live.length && (edge === undefined || edgeOf(live[position]) !== edge);
+      position += 1
+    ) {
+      if (!wantedEdges.has(edgeOf(live[position]))) result.push(live[position]);
+    }
+  };
+  for (const item of wanted) {
+    const edge = edgeOf(item);
+    takeOthersBefore(shared[0]);
+    result.push(mergeValues(liveByEdge.get(edge), item, schema?.items));
+    if (edge !== shared[0]) continue;
+    shared.shift();
+    position += 1;
   }
+  takeOthersBefore(undefined);
   return result;
 }
 
-/** Removes what the applier owned before, does not want any more, and nobody else owns. */
+/** Removes what the applier owned before, and what nobody owns now. */
 function pruneDropped(
   object: JsonObject,
   dropped: FieldSet,
-  others: readonly ManagedFieldsEntry[],
+  owned: readonly FieldSet[],
   schema: Schema | undefined,
 ): JsonObject {
-  const owned = others.map((entry) => FieldSet.parse(entry.fieldsV1));
-  const removable = FieldSet.from(
-    [...dropped.paths()].filter((path) => !owned.some((set) => set.covers(path))),
-  );
-  return removeFields(object, removable, schema) as JsonObject;
+  const isHeld = (path: readonly string[]) =>
+    owned.some((set) => (isStructField(path, schema) ? set.covers(path) : set.has(path)));
+  const removable = FieldSet.from([...dropped.paths()].filter((path) => !isHeld(path)));
+  return removeFields(object, removable, schema, owned) as JsonObject;
 }
 
-/** A value without the fields of a set; undefined where nothing is left of it. */
-function removeFields(value: unknown, fields: FieldSet, schema: Schema | undefined): unknown {
+/**
+ * Whether a path ends in a declared field. Such a one is held by whoever owns anything in it; an item of a list or a map only
+ * by whoever owns the item itself.
+ */
+function isStructField(path: readonly string[], root: Schema | undefined): boolean {
+  let schema = root;
+  for (const edge of path.slice(0, -1)) {
+    schema = edge.startsWith('f:') ? propertySchema(schema, edge.slice(2)) : schema?.items;
+  }
+  const last = path.at(-1) ?? '';
+  return last.startsWith('f:') && isDeclared(schema, last.slice(2));
+}
+
+/**
+ * A value without the fields of a set. What loses its last field goes as well (undefined), unless another manager owns it
+ * itself: then it stays, empty.
+ */
+function removeFields(
+  value: unknown,
+  fields: FieldSet,
+  schema: Schema | undefined,
+  owners: readonly FieldSet[],
+): unknown {
   if (fields.children.size === 0) return value;
+  const isOwned = owners.some((set) => set.isMember);
+  const below = (edge: string) =>
+    owners.flatMap((set) => {
+      const inner = set.children.get(edge);
+      return inner === undefined ? [] : [inner];
+    });
   if (Array.isArray(value)) {
     const kept = value.flatMap((item: unknown) => {
-      const edge = itemEdge(item, schema);
-      const inner = edge === undefined ? undefined : fields.children.get(edge);
+      const edge = itemEdge(item, schema) ?? '';
+      const inner = fields.children.get(edge);
       if (inner === undefined) return [item];
       if (inner.isMember) return [];
-      return [removeFields(item, inner, schema?.items)];
+      return [removeFields(item, inner, schema?.items, below(edge)) ?? {}];
     });
-    return kept.length === 0 ? undefined : kept;
+    return kept.length === 0 && !isOwned ? undefined : kept;
   }
   if (!isObject(value)) return value;
   const result: JsonObject = {};
   for (const [name, inner] of Object.entries(value)) {
-    const set = fields.children.get(`f:${name}`);
+    const edge = `f:${name}`;
+    const set = fields.children.get(edge);
     if (set?.isMember === true) continue;
-    const kept = set === undefined ? inner : removeFields(inner, set, propertySchema(schema, name));
+    const kept =
+      set === undefined
+        ? inner
+        : removeFields(inner, set, propertySchema(schema, name), below(edge));
     if (kept !== undefined) result[name] = kept;
   }
-  return Object.keys(result).length === 0 ? undefined : result;
+  return Object.keys(result).length === 0 && !isOwned ? undefined : result;
 }

@@ -72,6 +72,13 @@ export class FieldSet {
     for (const [edge, inner] of this.children) yield* inner.paths([...prefix, edge]);
   }
 
+  /** As paths, in upstream's order: at each level first the members, then what is below. */
+  *sortedPaths(prefix: readonly string[] = []): Generator<string[]> {
+    const children = [...this.children].sort(([a], [b]) => (a < b ? -1 : 1));
+    for (const [edge, inner] of children) if (inner.isMember) yield [...prefix, edge];
+    for (const [edge, inner] of children) yield* inner.sortedPaths([...prefix, edge]);
+  }
+
   union(other: FieldSet): FieldSet {
     return FieldSet.from([...this.paths(), ...other.paths()]);
   }
@@ -150,7 +157,6 @@ function collect(
 ): void {
   if (isAtomic(value, schema)) return set.insert(path);
   if (Array.isArray(value)) {
-    if (value.length === 0) set.insert(path);
     for (const item of value as unknown[]) {
       const edge = itemEdge(item, schema);
       if (edge === undefined) continue;
@@ -207,10 +213,21 @@ function compareValues(
     comparison.removed.insert(path);
   } else if (isAtomic(old, schema) || isAtomic(now, schema)) {
     comparison.changed.insert(path);
+    if (!isAtomic(old, schema)) compareInside(old, undefined, schema, path, comparison);
+    if (!isAtomic(now, schema)) compareInside(undefined, now, schema, path, comparison);
     return;
   }
+  if (!isAtomic(old ?? now, schema)) compareInside(old, now, schema, path, comparison);
+}
+
+function compareInside(
+  old: unknown,
+  now: unknown,
+  schema: Schema | undefined,
+  path: readonly string[],
+  comparison: Comparison,
+): void {
   const present = old ?? now;
-  if (isAtomic(present, schema)) return;
   if (Array.isArray(present)) compareLists(asArray(old), asArray(now), schema, path, comparison);
   else compareObjects(isObject(old) ? old : {}, isObject(now) ? now : {}, schema, path, comparison);
 }
