@@ -17,6 +17,7 @@ import { SimProcess } from './process.ts';
 import type { SeededRandom } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
 import { SimStateStores } from './state-stores.ts';
+import type { SwarmConfig } from './swarm.ts';
 
 /** What a member is started with. */
 export interface MemberPlan {
@@ -60,7 +61,7 @@ export interface SimReplica {
 export type Boot = (
   outside: Outside,
   plan: MemberPlan,
-  options: { readonly segmentBytes: number; readonly snapshotEntries: number },
+  options: Pick<SwarmConfig, 'segmentBytes' | 'snapshotEntries' | 'appendBytes'>,
 ) => Promise<SimReplica>;
 
 /** A machine with its disk, and whatever process of a member runs on it. */

@@ -189,7 +189,7 @@ export const mutants: readonly Mutant[] = [
         file: 'backend/backend.js',
         find: 'this.#marker = nextMarker(this.#marker, { ops, ...closing });',
         replace:
-          'this.#marker = nextMarker(this.#marker, { ops, ...closing, applied: this.#applied });',
+          'this.#marker = nextMarker(this.#marker, { ops, ...closing, applied: this.#durableApplied });',
       },
     ],
   },
@@ -268,28 +268,6 @@ export const mutants: readonly Mutant[] = [
         find: 'for (const voter of conf.voters)\n        if (holds(voter))',
         replace:
           'for (const voter of [...conf.voters, ...conf.learners])\n        if (holds(voter))',
-      },
-    ],
-  },
-  {
-    name: 'stale-append-response-advances-match',
-    origin: 'an answer of an earlier term counts for entries that were overwritten since',
-    edits: [
-      {
-        file: 'raft/raft.js',
-        find: 'if (message.term < state.term) {',
-        replace: "if (message.term < state.term && message.kind !== 'appendResponse') {",
-      },
-    ],
-  },
-  {
-    name: 'acknowledges-more-than-was-compared',
-    origin: 'Raft paper §5.3: entries behind the last compared one may differ from the leader',
-    edits: [
-      {
-        file: 'raft/follower.js',
-        find: 'acknowledge(state, message.from, last);',
-        replace: 'acknowledge(state, message.from, log.lastIndex);',
       },
     ],
   },

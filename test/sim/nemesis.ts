@@ -53,6 +53,7 @@ export class Nemesis {
     this.#scheduler.after(this.#random.exponential(membershipEveryMs), () => {
       if (this.#isOver) return;
       this.#strike('changeMembership');
+      if (this.#random.chance(0.4)) this.#strike('changeMembership');
       this.#planChange();
     });
   }

@@ -57,7 +57,7 @@ export const bootReplica: Boot = async (outside, plan, options) => {
       requestTimeoutMs,
       requestBytesMax: 1024 * 1024,
       catchUpEntries: options.snapshotEntries,
-      appendBytes: 1024 * 1024,
+      appendBytes: options.appendBytes,
       beginning,
     },
   );

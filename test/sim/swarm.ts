@@ -47,6 +47,8 @@ export interface SwarmConfig {
   /** Entries kept for followers that are behind, and bytes of a log segment: small, so that both ends are met often. */
   readonly snapshotEntries: number;
   readonly segmentBytes: number;
+  /** Of entries in one message: 1 sends them one by one. */
+  readonly appendBytes: number;
   /** Mean milliseconds of a batch of the applied state. */
   readonly stateWriteMs: number;
 }
@@ -102,6 +104,7 @@ export function drawSwarm(seed: number, options: { members?: number } = {}): Swa
       read: 25,
     },
     snapshotEntries: random.pick([10, 40, 200, 1000]),
+    appendBytes: random.pick([1, 200, 1024 * 1024]),
     segmentBytes: random.pick([1_024, 4_096, 65_536]),
     stateWriteMs: random.pick([1, 20, 150]),
   };

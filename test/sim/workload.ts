@@ -74,7 +74,9 @@ export class SimClient {
 
   #think(): void {
     const { scheduler, random } = this.#modules;
-    scheduler.after(random.exponential(this.#config.thinkMs), () => {
+    // Often at once: what was just written is read elsewhere before it can have settled.
+    const meanMs = random.chance(0.3) ? 1 : this.#config.thinkMs;
+    scheduler.after(random.exponential(meanMs), () => {
       if (!this.#stopped) this.#act();
     });
   }
