@@ -171,17 +171,6 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
-    name: 'log-released-too-early',
-    origin: 'etcd #13766: the state on disk is behind what the log may forget',
-    edits: [
-      {
-        file: 'member/replica.js',
-        find: 'const durable = backend.durableApplied.index;',
-        replace: 'const durable = backend.applied.index;',
-      },
-    ],
-  },
-  {
     name: 'applied-index-outside-the-batch',
     origin: 'etcd 3.5.0, #13766: applied index saved apart from its effects',
     edits: [
@@ -321,22 +310,6 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
-    name: 'stale-leader-revokes-leases',
-    origin: 'etcd #12528, #15247: an expiry seen by a deposed leader',
-    edits: [
-      {
-        file: 'apply/applier.js',
-        find: 'const isStale = request.term !== 0 && request.term !== term;',
-        replace: 'const isStale = false;',
-      },
-      {
-        file: 'member/replica.js',
-        find: 'else if (!leads && lessor.isPrimary)',
-        replace: 'else if (false)',
-      },
-    ],
-  },
-  {
     name: 'lease-not-extended-on-promotion',
     origin: 'a new leader does not know when a lease was renewed: it must grant the full TTL again',
     edits: [
@@ -356,18 +329,6 @@ export const mutants: readonly Mutant[] = [
         find: 'watcher.cursor = last + 1;',
         replace:
           'watcher.cursor = last + 1; if (watcher.cursor > this.#revision && events.length > 0) watcher.stream.deliver(watcher, events, last);',
-      },
-    ],
-  },
-  {
-    name: 'watch-skips-after-falling-behind',
-    origin: 'etcd #17529: events lost under starvation',
-    edits: [
-      {
-        file: 'watch/watch-hub.js',
-        find: "watcher.state = 'behind';\n        watcher.cursor = cursor;",
-        replace:
-          "watcher.state = 'behind';\n        watcher.cursor = cursor === this.#revision ? cursor + 1 : cursor;",
       },
     ],
   },

@@ -191,8 +191,12 @@ export class Nemesis {
     );
   }
 
+  /** One link holds back what it carries: most often one that leads away from the leader. */
   #clog(): boolean {
-    const [from, to] = this.#random.shuffle(this.#cluster.members.map(({ name }) => name));
+    const names = this.#random.shuffle(this.#cluster.members.map(({ name }) => name));
+    const leader = this.#cluster.leader()?.name;
+    const from = leader !== undefined && this.#random.chance(0.7) ? leader : names[0];
+    const to = names.find((name) => name !== from);
     if (from === undefined || to === undefined) return false;
     this.#cluster.network.clog(from, to, this.#random.between(100, 5000));
     return true;
