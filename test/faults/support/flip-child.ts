@@ -34,7 +34,7 @@ async function outcomeOf({ damaged, peers }: Task): Promise<Outcome> {
     peer?.raft.campaign();
     const read = await Promise.race([readWithin(replica, readTimeoutMs), failed]);
     if (read instanceof Error) throw read;
-    for (const member of open) await cluster.close(member);
+    await Promise.all(open.map((member) => cluster.close(member)));
     return { kind: 'read', view: read };
   } catch (error) {
     for (const member of open) cluster.forget(member);
