@@ -13,7 +13,7 @@ import type { KubeClient } from '../kube/client.ts';
 import { collectionPath, objectPath } from '../kube/paths.ts';
 import { podEndpoint, storeEndpoints } from '../resources/endpoints.ts';
 import { clusterLabel, isOurs } from '../resources/labels.ts';
-import { clientServiceName, peersServiceName } from '../resources/names.ts';
+import { clientServiceName, memberOfPeerUrl, peersServiceName } from '../resources/names.ts';
 import type { MemberStatus, Observation, StoreAnswer } from './observation.ts';
 import type { StoreAdmin } from './store-admin.ts';
 
@@ -112,6 +112,12 @@ async function askStore(
       const reason = `the members answer for the store ${clusterId}, not for ${recorded}`;
       return { kind: 'silent', reason };
     }
+    // Addresses are used again: before an id is recorded, only the members' own names tell whose store this is.
+    const isThisStore = members.some(({ peerUrls }) =>
+      peerUrls.some((url) => memberOfPeerUrl(cluster, url) !== undefined),
+    );
+    if (!isThisStore)
+      return { kind: 'silent', reason: `another store (${clusterId}) answers there` };
     return { kind: 'answered', clusterId, members };
   } catch (error) {
     return { kind: 'silent', reason: error instanceof Error ? error.message : String(error) };
