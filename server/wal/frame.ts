@@ -5,7 +5,7 @@ import type { EntryId } from '../base/ids.ts';
 import type { HardState } from '../raft/entry.ts';
 
 /**
- * One batch on disk: header, records, tail, padding to 8 bytes; integers little-endian.
+ * One batch on disk: header, records, tail, padding to a sector; integers little-endian.
  *
  *   header  0 magic u32 | 4 crc of the header's rest u32 | 8 crc of records, tail and padding u32 | 12 records' size u32 |
  *          16 header crc of the frame before u32 | 20 zero u32 | 24 batch number u64 | 32 last entry's index u64 |
@@ -39,7 +39,8 @@ const tailMagic = 0x3157_544d;
 const magicByte = 0x4d;
 export const headerBytes = 72;
 const tailBytes = 32;
-const alignmentBytes = 8;
+/** A disk's sector: one that is lost takes one batch with it, and not also the seal behind it that proves it was there. */
+const alignmentBytes = 512;
 
 /** What ties a frame to its file: a sector written to the wrong place fails its checksum. */
 export interface FileIdentity {

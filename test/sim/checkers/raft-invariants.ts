@@ -103,10 +103,7 @@ export class RaftInvariants {
     const isLogChanged = log.lastIndex !== shadow.lastIndex || log.lastTerm !== shadow.lastTerm;
     this.#observeMonotonic(view, shadow);
     if (isLogChanged) this.#observeLog(view, shadow);
-    // The base of a log may be that of a snapshot which is still being installed: no promise yet.
-    if (log.stable > shadow.durable.index && log.stable >= log.firstIndex) {
-      shadow.durable = { index: log.stable, term: log.term(log.stable) ?? 0 };
-    }
+    this.#observeDurable(view, shadow);
     if (log.commit > shadow.commit) this.#observeCommit(view, shadow);
     if (view.role === 'leader' && shadow.role !== 'leader') this.#observeElection(view);
     if (log.applied !== shadow.applied || view.conf !== shadow.conf)
@@ -116,6 +113,12 @@ export class RaftInvariants {
     shadow.applied = log.applied;
     shadow.role = view.role;
     shadow.conf = view.conf;
+  }
+
+  /** The base of a log may be that of a snapshot which is still being installed: no promise yet. */
+  #observeDurable({ log }: RaftView, shadow: Shadow): void {
+    if (log.stable <= shadow.durable.index || log.stable < log.firstIndex) return;
+    shadow.durable = { index: log.stable, term: log.term(log.stable) ?? 0 };
   }
 
   /** I6: what a message promises must be durable when it leaves. */
@@ -135,6 +138,8 @@ export class RaftInvariants {
       demand(!isCurrent || message.index <= view.log.stable, () => {
         return `I6: ${name(view.id)} acknowledges entry ${message.index}, but holds ${view.log.stable} durably`;
       });
+      // The member may be killed before the turn that sent this has ended.
+      if (isCurrent) this.#observeDurable(view, shadow);
       shadow.promisedTerm = Math.max(shadow.promisedTerm, message.term);
     }
   }
