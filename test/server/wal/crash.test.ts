@@ -14,7 +14,7 @@ import { Scheduler } from '../../sim/scheduler.ts';
 import { appended, emptyLog, isSameLog, lastOf, type ModelLog, nextAppend } from './model.ts';
 
 const directory = '/data/wal';
-const options = { directory, segmentBytes: 600, sealAfterMs: 5 };
+const options = { directory, segmentBytes: 2_000, sealAfterMs: 5 };
 const appendsPerLife = 8;
 
 /** A disk, what was ever asked of the log on it, and how much of that was acknowledged. */

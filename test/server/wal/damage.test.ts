@@ -19,7 +19,7 @@ const term = (value: number, vote = 0n, commit = 0) => ({
 });
 
 /** A small log of several segments with overwritten entries and votes. */
-function busyLog(segmentBytes = 500): WalHarness {
+function busyLog(segmentBytes = 1_500): WalHarness {
   const log = WalHarness.create({ segmentBytes });
   log.write({ ...term(1, 2n), entries: entries(1, 1, 3) });
   log.write({ ...term(1, 2n, 2), entries: entries(1, 4, 6) });
@@ -105,7 +105,7 @@ suite('a damaged log', () => {
   });
 
   test('any one bit of an unsealed last batch flips: at most that batch is missing, the vote never', () => {
-    const log = busyLog(900);
+    const log = busyLog(3_000);
     const before = log.model;
     const path = `${directory}/${log.segments.at(-1)}`;
     const start = log.fileSystem.read(path).length;
@@ -126,7 +126,7 @@ suite('a damaged log', () => {
   });
 
   test('the last batch is cut at any byte, or ends in zeroes from any byte', () => {
-    const log = busyLog(900);
+    const log = busyLog(3_000);
     const before = log.model;
     const path = `${directory}/${log.segments.at(-1)}`;
     const start = log.fileSystem.read(path).length;
@@ -166,7 +166,7 @@ suite('a damaged log', () => {
   test('random logs, random damage: sealed entries are there, or owed', () => {
     const random = new SeededRandom(11);
     for (let round = 0; round < 100; round += 1) {
-      const log = WalHarness.create({ segmentBytes: 300 + random.below(900) });
+      const log = WalHarness.create({ segmentBytes: 1_000 + random.below(3_000) });
       let applied = nothing;
       for (let step = 0; step < 20; step += 1) {
         const append = nextAppend(log.model, random);

@@ -38,6 +38,9 @@ const example: Frame = {
   previousCrc: 123,
 };
 
+/** Behind the example's tail, up to the next sector. */
+const paddingBytes = frameBytes(example.records.length) - (72 + example.records.length + 32);
+
 suite('frame', () => {
   test('what is encoded is decoded, at any aligned offset', () => {
     fc.assert(
@@ -79,21 +82,24 @@ suite('frame', () => {
   });
 
   test('findFrame passes damage, and data that looks like the head of a frame', () => {
-    const lookalike = Buffer.alloc(80, 0xff);
+    const lookalike = Buffer.alloc(512, 0xff);
     encodeFrame(example, file).copy(lookalike, 0, 0, 72);
     const bytes = Buffer.concat([lookalike, encodeFrame(example, file)]);
-    assert.equal(findFrame(bytes, 0, file)?.offset, 80);
-    assert.equal(findFrame(bytes, 81, file), undefined);
+    assert.equal(findFrame(bytes, 0, file)?.offset, 512);
+    assert.equal(findFrame(bytes, 513, file), undefined);
   });
 
   test('findHardStates finds the hard state of a frame whose head or tail is damaged, and none of another file', () => {
-    const cut = encodeFrame(example, file).subarray(0, -20);
+    const cut = encodeFrame(example, file).subarray(0, -20 - paddingBytes);
     assert.deepEqual(findHardStates(cut, { start: 0, end: cut.length }, file), [example.hardState]);
     const bytes = encodeFrame(example, file);
     bytes.fill(0, 0, 80);
     const range = { start: 0, end: bytes.length };
     assert.deepEqual(findHardStates(bytes, range, file), [example.hardState]);
     assert.deepEqual(findHardStates(bytes, range, { ...file, sequence: 4 }), []);
-    assert.deepEqual(findHardStates(bytes, { start: 0, end: bytes.length - 10 }, file), []);
+    assert.deepEqual(
+      findHardStates(bytes, { start: 0, end: bytes.length - paddingBytes - 10 }, file),
+      [],
+    );
   });
 });

@@ -86,7 +86,7 @@ suite('Wal', () => {
   });
 
   test('a segment that has grown is cut; the new one says who we are and whom we voted for', () => {
-    const log = WalHarness.create({ segmentBytes: 400 });
+    const log = WalHarness.create({ segmentBytes: 1_200 });
     log.write({ ...term(3, 9n), identity: fromLatin1('me') });
     for (let index = 1; index <= 20; index += 1) log.write({ entries: entries(3, index, index) });
     const all = log.segments;
@@ -102,7 +102,7 @@ suite('Wal', () => {
   });
 
   test('release removes the segments that hold nothing newer, never the last one', () => {
-    const log = WalHarness.create({ segmentBytes: 400 });
+    const log = WalHarness.create({ segmentBytes: 1_200 });
     for (let index = 1; index <= 20; index += 1)
       log.write({ ...term(1, 0n, index), entries: entries(1, index, index) });
     const count = log.segments.length;
@@ -122,7 +122,7 @@ suite('Wal', () => {
   });
 
   test('entries that replace others across segments, and a release between', () => {
-    const log = WalHarness.create({ segmentBytes: 400 });
+    const log = WalHarness.create({ segmentBytes: 1_200 });
     for (let index = 1; index <= 12; index += 1)
       log.write({ ...term(1, 0n, 4), entries: entries(1, index, index) });
     log.write({ ...term(2, 0n, 4), entries: entries(2, 6, 7) });
@@ -169,7 +169,7 @@ suite('Wal', () => {
   });
 
   test('no room for a new segment: fatal, not an exception out of a callback', () => {
-    const log = WalHarness.create({ segmentBytes: 100 });
+    const log = WalHarness.create({ segmentBytes: 300 });
     log.write({ entries: entries(1, 1, 1) });
     log.fileSystem.failure = { operation: 'create', error: new Error('ENOSPC') };
     log.append({ entries: entries(1, 2, 2) }, 'a');
@@ -189,10 +189,10 @@ suite('Wal', () => {
 
 suite('Wal.resume', () => {
   test('goes on where the log ended, after copying the tail', () => {
-    const log = WalHarness.create({ segmentBytes: 300 });
+    const log = WalHarness.create({ segmentBytes: 1_000 });
     for (let index = 1; index <= 7; index += 1)
       log.write({ ...term(1, 0n, 3), entries: entries(1, index, index) });
-    const next = WalHarness.resume(log.fileSystem.copy(), undefined, { segmentBytes: 300 });
+    const next = WalHarness.resume(log.fileSystem.copy(), undefined, { segmentBytes: 1_000 });
     const tail = next.segments.at(-1);
     assert.deepEqual(next.fileSystem.operations.slice(0, 5), [
       `create ${tail}.tmp`,
@@ -227,19 +227,19 @@ suite('Wal.resume', () => {
   }
 
   test('a state that lost its end of the log: what is owed stays owed until it is there', () => {
-    const log = WalHarness.create({ segmentBytes: 300 });
+    const log = WalHarness.create({ segmentBytes: 1_000 });
     for (let index = 1; index <= 9; index += 1)
       log.write({ ...term(1, 0n, index), entries: entries(1, index, index) });
     log.wal.release(6);
     log.fileSystem.completeAll();
     // The state begins from nothing, but the log does not.
-    const owing = WalHarness.resume(log.fileSystem, { index: 0, term: 0 }, { segmentBytes: 300 });
+    const owing = WalHarness.resume(log.fileSystem, { index: 0, term: 0 }, { segmentBytes: 1_000 });
     assert.equal(owing.segments.length, 1);
     for (const end of [3, 8]) {
       owing.write({ ...term(1), entries: entries(1, owing.model.entries.length + 1, end) });
       assert.deepEqual(recovered(owing.fileSystem).log.owed, { index: 9, term: 1 });
     }
-    const again = WalHarness.resume(owing.fileSystem, undefined, { segmentBytes: 300 });
+    const again = WalHarness.resume(owing.fileSystem, undefined, { segmentBytes: 1_000 });
     again.fileSystem.completeAll();
     again.wal.release(8);
     again.fileSystem.completeAll();
