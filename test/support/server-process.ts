@@ -51,7 +51,8 @@ process.on('exit', killAll);
 process.on('uncaughtExceptionMonitor', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') killAll();
 });
-for (const signal of ['SIGHUP', 'SIGINT', 'SIGPIPE', 'SIGTERM'] as const) {
+// Not SIGPIPE: a write to a member that was just killed raises it as well.
+for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => process.exit(1));
 }
 
