@@ -9,7 +9,6 @@ const isFull = process.env['MAINSTAY_FULL'] === '1';
 const sample = [
   'vote-not-persisted',
   'acknowledged-before-sync',
-  'read-index-before-own-term-commit',
   'proposal-sent-twice',
 ];
 
