@@ -6,11 +6,7 @@ import { checkDrift, huntMutant } from './mutate.ts';
 
 /** `MAINSTAY_FULL=1`: every mutant, as long as it takes; else a few that are found fast. */
 const isFull = process.env['MAINSTAY_FULL'] === '1';
-const sample = [
-  'vote-not-persisted',
-  'acknowledged-before-sync',
-  'proposal-sent-twice',
-];
+const sample = ['vote-not-persisted', 'acknowledged-before-sync', 'proposal-sent-twice'];
 
 suite('Mutants', () => {
   test('are still where the list says', () => {
