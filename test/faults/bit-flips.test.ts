@@ -19,7 +19,7 @@ import { readView } from './support/view.ts';
 const isFull = process.env['MAINSTAY_FULL'] === '1';
 const seed = Number(process.env['SEED'] ?? 4);
 const flips = isFull
-  ? { alone: 500, withLog: 200, ofThree: 300, asProcess: 20 }
+  ? { alone: 600, withLog: 200, ofThree: 200, asProcess: 20 }
   : { alone: 50, withLog: 20, ofThree: 30, asProcess: 3 };
 const outcomeTimeoutMs = 30_000;
 const script = makeScript(seed, 200);
