@@ -1,5 +1,6 @@
+import type { Applied } from '../propose/proposer.ts';
 import type { ResponseHeader } from '../proto/gen/rpc.ts';
-import type { Applied, MemberPort } from './member-port.ts';
+import type { MemberPort } from './member-port.ts';
 
 /** The header of a response that applying or reading has made: its revision stays, the rest is this member's. */
 export function headed<Response extends { header: ResponseHeader | undefined }>(

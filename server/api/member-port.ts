@@ -1,4 +1,4 @@
-import type { EtcdError } from '../base/errors.ts';
+import type { Applied } from '../propose/proposer.ts';
 import type { InternalRequestRequest, Member } from '../proto/gen/internal.ts';
 import type {
   AlarmMember,
@@ -82,14 +82,6 @@ export interface RaftStatus {
   readonly isLearner: boolean;
   readonly commitIndex: number;
   readonly appliedIndex: number;
-}
-
-export interface Applied {
-  /** The RPC's response message; its header, where it has one, carries the revision. */
-  readonly response?: object | undefined;
-  readonly error?: EtcdError | undefined;
-  /** MVCC's revision after applying. */
-  readonly revision: number;
 }
 
 export interface DbSize {

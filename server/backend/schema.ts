@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import { copyBytes } from '../base/bytes.ts';
+
 import type { StoreRange } from './ordered-store.ts';
 
 /**
@@ -63,11 +63,6 @@ export function bucketKey(of: Prefix, id: string | bigint | Uint8Array): Uint8Ar
   key[0] = of;
   key.set(bytes, 1);
   return key;
-}
-
-/** What follows the prefix. */
-export function bucketId(key: Uint8Array): Uint8Array {
-  return copyBytes(key.subarray(1));
 }
 
 /** The 64-bit id that {@link bucketKey} was given. Unsigned. */

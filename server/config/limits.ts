@@ -16,8 +16,6 @@ export const requestBytesFlagMax = 16 * mebibyte;
 export const grpcOverheadBytes = 512 * kibibyte;
 /** Compares, or operations of one branch, of a transaction; nested ones share it. `--max-txn-ops`. */
 export const txnOpsMaxDefault = 128;
-/** An etcd watch response larger than this is split for a client that asked for fragments. */
-export const watchFragmentBytesMax = requestBytesMaxDefault + grpcOverheadBytes;
 
 // Between a client's request and its answer
 
@@ -103,8 +101,6 @@ export const drainMsMax = 5_000;
 export const stopMsMax = 30_000;
 /** From accept to the end of the first request's headers. */
 export const headersMsMax = 10_000;
-/** HTTP/1.1 bodies: as large as the largest request. */
-export const httpBodyBytesMax = requestBytesMaxDefault + grpcOverheadBytes;
 /** A stream whose client does not read: beyond it the producer is told to wait. */
 export const streamBufferBytesMax = 1 * mebibyte;
 /** Watchers of one stream. */

@@ -1,5 +1,4 @@
 import type {
-  Applied,
   DbSize,
   MemberPort,
   MembershipChange,
@@ -17,6 +16,7 @@ import { type MemberId, noMember } from '../base/ids.ts';
 import type { Random } from '../base/random.ts';
 import { randomId } from '../base/random.ts';
 import { effectiveTtl } from '../lease/ttl.ts';
+import type { Applied } from '../propose/proposer.ts';
 import {
   ConfChange,
   ConfChangeKind,

@@ -9,6 +9,7 @@ import type { ProposeOutcome } from '../raft/raft.ts';
 
 /** What applying the entry answered. */
 export interface Applied {
+  /** The RPC's response message; its header, where it has one, carries the revision. */
   readonly response?: object | undefined;
   readonly error?: EtcdError | undefined;
   /** MVCC's revision after it. */

@@ -33,5 +33,3 @@ export interface SnapshotMark {
   readonly term: Term;
   readonly confState: ConfState;
 }
-
-export const noConf: ConfState = { voters: [], learners: [] };

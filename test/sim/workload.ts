@@ -1,5 +1,6 @@
-import type { Applied, MemberPort } from '../../server/api/member-port.ts';
+import type { MemberPort } from '../../server/api/member-port.ts';
 import { EtcdError } from '../../server/base/errors.ts';
+import type { Applied } from '../../server/propose/proposer.ts';
 import { CompactionRequest, LeaseGrantRequest } from '../../server/proto/gen/rpc.ts';
 import type { ClientHistory, WriteRequest } from './checkers/client-history.ts';
 import type { KeySpan } from './checkers/event-log.ts';

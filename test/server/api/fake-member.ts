@@ -1,6 +1,5 @@
 import type { CallContext, Requests, Responses } from '../../../server/api/call.ts';
 import type {
-  Applied,
   MemberPort,
   MembershipChange,
   RaftStatus,
@@ -8,6 +7,7 @@ import type {
   WatchStream,
 } from '../../../server/api/member-port.ts';
 import { EtcdError } from '../../../server/base/errors.ts';
+import type { Applied } from '../../../server/propose/proposer.ts';
 import { type InternalRequestRequest, Member } from '../../../server/proto/gen/internal.ts';
 import {
   type AlarmMember,
