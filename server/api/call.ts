@@ -8,6 +8,8 @@ export interface CallContext {
   header(name: string): string | undefined;
   /** `address:port` of the client. */
   readonly remoteAddress: string;
+  /** The subject's common name in the client's verified certificate; undefined without one. */
+  readonly commonName: string | undefined;
 }
 
 /** One request, one response. What `run` throws or rejects with becomes the call's status: see `toStatus`. */

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { TLSSocket } from 'node:tls';
 import type { Call, CallContext, Requests, Responses, UnaryCall } from '../api/call.ts';
 import { type Status, StatusError, statusOf, toStatus } from '../api/errors.ts';
 import { streamBufferBytesMax, timerMsMax } from '../config/limits.ts';
@@ -74,6 +75,13 @@ export class GrpcCall implements CallContext, Responses<unknown> {
   get remoteAddress(): string {
     const socket = this.#stream.session?.socket;
     return `${socket?.remoteAddress}:${socket?.remotePort}`;
+  }
+
+  get commonName(): string | undefined {
+    const socket = this.#stream.session?.socket;
+    if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
+    const name: string | string[] | undefined = socket.getPeerCertificate().subject.CN;
+    return typeof name === 'string' ? name : name?.[0];
   }
 
   send(response: unknown): boolean {

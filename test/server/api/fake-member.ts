@@ -215,7 +215,7 @@ export function answerOf(request: InternalRequestRequest): Applied {
 }
 
 export function contextOf(headers: Readonly<Record<string, string>> = {}): CallContext {
-  return { header: (name) => headers[name], remoteAddress: '127.0.0.1:1' };
+  return { header: (name) => headers[name], remoteAddress: '127.0.0.1:1', commonName: undefined };
 }
 
 /** The transport's end of a stream: keeps what it was sent. */
