@@ -39,7 +39,6 @@ export function stepAppend(state: RaftState, message: AppendMessage): void {
       reject: true,
       hintIndex: hint.index,
       hintTerm: hint.term,
-      lostLog: state.owed !== undefined,
     });
     return;
   }
@@ -55,7 +54,6 @@ function acknowledge(state: RaftState, leader: bigint, index: number): void {
     reject: false,
     hintIndex: 0,
     hintTerm: 0,
-    lostLog: false,
   });
 }
 

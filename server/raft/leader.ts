@@ -214,7 +214,7 @@ function stepRejection(state: RaftState, follower: Follower, message: AppendResp
   const { progress } = follower;
   const { hintIndex, hintTerm } = message;
   const next = hintTerm > 0 ? state.log.findConflict(hintIndex, hintTerm).index : hintIndex;
-  if (message.lostLog && progress.state !== 'snapshot') {
+  if (progress.lacksAcknowledged(message.index)) {
     progress.lostLog(Math.min(next, state.log.lastIndex));
   } else {
     if (!progress.maybeDecrease(message.index, next)) return;

@@ -19,8 +19,7 @@ export interface AppendMessage extends Envelope {
 
 /**
  * `index`: when accepted, the last index known to match; when rejected, the `previousIndex` that did not.
- * A rejection carries a hint where to try next, and `lostLog` when the follower no longer holds what it once
- * acknowledged (a damaged disk, under repair): only then may the leader lower its match index.
+ * A rejection carries a hint where to try next.
  */
 export interface AppendResponseMessage extends Envelope {
   readonly kind: 'appendResponse';
@@ -28,7 +27,6 @@ export interface AppendResponseMessage extends Envelope {
   readonly reject: boolean;
   readonly hintIndex: LogIndex;
   readonly hintTerm: Term;
-  readonly lostLog: boolean;
 }
 
 /**
@@ -42,7 +40,10 @@ export interface HeartbeatMessage extends Envelope {
   readonly readId: number;
 }
 
-/** `lostLog` as in the append response: an idle leader would not notice otherwise. */
+/**
+ * `lostLog`: the follower no longer holds what it once acknowledged (a damaged disk, under repair). The leader then looks,
+ * idle or not.
+ */
 export interface HeartbeatResponseMessage extends Envelope {
   readonly kind: 'heartbeatResponse';
   readonly readId: number;

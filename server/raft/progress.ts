@@ -85,10 +85,13 @@ export class Progress {
     if (this.#inflight.length >= this.#inflightMax) this.#inflight.shift();
   }
 
-  /** The append after `rejected` did not match; false when the answer is out of date. */
+  /**
+   * The append after `rejected` did not match; false when the answer is out of date. Rejecting what it acknowledged last,
+   * a pipelined follower is asked again, by a probe: the answer may be an old one.
+   */
   maybeDecrease(rejected: LogIndex, hint: LogIndex): boolean {
     if (this.state === 'replicate') {
-      if (rejected <= this.match) return false;
+      if (rejected < this.match) return false;
       this.next = this.match + 1;
       return true;
     }
@@ -99,7 +102,12 @@ export class Progress {
     return true;
   }
 
-  /** The follower lost entries that it had acknowledged, and says so. */
+  /** The answer to the probe at `match`: what was acknowledged is not there any more, though the follower does not know. */
+  lacksAcknowledged(rejected: LogIndex): boolean {
+    return this.state === 'probe' && rejected === this.match && rejected === this.next - 1;
+  }
+
+  /** The follower lost entries that it had acknowledged. */
   lostLog(hint: LogIndex): void {
     this.match = Math.min(this.match, hint);
     this.becomeProbe();

@@ -78,7 +78,6 @@ function writeBody(writer: MessageWriter, message: Message): void {
       writer.flag(message.reject);
       writer.number(message.hintIndex);
       writer.number(message.hintTerm);
-      writer.flag(message.lostLog);
       return;
     case 'heartbeat':
       writer.number(message.commit);
@@ -149,8 +148,7 @@ function readBody(reader: MessageReader, kind: Message['kind'], envelope: Envelo
       const index = reader.number();
       const reject = reader.flag();
       const hintIndex = reader.number();
-      const hintTerm = reader.number();
-      return { ...envelope, kind, index, reject, hintIndex, hintTerm, lostLog: reader.flag() };
+      return { ...envelope, kind, index, reject, hintIndex, hintTerm: reader.number() };
     }
     case 'heartbeat':
       return {

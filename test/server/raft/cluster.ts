@@ -128,7 +128,7 @@ export class TestMember {
   }
 
   /** A repair found the entries after `index` damaged: what the state does not have is owed. */
-  loseLog(index: LogIndex): void {
+  loseLog(index: LogIndex, isNoticed = true): void {
     const { disk } = this;
     const { applied } = disk.state;
     const debts = [
@@ -138,10 +138,11 @@ export class TestMember {
     disk.entries.splice(Math.max(0, index - disk.base.index));
     this.#adoptState();
     const last = disk.entries.at(-1) ?? applied;
-    disk.owed = debts
-      .filter((debt) => compareIds(debt, last) > 0)
-      .sort(compareIds)
-      .at(-1);
+    if (isNoticed)
+      disk.owed = debts
+        .filter((debt) => compareIds(debt, last) > 0)
+        .sort(compareIds)
+        .at(-1);
     this.restart();
   }
 

@@ -33,7 +33,7 @@ function describeBody(message: Message): string {
     case 'appendResponse': {
       if (!message.reject) return ` index=${message.index}`;
       const hint = describeId({ index: message.hintIndex, term: message.hintTerm });
-      return ` rejected prev=${message.index} hint=${hint}${message.lostLog ? ' lostLog' : ''}`;
+      return ` rejected prev=${message.index} hint=${hint}`;
     }
     case 'vote':
     case 'preVote': {

@@ -27,7 +27,10 @@ class Script {
       this.#cluster.inFlight.reverse();
     },
     elect: (command) => this.#elect(command),
-    'lose-log': (command) => this.#first(command).loseLog(numberOf(command, 'keep')),
+    'lose-log': (command) => {
+      const isNoticed = command.options.get('noticed') !== 'false';
+      this.#first(command).loseLog(numberOf(command, 'keep'), isNoticed);
+    },
     'process-append': (command) => this.#each(command, (member) => member.writeAppend()),
     'process-ready': (command) => this.#each(command, (member) => member.processReady()),
     propose: (command) =>

@@ -44,7 +44,7 @@ suite('Progress', () => {
     const progress = replicating();
     progress.sent(8, false);
     progress.maybeUpdate(5);
-    assert.equal(progress.maybeDecrease(5, 2), false);
+    assert.equal(progress.maybeDecrease(4, 2), false);
     assert.equal(progress.maybeDecrease(8, 2), true);
     assert.equal(progress.next, 6);
     progress.becomeProbe();
@@ -68,6 +68,17 @@ suite('Progress', () => {
     progress.maybeUpdate(9);
     progress.lostLog(4);
     assert.deepEqual([progress.state, progress.match, progress.next], ['probe', 4, 5]);
+  });
+
+  test('a follower that rejects what it acknowledged is asked again, then believed', () => {
+    const progress = replicating();
+    progress.maybeUpdate(9);
+    progress.sent(12, false);
+    assert.equal(progress.lacksAcknowledged(9), false, 'the answer may be an old one');
+    assert.equal(progress.maybeDecrease(9, 4), true);
+    progress.becomeProbe();
+    assert.equal(progress.lacksAcknowledged(8), false, 'not what was asked');
+    assert.equal(progress.lacksAcknowledged(9), true);
   });
 
   test('whatever comes, match stays below next, and only a lost log lowers match', () => {

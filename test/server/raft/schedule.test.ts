@@ -22,7 +22,7 @@ const weights = {
   compact: 5,
   transfer: 1,
   change: 2,
-  loseLog: 1,
+  loseLog: 2,
 } as const;
 type StepKind = keyof typeof weights;
 const kinds = Object.keys(weights) as StepKind[];

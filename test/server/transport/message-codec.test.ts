@@ -40,7 +40,6 @@ const messages = fc.oneof(
     reject: flag,
     hintIndex: number,
     hintTerm: number,
-    lostLog: flag,
   }),
   message('heartbeat', { commit: number, commitTerm: number, readId: number }),
   message('heartbeatResponse', { readId: number, lostLog: flag }),

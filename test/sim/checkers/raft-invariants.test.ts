@@ -168,7 +168,7 @@ suite('RaftInvariants', () => {
   test('reject an acknowledgement of what is not durable, and the loss of what was', () => {
     const invariants = new RaftInvariants();
     const ack = { kind: 'appendResponse', from: 1n, to: 2n, term: 9 } as const;
-    const rest = { index: 2, reject: false, hintIndex: 0, hintTerm: 0, lostLog: false };
+    const rest = { index: 2, reject: false, hintIndex: 0, hintTerm: 0 };
     const member = view({ log: '12', stable: 1 });
     invariants.observe(member);
     assert.throws(() => invariants.sent(member, { ...ack, ...rest }), /I6/);
