@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { elusiveMutants, mutants } from './mutants.ts';
+import { mutants } from './mutants.ts';
 import { huntMutant } from './mutate.ts';
 
 // node dist/test/sim/mutants-main.js [--seeds N] [--seconds N] [--jobs N] [name...]: plants each bug and hunts it.
@@ -14,7 +14,7 @@ const { values, positionals } = parseArgs({
 });
 
 let survivors = 0;
-const named = [...mutants, ...elusiveMutants].filter(({ name }) => positionals.includes(name));
+const named = mutants.filter(({ name }) => positionals.includes(name));
 for (const mutant of positionals.length > 0 ? named : mutants) {
   const { seedsNeeded, report } = await huntMutant(mutant, {
     seedsMax: Number(values.seeds),

@@ -327,10 +327,6 @@ export const mutants: readonly Mutant[] = [
       },
     ],
   },
-];
-
-/** Bugs that the simulator should find and does not yet, within a few hundred seeds: `mutants-main.js NAME` hunts them. */
-export const elusiveMutants: readonly Mutant[] = [
   {
     name: 'read-index-id-reused',
     origin: 'etcd #20418 (2025): a retried ReadIndex kept its id',

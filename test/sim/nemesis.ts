@@ -97,7 +97,15 @@ export class Nemesis {
       case 'isolateLeader':
         return this.#isolateLeader();
       case 'clog':
-        return this.#clog();
+        return this.#toOneLink((from, to) => {
+          this.#cluster.network.clog(from, to, this.#random.between(100, 5000));
+        });
+      case 'slowLink':
+        return this.#toOneLink((from, to) => {
+          const extraMs = this.#random.between(50, 900);
+          const durationMs = this.#random.between(1000, 10_000);
+          this.#cluster.network.slow(from, to, { extraMs, durationMs });
+        });
       case 'diskStall':
         return this.#toOne((member) => member.disk.stall(this.#random.between(500, 6000)));
       case 'syncError':
@@ -191,14 +199,14 @@ export class Nemesis {
     );
   }
 
-  /** One link holds back what it carries: most often one that leads away from the leader. */
-  #clog(): boolean {
+  /** Most often to one that leads away from the leader. */
+  #toOneLink(act: (from: string, to: string) => void): boolean {
     const names = this.#random.shuffle(this.#cluster.members.map(({ name }) => name));
     const leader = this.#cluster.leader()?.name;
     const from = leader !== undefined && this.#random.chance(0.7) ? leader : names[0];
     const to = names.find((name) => name !== from);
     if (from === undefined || to === undefined) return false;
-    this.#cluster.network.clog(from, to, this.#random.between(100, 5000));
+    act(from, to);
     return true;
   }
 

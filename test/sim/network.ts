@@ -24,8 +24,8 @@ export const quietNetwork: NetworkOptions = {
 };
 
 /**
- * Directed links between members. A message is lost, delayed, repeated, overtaken; a link can be cut in one direction
- * or clogged for a while. Deliveries go to whoever listens at the address then, also after a restart.
+ * Directed links between members. A message is lost, delayed, repeated, overtaken; a link can be cut in one direction,
+ * clogged or slow for a while. Deliveries go to whoever listens at the address then, also after a restart.
  */
 export class SimNetwork<Address> {
   readonly #scheduler: Scheduler;
@@ -34,6 +34,7 @@ export class SimNetwork<Address> {
   #options: NetworkOptions;
   readonly #cut = new Set<string>();
   readonly #cloggedUntilMs = new Map<string, number>();
+  readonly #slow = new Map<string, { readonly extraMs: number; readonly untilMs: number }>();
 
   constructor(
     modules: { scheduler: Scheduler; random: SeededRandom; counters: Counters },
@@ -81,10 +82,20 @@ export class SimNetwork<Address> {
     this.#cloggedUntilMs.set(link(from, to), this.#scheduler.nowMs + durationMs);
   }
 
+  /** Everything takes so much longer, but goes on. */
+  slow(
+    from: Address,
+    to: Address,
+    { extraMs, durationMs }: { extraMs: number; durationMs: number },
+  ): void {
+    this.#slow.set(link(from, to), { extraMs, untilMs: this.#scheduler.nowMs + durationMs });
+  }
+
   /** All links work again; what is under way still arrives late. */
   reconnect(): void {
     this.#cut.clear();
     this.#cloggedUntilMs.clear();
+    this.#slow.clear();
   }
 
   /** The end of all faults. */
@@ -116,6 +127,11 @@ export class SimNetwork<Address> {
     if (cloggedUntilMs !== undefined && cloggedUntilMs > this.#scheduler.nowMs) {
       this.#counters.add('network.clogged');
       delayMs += cloggedUntilMs - this.#scheduler.nowMs;
+    }
+    const slow = this.#slow.get(link(from, to));
+    if (slow !== undefined && slow.untilMs > this.#scheduler.nowMs) {
+      this.#counters.add('network.slow');
+      delayMs += slow.extraMs;
     }
     return delayMs;
   }

@@ -134,18 +134,28 @@ suite('SimNetwork', () => {
     assert.ok(back);
   });
 
-  test('a clogged link delivers late', async () => {
+  test('a clogged link delivers late; a slow one later, in the order of sending', async () => {
     const { scheduler, random } = world(3);
     const network = new SimNetwork<string>(
       { scheduler, random, counters: new Counters() },
-      quietNetwork,
+      { ...quietNetwork, jitterMs: 0.01 },
     );
     network.clog('a', 'b', 1000);
-    let at = 0;
-    network.send('a', 'b', () => {
-      at = scheduler.nowMs;
-    });
-    await scheduler.runUntil(2000, () => {});
-    assert.ok(at > 1000);
+    network.slow('a', 'c', { extraMs: 500, durationMs: 1000 });
+    const arrivals: Array<[string, number]> = [];
+    const send = (to: string): void => {
+      network.send('a', to, () => arrivals.push([to, Math.floor(scheduler.nowMs / 100)]));
+    };
+    send('b');
+    send('c');
+    scheduler.at(200, () => send('c'));
+    scheduler.at(1500, () => send('c'));
+    await scheduler.runUntil(3000, () => {});
+    assert.deepEqual(arrivals, [
+      ['c', 5],
+      ['c', 7],
+      ['b', 10],
+      ['c', 15],
+    ]);
   });
 });

@@ -16,6 +16,7 @@ export const nemesisKinds = [
   'partitionPartial',
   'isolateLeader',
   'clog',
+  'slowLink',
   'diskStall',
   'syncError',
   'diskFull',
@@ -84,7 +85,7 @@ export function drawSwarm(seed: number, options: { members?: number } = {}): Swa
     disk: drawDisk(random),
     network: drawNetwork(random),
     clockDrift: random.chance(0.5) ? 0.05 : 0,
-    clients: 2 + random.below(3),
+    clients: random.chance(0.2) ? 8 : 2 + random.below(3),
     thinkMs: random.between(150, 500),
     keys: 2 + random.below(10),
     mix: {
@@ -96,7 +97,7 @@ export function drawSwarm(seed: number, options: { members?: number } = {}): Swa
         readOld: 4,
         compact: 2,
         leaseGrant: 3,
-        leaseKeepAlive: 6,
+        leaseKeepAlive: random.pick([6, 6, 30]),
         leaseRevoke: 1,
         watch: 1,
       }),
@@ -106,7 +107,7 @@ export function drawSwarm(seed: number, options: { members?: number } = {}): Swa
     snapshotEntries: random.pick([10, 40, 200, 1000]),
     appendBytes: random.pick([1, 200, 1024 * 1024]),
     segmentBytes: random.pick([1_024, 4_096, 65_536]),
-    stateWriteMs: random.pick([1, 20, 150]),
+    stateWriteMs: random.pick([1, 20, 150, 1_500]),
   };
 }
 
