@@ -12,6 +12,7 @@ import { Counters } from './counters.ts';
 import { type Boot, type MemberPlan, type Outside, SimMember } from './member.ts';
 import { quietNetwork, SimNetwork } from './network.ts';
 import { ClientWatch, Observer } from './observer.ts';
+import type { SimProcess } from './process.ts';
 import type { SeededRandom } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { SwarmConfig } from './swarm.ts';
@@ -23,6 +24,14 @@ export interface ClusterModules {
   readonly random: SeededRandom;
   readonly trace: Trace;
   readonly boot: Boot;
+}
+
+/** A client's watch, and the process that serves it now. */
+interface AttachedWatch {
+  readonly watch: ClientWatch;
+  readonly random: SeededRandom;
+  readonly isSlow: boolean;
+  process: SimProcess;
 }
 
 /** In a healthy cluster every member knows a revision, and has told its watches, within this. */
@@ -42,7 +51,7 @@ export class Cluster {
   readonly #random: SeededRandom;
   readonly #byId = new Map<MemberId, SimMember>();
   readonly #byUrl = new Map<string, SimMember>();
-  #watches: Array<{ watch: ClientWatch; member: SimMember; incarnation: number }> = [];
+  readonly #watches: AttachedWatch[] = [];
   /** Members whose process ran since the last check. */
   readonly #touched = new Set<SimMember>();
   #failure: Error | undefined;
@@ -264,15 +273,17 @@ export class Cluster {
     for (const member of this.members) {
       member.process?.resume();
       member.process?.killAtEffect(Number.POSITIVE_INFINITY, () => {});
-      member.disk.failSyncs(0);
-      member.disk.setFreeBytes(Number.POSITIVE_INFINITY);
+      member.disk.heal();
+      member.stores.heal();
       this.start(member);
     }
   }
 
   #endProcess(member: SimMember, how: 'kill' | 'powerLoss', downMs: number): void {
     if (!member.isRunning) return;
+    const { process } = member;
     member.end(how);
+    this.#reattachLater(process);
     const backMs = this.#isHealed ? Math.min(downMs, 100) : downMs;
     this.#modules.scheduler.after(backMs, () => this.start(member));
   }
@@ -339,23 +350,44 @@ export class Cluster {
   // --- what watches over them --------------------------------------------------------------------
 
   openWatch(endpoint: Endpoint, span: KeySpan, random: SeededRandom): void {
-    const member = this.members.find(({ name }) => name === endpoint.name);
-    if (member === undefined || this.#watches.length >= 20) return;
-    const from = Math.max(1, endpoint.port.revision() + 1 - random.below(20));
-    const isSlow = random.chance(0.3);
-    const takes = (): boolean => {
+    if (this.#watches.length >= 20) return;
+    const watch = new ClientWatch(this.log, {
+      name: `watch ${this.counters.get('op.watch')}`,
+      span,
+      from: Math.max(1, endpoint.port.revision() + 1 - random.below(20)),
+      withPrevious: random.chance(0.5),
+      without: random.pick([undefined, undefined, 'put', 'delete']),
+    });
+    const attached = { watch, random, isSlow: random.chance(0.3), process: endpoint.process };
+    this.#watches.push(attached);
+    this.#attach(attached, endpoint);
+  }
+
+  #attach(attached: AttachedWatch, { port, process }: Endpoint): void {
+    const { watch, random, isSlow } = attached;
+    attached.process = process;
+    watch.open(port, () => {
       if (!isSlow) return true;
       this.#modules.scheduler.after(random.between(1, 500), () => {
-        endpoint.process.deliver(() => watch.resume());
+        if (attached.process === process) process.deliver(() => watch.resume());
       });
       return false;
-    };
-    const name = `${member.name}#${member.incarnations}.watch${this.counters.get('op.watch')}`;
-    const watch: ClientWatch = new ClientWatch(
-      { log: this.log, port: endpoint.port, takes },
-      { name, span, from, withPrevious: random.chance(0.5) },
-    );
-    this.#watches.push({ watch, member, incarnation: member.incarnations });
+    });
+  }
+
+  /** Its clients go on elsewhere, or there again. */
+  #reattachLater(ended: SimProcess | undefined): void {
+    for (const attached of this.#watches) {
+      if (attached.process !== ended || attached.watch.ended) continue;
+      attached.watch.disconnected();
+      const again = (): void => {
+        const endpoints = this.endpoints();
+        if (endpoints.length > 0) this.#attach(attached, attached.random.pick(endpoints));
+        else this.#modules.scheduler.after(attached.random.between(10, 1000), again);
+      };
+      this.#modules.scheduler.after(attached.random.between(10, 1000), again);
+      this.counters.add('watch.resumed');
+    }
   }
 
   /** After each event: what changed, checked. */
@@ -390,8 +422,8 @@ export class Cluster {
     this.history.finish();
     const { core } = this;
     const revision = this.log.revisionAt(this.#modules.scheduler.nowMs - convergenceMs);
-    for (const { watch, member, incarnation } of this.#watches) {
-      const isOpen = core.includes(member) && member.incarnations === incarnation;
+    for (const { watch, process } of this.#watches) {
+      const isOpen = core.some((member) => member.process === process && process.alive);
       if (isOpen && !watch.ended) watch.check.finish(revision);
       this.counters.add('checked.watchedRevisions', watch.check.checks);
     }

@@ -42,7 +42,7 @@ export class SimDisk {
   readonly #scheduler: Scheduler;
   readonly #random: SeededRandom;
   readonly #counters: Counters;
-  readonly #options: DiskOptions;
+  #options: DiskOptions;
   #names = new Map<string, Node>([['/', 'directory']]);
   #durableNames = new Map<string, Node>([['/', 'directory']]);
   #changes: NameChange[] = [];
@@ -110,6 +110,14 @@ export class SimDisk {
   /** Bytes that can still be written before ENOSPC. */
   setFreeBytes(freeBytes: number): void {
     this.#freeBytes = freeBytes;
+  }
+
+  /** The end of all faults; what is under way may still be late. */
+  heal(): void {
+    this.#options = { ...this.#options, stallRate: 0 };
+    this.#stalledUntilMs = 0;
+    this.failSyncs(0);
+    this.setFreeBytes(Number.POSITIVE_INFINITY);
   }
 
   /** Flips one bit, or zeroes one sector, of a file at rest. Returns the file, if there was one with content. */

@@ -1,9 +1,9 @@
 import type { MemberPort, WatchStream } from '../../server/api/member-port.ts';
 import type { Event } from '../../server/proto/gen/kv.ts';
-import { WatchCreateRequest, type WatchResponse } from '../../server/proto/gen/rpc.ts';
-import type { EventLog, KeySpan, KvEvent } from './checkers/event-log.ts';
+import { FilterType, WatchCreateRequest, type WatchResponse } from '../../server/proto/gen/rpc.ts';
+import type { EventLog, KvEvent } from './checkers/event-log.ts';
 import { demand } from './checkers/violation.ts';
-import { WatchCheck } from './checkers/watch-check.ts';
+import { WatchCheck, type WatchOptions } from './checkers/watch-check.ts';
 import { eventOf, everyKey, kvOf, spanBytes } from './wire.ts';
 
 /**
@@ -87,45 +87,62 @@ export class Observer {
   }
 }
 
-/** A client's watch on some keys, of one incarnation of one member. */
+/** A client's watch on some keys: opened on one member after the other, it goes on where it was. */
 export class ClientWatch {
   readonly check: WatchCheck;
-  readonly #stream: WatchStream;
-  /** Cancelled by the member, for a compaction: the end. */
+  readonly #options: WatchOptions;
+  #stream: WatchStream | undefined;
+  /** The first revision that it has not been told of. */
+  #next: number;
+  /** Cancelled by a member, for a compaction: the end. */
   ended = false;
 
-  constructor(
-    modules: { log: EventLog; port: MemberPort; takes: () => boolean },
-    options: { name: string; span: KeySpan; from: number; withPrevious: boolean },
-  ) {
-    this.check = new WatchCheck(modules.log, options);
-    this.#stream = modules.port.openWatchStream({
+  constructor(log: EventLog, options: WatchOptions) {
+    this.check = new WatchCheck(log, options);
+    this.#options = options;
+    this.#next = options.from;
+  }
+
+  /** `takes` says whether the client is ready for more. */
+  open(port: MemberPort, takes: () => boolean): void {
+    const { span, withPrevious, without } = this.#options;
+    const stream = port.openWatchStream({
       send: (response) => {
-        this.#take(response);
-        return modules.takes();
+        if (this.#stream === stream || response.created) this.#take(response);
+        return takes();
       },
     });
-    this.#stream.create(
+    this.#stream = stream;
+    stream.create(
       WatchCreateRequest.create({
-        ...spanBytes(options.span),
-        startRevision: options.from,
-        prevKv: options.withPrevious,
+        ...spanBytes(span),
+        startRevision: this.#next,
+        prevKv: withPrevious,
         progressNotify: true,
+        filters: without === undefined ? [] : [filterTypes[without]],
       }),
     );
   }
 
+  /** The member is gone. */
+  disconnected(): void {
+    this.#stream = undefined;
+  }
+
   /** The client reads on, and asks how far it is. */
   resume(): void {
-    this.#stream.drained();
-    if (!this.ended) this.#stream.progress();
+    this.#stream?.drained();
+    if (!this.ended) this.#stream?.progress();
   }
 
   #take(response: WatchResponse): void {
     if (response.canceled) this.ended = true;
     if (response.canceled || response.created || this.ended) return;
+    const revision = response.header?.revision ?? 0;
+    const last = response.events.at(-1)?.kv?.modRevision ?? revision;
+    this.#next = Math.max(this.#next, last + 1);
     this.check.received({
-      revision: response.header?.revision ?? 0,
+      revision,
       events: response.events.map((event) => ({
         ...eventOf(event),
         previous: event.prevKv === undefined ? undefined : kvOf(event.prevKv),
@@ -133,6 +150,11 @@ export class ClientWatch {
     });
   }
 }
+
+const filterTypes = {
+  put: FilterType.NOPUT,
+  delete: FilterType.NODELETE,
+} as const;
 
 function byRevision(events: readonly Event[]): Map<number, KvEvent[]> {
   const groups = new Map<number, KvEvent[]>();

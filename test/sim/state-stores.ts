@@ -4,12 +4,14 @@ import type { SimProcess } from './process.ts';
 import type { SeededRandom } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
 
+const healthyWriteMs = 150;
+
 /** A member's applied state on disk: what is in use, and what a snapshot that is being received has brought so far. */
 export class SimStateStores {
   readonly #scheduler: Scheduler;
   readonly #random: SeededRandom;
   /** The mean of an exponential. */
-  readonly #writeMs: number;
+  #writeMs: number;
   #current = new MemoryDisk();
   #staged: MemoryDisk | undefined;
 
@@ -24,6 +26,11 @@ export class SimStateStores {
 
   get current(): MemoryDisk {
     return this.#current;
+  }
+
+  /** The end of all faults, slowness included. */
+  heal(): void {
+    this.#writeMs = Math.min(this.#writeMs, healthyWriteMs);
   }
 
   /** The process is gone: batches under way are there in full or not at all, and so is what was staged. */

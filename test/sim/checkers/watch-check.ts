@@ -21,6 +21,8 @@ export interface WatchOptions {
   readonly from: number;
   /** Asked for previous values. */
   readonly withPrevious: boolean;
+  /** Asked to be spared these. */
+  readonly without?: KvEvent['kind'] | undefined;
 }
 
 /** One response of a watch: `revision` says how far it has seen everything. */
@@ -124,6 +126,9 @@ export class WatchCheck {
   }
 
   #expected(revision: number): KvEvent[] {
-    return this.#log.eventsAt(revision).filter((event) => covers(this.#options.span, event.kv.key));
+    const { span, without } = this.#options;
+    return this.#log
+      .eventsAt(revision)
+      .filter(({ kind, kv }) => kind !== without && covers(span, kv.key));
   }
 }
