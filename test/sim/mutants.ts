@@ -359,4 +359,116 @@ export const mutants: readonly Mutant[] = [
       },
     ],
   },
+  {
+    name: 'alarm-forgotten-on-restart',
+    origin: 'etcd: alarms are replicated state, kept until they are disarmed',
+    edits: [
+      {
+        file: 'apply/alarms.js',
+        find: 'this.#raised = this.#restoring;',
+        replace: 'this.#raised = new Map();',
+      },
+    ],
+  },
+  {
+    name: 'alarm-does-not-guard-transactions',
+    origin: "etcd's capped applier refuses a transaction with a put in it",
+    edits: [
+      {
+        file: 'apply/guard.js',
+        find: "case 'txn':\n            return hasPut(request.value);",
+        replace: "case 'txn':\n            return false;",
+      },
+    ],
+  },
+  {
+    name: 'compaction-erases-the-version-it-compacts-to',
+    origin: 'etcd #18089: what the compacted revision itself sees stays readable',
+    edits: [
+      {
+        file: 'mvcc/key-entry.js',
+        find: 'this.main <= compactRevision ? older.length : lastAtOrBelow(older, compactRevision);',
+        replace:
+          'this.main <= compactRevision ? older.length : lastAtOrBelow(older, compactRevision) + 2;',
+      },
+    ],
+  },
+  {
+    name: 'put-does-not-detach-the-lease',
+    origin: 'a key put without a lease outlives the one that it had',
+    edits: [
+      {
+        file: 'apply/write.js',
+        find: 'if (lease === 0n)\n        lessor.detach(key);\n    else',
+        replace: 'if (lease !== 0n)',
+      },
+    ],
+  },
+  {
+    name: 'lease-forgets-its-keys-on-restart',
+    origin: 'etcd TestV3LeaseRecoverKeyWithMultipleLease: attachments survive a restart',
+    edits: [
+      {
+        file: 'member/state.js',
+        find: 'this.lessor.attachAll(this.store.takeRestoredLeases());',
+        replace: 'this.store.takeRestoredLeases();',
+      },
+    ],
+  },
+  {
+    name: 'lease-renewed-by-a-deposed-leader',
+    origin: 'etcd #15247: a renewal asks a quorum first',
+    edits: [
+      {
+        file: 'member/local-member.js',
+        find: 'async #renewAsLeader(id) {\n        await this.linearizableRead();',
+        replace: 'async #renewAsLeader(id) {',
+      },
+    ],
+  },
+  {
+    name: 'slow-watcher-loses-the-revision-it-fell-behind-at',
+    origin: 'etcd #18667: an event lost between the synced and the unsynced watchers',
+    edits: [
+      {
+        file: 'watch/watch-hub.js',
+        find: 'if (watcher.stream.isFull)\n                this.#fallBehind(watcher, revision);',
+        replace:
+          'if (watcher.stream.isFull)\n                this.#fallBehind(watcher, revision + 1);',
+      },
+    ],
+  },
+  {
+    name: 'progress-ahead-of-events',
+    origin: 'etcd #15220: progress told to a watcher that had not been given everything',
+    edits: [
+      {
+        file: 'watch/watch-stream.js',
+        find: "return watcher.state === 'live' && watcher.startRevision <= this.#hub.revision;",
+        replace: 'return true;',
+      },
+    ],
+  },
+  {
+    name: 'previous-value-is-the-new-one',
+    origin: 'etcd #17247: prev_kv of the wrong revision',
+    edits: [
+      {
+        file: 'mvcc/store.js',
+        find: 'this.#versions.readAt(entry, revision - 1);',
+        replace: 'this.#versions.readAt(entry, revision);',
+      },
+    ],
+  },
+  {
+    name: 'watch-jumps-over-an-installed-snapshot',
+    origin: 'etcd TestV3WatchRestoreSnapshotUnsync: live watchers skipped what a snapshot brought',
+    edits: [
+      {
+        file: 'watch/watch-hub.js',
+        find: 'if (isPassed)\n                    this.#fallBehind(watcher, cursor);',
+        replace: '',
+      },
+    ],
+  },
 ];

@@ -66,6 +66,7 @@ export type OpKind =
   | 'leaseGrant'
   | 'leaseKeepAlive'
   | 'leaseRevoke'
+  | 'alarm'
   | 'watch';
 
 /** Swarm testing: each seed leaves out a random subset of everything, so that the rest meets more often. */
@@ -99,6 +100,7 @@ export function drawSwarm(seed: number, options: { members?: number } = {}): Swa
         leaseGrant: 3,
         leaseKeepAlive: random.pick([6, 6, 30]),
         leaseRevoke: 1,
+        alarm: 0.5,
         watch: 1,
       }),
       put: 30,

@@ -1,7 +1,13 @@
 import type { MemberPort } from '../../server/api/member-port.ts';
 import { EtcdError } from '../../server/base/errors.ts';
 import type { Applied } from '../../server/propose/proposer.ts';
-import { CompactionRequest, LeaseGrantRequest } from '../../server/proto/gen/rpc.ts';
+import {
+  AlarmAction,
+  AlarmRequest,
+  AlarmType,
+  CompactionRequest,
+  LeaseGrantRequest,
+} from '../../server/proto/gen/rpc.ts';
 import type { ClientHistory, WriteRequest } from './checkers/client-history.ts';
 import type { KeySpan } from './checkers/event-log.ts';
 import type { KvCompare, KvOp, KvTxn } from './checkers/kv-model.ts';
@@ -145,6 +151,8 @@ export class SimClient {
         return this.#keepAlive(endpoint);
       case 'leaseRevoke':
         return this.#revoke(endpoint);
+      case 'alarm':
+        return this.#alarm(endpoint);
       case 'watch':
         this.#modules.openWatch(endpoint, this.#span(), this.#modules.random);
         return true;
@@ -158,10 +166,13 @@ export class SimClient {
       endpoint.port.propose(writeMessage(request)),
     );
     if (applied === 'unknown') return false;
+    const span = { invokedAtMs: call.invokedAtMs, answeredAtMs: this.#nowMs };
     if (applied === 'refused' || applied.error !== undefined) {
       history.writeRefused(call);
+      if (applied !== 'refused' && applied.error?.error === 'NoSpace') history.alarms.refused(span);
       return applied !== 'refused';
     }
+    if (takesSpace(request)) history.alarms.put(span);
     const result = resultOf(request, applied.response ?? {});
     history.writeAcknowledged(call, applied.revision, result);
     return true;
@@ -267,6 +278,43 @@ export class SimClient {
     return typeof applied === 'object';
   }
 
+  /** Raises the alarm that space has run out, and disarms it after a while. */
+  async #alarm(endpoint: Endpoint): Promise<boolean> {
+    const { history, random, scheduler } = this.#modules;
+    const raised = history.alarms.asked(this.#nowMs);
+    if (!(await this.#setAlarm(endpoint, AlarmAction.ACTIVATE))) return false;
+    raised.raisedAtMs = this.#nowMs;
+    await new Promise<void>((resolve) => {
+      scheduler.after(random.between(10, 2000), resolve);
+    });
+    raised.disarmAskedAtMs = this.#nowMs;
+    while (
+      !(await this.#setAlarm(random.pick(await this.#someEndpoints()), AlarmAction.DEACTIVATE))
+    );
+    raised.disarmedAtMs = this.#nowMs;
+    return true;
+  }
+
+  async #setAlarm(endpoint: Endpoint, action: AlarmAction): Promise<boolean> {
+    const memberID = BigInt(this.#name.slice(1)) + 1n;
+    const value = AlarmRequest.create({ action, memberID, alarm: AlarmType.NOSPACE });
+    const applied = await this.#propose(endpoint, () =>
+      endpoint.port.propose({ kind: 'alarm', value }),
+    );
+    return typeof applied === 'object' && applied.error === undefined;
+  }
+
+  /** Waits until there is one. */
+  async #someEndpoints(): Promise<readonly Endpoint[]> {
+    for (;;) {
+      await new Promise<void>((resolve) => {
+        this.#modules.scheduler.after(50, resolve);
+      });
+      const endpoints = this.#modules.endpoints();
+      if (endpoints.length > 0) return endpoints;
+    }
+  }
+
   get #nowMs(): number {
     return this.#modules.scheduler.nowMs;
   }
@@ -318,4 +366,11 @@ export class SimClient {
     const [start = '', end = ''] = [this.#key(), this.#key()].sort();
     return random.chance(0.3) ? { start: 'k', end: 'l' } : { start, end: `${end}~` };
   }
+}
+
+/** The alarm looks at both branches, whichever was taken. */
+function takesSpace(request: Write): boolean {
+  if (request.kind === 'put') return true;
+  if (request.kind !== 'txn') return false;
+  return [...request.success, ...request.failure].some(({ kind }) => kind === 'put');
 }

@@ -1,3 +1,4 @@
+import { AlarmCheck } from './alarm-check.ts';
 import { type EventLog, type KeySpan, type Kv, sameEvents, sameKvs, show } from './event-log.ts';
 import { execute, type KvOp, type KvOpResult, type KvResult, type KvTxn } from './kv-model.ts';
 import { demand } from './violation.ts';
@@ -45,6 +46,7 @@ interface LeaseTerm {
  * revision that is not older than what was known when it was called.
  */
 export class ClientHistory {
+  readonly alarms = new AlarmCheck();
   readonly #log: EventLog;
   readonly #claims = new Map<number, ClaimedRevision>();
   readonly #writes: WriteCall[] = [];
