@@ -91,11 +91,16 @@ const packageHomes: Record<string, readonly string[]> = {
   '@kubernetes/client-node': ['operator/kube/'],
   protobufjs: ['server/proto/schema.ts'],
   'js-yaml': ['server/client/', 'operator/'],
+  bcryptjs: ['server/auth/password-worker.ts'],
 };
 
 /** Folders without clock, I/O and randomness of their own; `node:buffer`, `node:crypto` and the like are fine. */
 const pureFolders = ['server/raft/', 'server/mvcc/', 'server/apply/', 'server/lease/'].concat([
   'server/watch/',
+  'server/auth/access',
+  'server/auth/auth-store',
+  'server/auth/key-coverage',
+  'server/auth/simple-tokens',
   'operator/plan/',
   'operator/resources/',
 ]);

@@ -6,8 +6,6 @@ import {
   type Member,
   type MemberAddRequest,
   type MemberAddResponse,
-  type MemberListRequest,
-  type MemberListResponse,
   type ResponseHeader,
 } from '../proto/gen/rpc.ts';
 import type { Call } from './call.ts';
@@ -19,17 +17,25 @@ export function clusterCalls(modules: { port: MemberPort; gate: Gate }): Call[] 
   const { port, gate } = modules;
   const { methods } = Cluster;
   return [
-    gate.unary(methods.memberAdd, 'refuses', (request) => add(port, request)),
+    gate.unary(methods.memberAdd, 'refuses', (request) => add(port, request), {
+      first: ({ peerURLs }) => void checkedUrls(peerURLs),
+    }),
     gate.unary(methods.memberRemove, 'refuses', ({ ID }) =>
       change(port, { kind: 'remove', memberId: ID }),
     ),
-    gate.unary(methods.memberUpdate, 'refuses', ({ ID, peerURLs }) =>
-      change(port, { kind: 'update', memberId: ID, peerUrls: checkedUrls(peerURLs) }),
+    gate.unary(
+      methods.memberUpdate,
+      'refuses',
+      ({ ID, peerURLs }) =>
+        change(port, { kind: 'update', memberId: ID, peerUrls: checkedUrls(peerURLs) }),
+      { first: ({ peerURLs }) => void checkedUrls(peerURLs) },
     ),
     gate.unary(methods.memberPromote, 'refuses', ({ ID }) =>
       change(port, { kind: 'promote', memberId: ID }),
     ),
-    gate.unary(methods.memberList, 'refuses', (request) => list(port, request)),
+    gate.unary(methods.memberList, 'refuses', async () => membership(port, port.members()), {
+      first: ({ linearizable }) => (linearizable ? port.linearizableRead() : undefined),
+    }),
   ];
 }
 
@@ -39,11 +45,6 @@ async function add(port: MemberPort, request: MemberAddRequest): Promise<MemberA
   const answer = await change(port, { kind, peerUrls });
   const member = answer.members.find(({ peerURLs }) => peerURLs.join() === peerUrls.join());
   return { ...answer, member };
-}
-
-async function list(port: MemberPort, request: MemberListRequest): Promise<MemberListResponse> {
-  if (request.linearizable) await port.linearizableRead();
-  return membership(port, port.members());
 }
 
 interface Membership {

@@ -30,11 +30,14 @@ export interface Status {
 
 type Row = readonly [code: keyof typeof GrpcCode, text: string];
 
+/** Those whose text has no `etcdserver: ` before it. */
+type UnprefixedName = 'DeadlineExceeded' | 'NoPasswordUser' | 'Unimplemented';
+
 /**
  * etcd's table (api/v3rpc/rpctypes/error.go); every text is preceded by `etcdserver: `. Two errors have the code UNKNOWN
  * although that file says otherwise: etcd's server maps them to the client's variant, which is no gRPC status.
  */
-const table: Readonly<Record<Exclude<ErrorName, 'DeadlineExceeded' | 'Unimplemented'>, Row>> = {
+const table: Readonly<Record<Exclude<ErrorName, UnprefixedName>, Row>> = {
   EmptyKey: ['INVALID_ARGUMENT', 'key is not provided'],
   KeyNotFound: ['INVALID_ARGUMENT', 'key not found'],
   ValueProvided: ['INVALID_ARGUMENT', 'value is provided'],
@@ -83,6 +86,23 @@ const table: Readonly<Record<Exclude<ErrorName, 'DeadlineExceeded' | 'Unimplemen
   TimeoutLeaderTransfer: ['UNKNOWN', 'request timed out, leader transfer took too long'],
   Unhealthy: ['UNAVAILABLE', 'unhealthy cluster'],
   Corrupt: ['DATA_LOSS', 'corrupt cluster'],
+  RootUserNotExist: ['FAILED_PRECONDITION', 'root user does not exist'],
+  RootRoleNotExist: ['FAILED_PRECONDITION', 'root user does not have root role'],
+  UserAlreadyExist: ['FAILED_PRECONDITION', 'user name already exists'],
+  UserEmpty: ['INVALID_ARGUMENT', 'user name is empty'],
+  UserNotFound: ['FAILED_PRECONDITION', 'user name not found'],
+  RoleAlreadyExist: ['FAILED_PRECONDITION', 'role name already exists'],
+  RoleNotFound: ['FAILED_PRECONDITION', 'role name not found'],
+  RoleEmpty: ['INVALID_ARGUMENT', 'role name is empty'],
+  AuthFailed: ['INVALID_ARGUMENT', 'authentication failed, invalid user ID or password'],
+  PermissionNotGiven: ['INVALID_ARGUMENT', 'permission not given'],
+  PermissionDenied: ['PERMISSION_DENIED', 'permission denied'],
+  RoleNotGranted: ['FAILED_PRECONDITION', 'role is not granted to the user'],
+  PermissionNotGranted: ['FAILED_PRECONDITION', 'permission is not granted to the role'],
+  AuthNotEnabled: ['FAILED_PRECONDITION', 'authentication is not enabled'],
+  AuthOldRevision: ['INVALID_ARGUMENT', 'revision of auth store is old'],
+  InvalidAuthToken: ['UNAUTHENTICATED', 'invalid auth token'],
+  InvalidAuthMgmt: ['INVALID_ARGUMENT', 'invalid auth management'],
   WatchCanceled: ['CANCELLED', 'watch canceled'],
   RequestCanceled: ['CANCELLED', 'request canceled'],
 };
@@ -90,6 +110,10 @@ const table: Readonly<Record<Exclude<ErrorName, 'DeadlineExceeded' | 'Unimplemen
 const statuses = new Map<ErrorName, Status>([
   ['DeadlineExceeded', status('DEADLINE_EXCEEDED', 'context deadline exceeded')],
   ['Unimplemented', status('UNIMPLEMENTED', 'not implemented')],
+  [
+    'NoPasswordUser',
+    status('UNKNOWN', 'auth: authentication failed, password was given for no password user'),
+  ],
 ]);
 for (const [name, [code, text]] of Object.entries(table)) {
   statuses.set(name as ErrorName, status(code, `etcdserver: ${text}`));
@@ -120,6 +144,14 @@ export class StatusError extends Error {
     super(message);
     this.status = status(code, message);
   }
+}
+
+/** A status as Go prints it: what a watch that is refused is told. */
+export function goText({ code, message }: Status): string {
+  const name = Object.entries(GrpcCode).find(([, value]) => value === code)?.[0] ?? '';
+  const words = name.toLowerCase().split('_');
+  const goName = words.map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join('');
+  return `rpc error: code = ${goName} desc = ${message}`;
 }
 
 /** grpc-go's texts for calls that no one serves. */

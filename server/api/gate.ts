@@ -1,27 +1,60 @@
 import { Buffer, isUtf8 } from 'node:buffer';
+import { Access, type Caller, noCaller } from '../auth/access.ts';
+import { assert } from '../base/assert.ts';
+import { latin1 } from '../base/bytes.ts';
 import { EtcdError } from '../base/errors.ts';
 import { noMember } from '../base/ids.ts';
 import type { Method } from '../proto/wire.ts';
+import type { Authenticator } from './authenticator.ts';
 import type { CallContext, Requests, Responses, StreamCall, UnaryCall } from './call.ts';
 import type { MemberPort } from './member-port.ts';
-
-/** Whether a caller may do what it asks: throws the EtcdError that says why not. Authentication will stand here. */
-export type Authorize = (path: string, request: unknown, context: CallContext) => void;
-
-export const allowAll: Authorize = () => {};
+import { type Privilege, type PrivilegeTable, privileges } from './privileges.ts';
 
 /** Which requests a learner answers. */
 type Learner<Request> = 'serves' | 'refuses' | ((request: Request) => boolean);
 
-/** Every call passes here first: etcd's interceptors, in etcd's order (v3rpc/interceptor.go). */
+/** Runs a call that has passed; `caller` is whose rights its proposals are applied with. */
+type Run<Request, Response> = (
+  request: Request,
+  context: CallContext,
+  caller: Caller,
+) => Promise<Response>;
+
+export interface UnaryOptions<Request> {
+  /** What comes before the question who asks and whether he may: checks of the request, the barrier of a read. */
+  readonly first?: (request: Request) => void | Promise<void>;
+}
+
+export interface StreamOptions<Request> extends UnaryOptions<Request> {
+  /** Each request is authorized before the service gets it, and a refusal ends the stream; or the service does it. */
+  readonly authorizes?: 'gate' | 'service';
+}
+
+/**
+ * Every call passes here first: etcd's interceptors, in etcd's order (v3rpc/interceptor.go), then what the table of
+ * privileges asks for. While authentication is off that costs one look.
+ */
 export class Gate {
-  readonly authorize: Authorize;
+  readonly access: Access;
   readonly #port: MemberPort;
+  readonly #authenticator: Authenticator;
+  readonly #privileges: PrivilegeTable;
   readonly #needLeader = new Set<Responses<never>>();
 
-  constructor(modules: { port: MemberPort; authorize: Authorize }) {
-    this.#port = modules.port;
-    this.authorize = modules.authorize;
+  constructor(modules: {
+    port: MemberPort;
+    authenticator: Authenticator;
+    privileges?: PrivilegeTable;
+  }) {
+    const { port } = modules;
+    this.#port = port;
+    this.#authenticator = modules.authenticator;
+    this.#privileges = modules.privileges ?? privileges;
+    const leases = {
+      keysOf: (id: bigint) => port.leaseKeys(id).map(latin1),
+      ids: () => port.leases(),
+    };
+    this.access = new Access({ auth: port.auth, leases });
     this.#port.onLeaderLost(() => {
       this.#cancelLeaderless();
     });
@@ -30,9 +63,14 @@ export class Gate {
   unary<Request, Response>(
     method: Method<Request, Response>,
     learner: Learner<Request>,
-    run: (request: Request, context: CallContext) => Promise<Response>,
+    run: Run<Request, Response>,
+    { first }: UnaryOptions<Request> = {},
   ): UnaryCall<Request, Response> {
-    const { path } = method;
+    const privilege = this.#privilegeOf(method);
+    const authorized = (request: Request, context: CallContext): Promise<Response> =>
+      this.access.isOn
+        ? this.#authorized({ privilege, run }, request, context)
+        : run(request, context, noCaller);
     return {
       kind: 'unary',
       method,
@@ -41,31 +79,121 @@ export class Gate {
           context,
           typeof learner === 'function' ? learner(request) : learner === 'serves',
         );
-        this.authorize(path, request, context);
-        return run(request, context);
+        const ready = first?.(request);
+        if (ready === undefined) return authorized(request, context);
+        return ready.then(() => authorized(request, context));
       },
     };
   }
 
-  /** The service itself asks {@link authorize}, where it knows how a refusal is told. */
+  async #authorized<Request, Response>(
+    call: { readonly privilege: Privilege<Request>; readonly run: Run<Request, Response> },
+    request: Request,
+    context: CallContext,
+  ): Promise<Response> {
+    const { privilege } = call;
+    try {
+      const caller = await this.#admitted(privilege, request, context);
+      const response = await call.run(request, context, caller);
+      if (privilege.kind === 'read') this.#stillAdmitted(privilege, request, caller);
+      return response;
+    } catch (error) {
+      this.#authenticator.count(error);
+      throw error;
+    }
+  }
+
+  async #admitted<Request>(
+    privilege: Privilege<Request>,
+    request: Request,
+    context: CallContext,
+  ): Promise<Caller> {
+    if (privilege.kind === 'open') return noCaller;
+    const caller = await this.#authenticator.identify(context);
+    if (privilege.kind !== 'applied') privilege.check(this.access, caller, request);
+    return caller;
+  }
+
+  #stillAdmitted<Request>(
+    { check }: Extract<Privilege<Request>, { kind: 'read' }>,
+    request: Request,
+    caller: Caller,
+  ): void {
+    this.access.unchanged(caller);
+    check(this.access, caller, request);
+  }
+
+  /** For a service that tells refusals itself: rejects with the EtcdError; undefined while authentication is off. */
+  authorize<Request>(
+    method: Method<Request, unknown>,
+    request: Request,
+    context: CallContext,
+  ): Promise<Caller> | undefined {
+    if (!this.access.isOn) return undefined;
+    return this.#admitted(this.#privilegeOf(method), request, context).catch((error: unknown) => {
+      this.#authenticator.count(error);
+      throw error;
+    });
+  }
+
   stream<Request, Response>(
     method: Method<Request, Response>,
     learner: 'serves' | 'refuses',
     open: (responses: Responses<Response>, context: CallContext) => Requests<Request>,
+    options: StreamOptions<Request> = {},
   ): StreamCall<Request, Response> {
+    this.#privilegeOf(method);
     return {
       kind: 'stream',
       method,
       open: (responses, context) => {
         const needsLeader = this.#admit(context, learner === 'serves');
-        const requests = open(responses, context);
+        const service = open(responses, context);
+        const requests =
+          options.authorizes === 'service'
+            ? service
+            : this.#authorizing({ method, context, first: options.first }, service);
         if (!needsLeader) return requests;
         this.#needLeader.add(responses);
-        return onClose(requests, () => {
-          this.#needLeader.delete(responses);
-        });
+        return {
+          ...forwarded(requests),
+          closed: () => {
+            this.#needLeader.delete(responses);
+            requests.closed();
+          },
+        };
       },
     };
+  }
+
+  #authorizing<Request>(
+    call: {
+      readonly method: Method<Request, unknown>;
+      readonly context: CallContext;
+      readonly first: UnaryOptions<Request>['first'];
+    },
+    requests: Requests<Request>,
+  ): Requests<Request> {
+    let isClosed = false;
+    const authorized = async (request: Request): Promise<void> => {
+      await call.first?.(request);
+      await this.authorize(call.method, request, call.context);
+      if (!isClosed) await requests.next(request);
+    };
+    return {
+      ...forwarded(requests),
+      next: (request) => (this.access.isOn ? authorized(request) : requests.next(request)),
+      closed: () => {
+        isClosed = true;
+        requests.closed();
+      },
+    };
+  }
+
+  #privilegeOf<Request>({ path }: Method<Request, unknown>): Privilege<Request> {
+    const privilege = this.#privileges.get(path);
+    assert(privilege !== undefined, `no privilege is set for ${path}`);
+    return privilege as Privilege<Request>;
   }
 
   /** Whether the caller asked for a member that has a leader. */
@@ -91,7 +219,7 @@ function isText(value: string | undefined): boolean {
   return value === undefined || isUtf8(Buffer.from(value, 'latin1'));
 }
 
-function onClose<Request>(requests: Requests<Request>, callback: () => void): Requests<Request> {
+function forwarded<Request>(requests: Requests<Request>): Requests<Request> {
   return {
     next: (request) => requests.next(request),
     halfClosed: () => {
@@ -101,7 +229,6 @@ function onClose<Request>(requests: Requests<Request>, callback: () => void): Re
       requests.drained();
     },
     closed: () => {
-      callback();
       requests.closed();
     },
   };

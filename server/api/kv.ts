@@ -1,15 +1,16 @@
 import { setImmediate as othersTurn } from 'node:timers/promises';
+import type { Caller } from '../auth/access.ts';
+import type { InternalRequestRequest } from '../proto/gen/internal.ts';
 import {
   type CompactionRequest,
   type CompactionResponse,
-  type DeleteRangeRequest,
   type DeleteRangeResponse,
   KV,
-  type PutRequest,
   type PutResponse,
   type RangeRequest,
   type RangeResponse,
   type RequestOp,
+  type ResponseHeader,
   type TxnRequest,
   type TxnResponse,
 } from '../proto/gen/rpc.ts';
@@ -17,6 +18,7 @@ import type { Call } from './call.ts';
 import type { Gate } from './gate.ts';
 import { answered, headed } from './header.ts';
 import type { MemberPort } from './member-port.ts';
+import { isReadOnly } from './privileges.ts';
 import { checkDeleteRange, checkPut, checkRange, checkTxn } from './validate.ts';
 
 export function kvCalls(
@@ -27,17 +29,37 @@ export function kvCalls(
   const { txnOpsMax } = options;
   const { methods } = KV;
   return [
-    gate.unary(methods.range, isSerializable, (request) => range(port, request)),
-    gate.unary(methods.put, 'refuses', (request) => put(port, request)),
-    gate.unary(methods.deleteRange, 'refuses', (request) => deleteRange(port, request)),
-    gate.unary(methods.txn, 'refuses', (request) => txn(port, request, txnOpsMax)),
-    gate.unary(methods.compact, 'refuses', (request) => compact(port, request)),
+    gate.unary(methods.range, isSerializable, (request) => range(port, request), {
+      first: (request) => {
+        checkRange(request);
+        return request.serializable ? undefined : port.linearizableRead();
+      },
+    }),
+    gate.unary(
+      methods.put,
+      'refuses',
+      (request, _, caller) => propose<PutResponse>(port, { kind: 'put', value: request }, caller),
+      { first: checkPut },
+    ),
+    gate.unary(
+      methods.deleteRange,
+      'refuses',
+      (request, _, caller) =>
+        propose<DeleteRangeResponse>(port, { kind: 'deleteRange', value: request }, caller),
+      { first: checkDeleteRange },
+    ),
+    gate.unary(methods.txn, 'refuses', (request, _, caller) => txn(port, request, caller), {
+      first: (request) => {
+        checkTxn(request, txnOpsMax);
+        const isLocal = !isReadOnly(request) || isSerializableTxn(request);
+        return isLocal ? undefined : port.linearizableRead();
+      },
+    }),
+    gate.unary(methods.compact, 'refuses', (request, _, caller) => compact(port, request, caller)),
   ];
 }
 
 async function range(port: MemberPort, request: RangeRequest): Promise<RangeResponse> {
-  checkRange(request);
-  if (!request.serializable) await port.linearizableRead();
   return headed(port, await read(port, request));
 }
 
@@ -52,46 +74,32 @@ async function read(port: MemberPort, request: RangeRequest): Promise<RangeRespo
   return step.value;
 }
 
-async function put(port: MemberPort, request: PutRequest): Promise<PutResponse> {
-  checkPut(request);
-  return answered(port, await port.propose({ kind: 'put', value: request }));
-}
-
-async function deleteRange(
+async function propose<Response extends { header: ResponseHeader | undefined }>(
   port: MemberPort,
-  request: DeleteRangeRequest,
-): Promise<DeleteRangeResponse> {
-  checkDeleteRange(request);
-  return answered(port, await port.propose({ kind: 'deleteRange', value: request }));
+  request: InternalRequestRequest,
+  caller: Caller,
+): Promise<Response> {
+  return answered(port, await port.propose(request, caller));
 }
 
-async function txn(port: MemberPort, request: TxnRequest, opsMax: number): Promise<TxnResponse> {
-  checkTxn(request, opsMax);
-  if (!isReadOnly(request)) {
-    return answered(port, await port.propose({ kind: 'txn', value: request }));
-  }
-  if (!isSerializableTxn(request)) await port.linearizableRead();
-  return headed(port, port.readTxn(request));
+async function txn(port: MemberPort, request: TxnRequest, caller: Caller): Promise<TxnResponse> {
+  if (isReadOnly(request)) return headed(port, port.readTxn(request));
+  return propose(port, { kind: 'txn', value: request }, caller);
 }
 
-async function compact(port: MemberPort, request: CompactionRequest): Promise<CompactionResponse> {
-  const applied = await port.propose({ kind: 'compaction', value: request });
-  const response = answered<CompactionResponse>(port, applied);
+async function compact(
+  port: MemberPort,
+  request: CompactionRequest,
+  caller: Caller,
+): Promise<CompactionResponse> {
+  const proposal = { kind: 'compaction', value: request } as const;
+  const response = await propose<CompactionResponse>(port, proposal, caller);
   if (request.physical) await port.compactionDone();
   return response;
 }
 
 function isSerializable(request: RangeRequest): boolean {
   return request.serializable;
-}
-
-/** As for etcd, a nested transaction makes it one that writes. */
-function isReadOnly({ success, failure }: TxnRequest): boolean {
-  return success.every(isRange) && failure.every(isRange);
-}
-
-function isRange({ request }: RequestOp): boolean {
-  return request?.kind === 'requestRange';
 }
 
 /** Without operations it is not: its compares are all that it reads, and nothing says that they may be stale. */

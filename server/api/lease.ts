@@ -1,3 +1,4 @@
+import type { Caller } from '../auth/access.ts';
 import {
   Lease,
   type LeaseGrantRequest,
@@ -10,7 +11,7 @@ import {
   type LeaseTimeToLiveRequest,
   type LeaseTimeToLiveResponse,
 } from '../proto/gen/rpc.ts';
-import type { Call, CallContext, Requests, Responses } from './call.ts';
+import type { Call, Requests, Responses } from './call.ts';
 import type { Gate } from './gate.ts';
 import { answered, header } from './header.ts';
 import type { MemberPort } from './member-port.ts';
@@ -19,31 +20,46 @@ export function leaseCalls(modules: { port: MemberPort; gate: Gate }): Call[] {
   const { port, gate } = modules;
   const { methods } = Lease;
   return [
-    gate.unary(methods.leaseGrant, 'refuses', (request) => grant(port, request)),
-    gate.unary(methods.leaseRevoke, 'refuses', (request) => revoke(port, request)),
-    gate.unary(methods.leaseTimeToLive, 'refuses', (request) => timeToLive(port, request)),
+    gate.unary(methods.leaseGrant, 'refuses', (request, _, caller) => grant(port, request, caller)),
+    gate.unary(methods.leaseRevoke, 'refuses', (request, _, caller) =>
+      revoke(port, request, caller),
+    ),
+    gate.unary(methods.leaseTimeToLive, 'refuses', (request) => timeToLive(port, request), {
+      first: ({ keys }) => (keys ? port.linearizableRead() : undefined),
+    }),
     gate.unary(methods.leaseLeases, 'refuses', () => leases(port)),
-    gate.stream(methods.leaseKeepAlive, 'refuses', (responses, context) =>
-      keepAlive({ port, gate }, responses, context),
+    gate.stream(
+      methods.leaseKeepAlive,
+      'refuses',
+      (responses) => keepAlive(port, responses),
+      // The keys of a lease decide who may renew it.
+      { first: () => port.linearizableRead() },
     ),
   ];
 }
 
-async function grant(port: MemberPort, request: LeaseGrantRequest): Promise<LeaseGrantResponse> {
+async function grant(
+  port: MemberPort,
+  request: LeaseGrantRequest,
+  caller: Caller,
+): Promise<LeaseGrantResponse> {
   const value = request.ID === 0n ? { ...request, ID: port.newLeaseId() } : request;
-  return answered(port, await port.propose({ kind: 'leaseGrant', value }));
+  return answered(port, await port.propose({ kind: 'leaseGrant', value }, caller));
 }
 
-async function revoke(port: MemberPort, request: LeaseRevokeRequest): Promise<LeaseRevokeResponse> {
+async function revoke(
+  port: MemberPort,
+  request: LeaseRevokeRequest,
+  caller: Caller,
+): Promise<LeaseRevokeResponse> {
   const value = { id: request.ID, term: 0 };
-  return answered(port, await port.propose({ kind: 'leaseRevoke', value }));
+  return answered(port, await port.propose({ kind: 'leaseRevoke', value }, caller));
 }
 
 async function timeToLive(
   port: MemberPort,
   request: LeaseTimeToLiveRequest,
 ): Promise<LeaseTimeToLiveResponse> {
-  if (request.keys) await port.linearizableRead();
   const { ttl, grantedTtl } = await port.leaseTimeToLive(request.ID);
   return {
     header: header(port, port.revision()),
@@ -63,15 +79,12 @@ async function leases(port: MemberPort): Promise<LeaseLeasesResponse> {
 
 /** Answers one request after the other; a lease that is not there has TTL 0. */
 function keepAlive(
-  modules: { port: MemberPort; gate: Gate },
+  port: MemberPort,
   responses: Responses<LeaseKeepAliveResponse>,
-  context: CallContext,
 ): Requests<LeaseKeepAliveRequest> {
-  const { port, gate } = modules;
   const drain = new Drain();
   return {
     async next(request) {
-      gate.authorize(Lease.methods.leaseKeepAlive.path, request, context);
       const revision = port.revision();
       const TTL = await port.renewLease(request.ID);
       const hasRoom = responses.send({ header: header(port, revision), ID: request.ID, TTL });

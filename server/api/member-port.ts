@@ -1,3 +1,5 @@
+import type { Caller } from '../auth/access.ts';
+import type { AuthStore } from '../auth/auth-store.ts';
 import type { Applied } from '../propose/proposer.ts';
 import type { InternalRequestRequest, Member } from '../proto/gen/internal.ts';
 import type {
@@ -24,10 +26,10 @@ export interface MemberPort {
   /**
    * Sends a request through raft and waits until this member has applied it. Rejects with an EtcdError when it was not
    * (RequestTooLarge, TooManyRequests, NoLeader) or perhaps not (Stopped, Timeout and its variants) applied. What applying
-   * it answered, errors included, is in the result. It ends by itself after the proposal timeout (5 s and two election
+   * it answered, errors included, is in the result. The caller's rights are checked as it is applied. It ends by itself after the proposal timeout (5 s and two election
    * timeouts), so a caller that goes away need not cancel it.
    */
-  propose(request: InternalRequestRequest): Promise<Applied>;
+  propose(request: InternalRequestRequest, caller?: Caller): Promise<Applied>;
 
   /** After it, reads of this member's state see everything acknowledged before the call. Ends as {@link propose} does. */
   linearizableRead(): Promise<void>;
@@ -46,6 +48,8 @@ export interface MemberPort {
   compactionDone(): Promise<void>;
   openWatchStream(sink: WatchSink): WatchStream;
   alarms(): readonly AlarmMember[];
+  /** Users, roles and permissions. */
+  readonly auth: AuthStore;
   dbSize(): DbSize;
 
   // Leases

@@ -1,12 +1,17 @@
+import { noPasswords } from '../auth/passwords.ts';
+import { noTokens } from '../auth/tokens.ts';
+import { silentLogger } from '../base/logger.ts';
 import { watchersPerStreamMax } from '../config/limits.ts';
 import { Election } from '../proto/gen/election.ts';
 import { Health } from '../proto/gen/health.ts';
 import { Lock } from '../proto/gen/lock.ts';
 import { Auth, Cluster, KV, Lease, Maintenance, Watch } from '../proto/gen/rpc.ts';
+import { authCalls } from './auth.ts';
+import { Authenticator } from './authenticator.ts';
 import type { Call } from './call.ts';
 import { clusterCalls } from './cluster.ts';
 import { malformedMethod, type StatusError, unknownMethod, unknownService } from './errors.ts';
-import { allowAll, Gate } from './gate.ts';
+import { Gate } from './gate.ts';
 import { healthCalls } from './health.ts';
 import { kvCalls } from './kv.ts';
 import { leaseCalls } from './lease.ts';
@@ -46,14 +51,27 @@ export interface ServiceOptions {
   readonly messageBytesMax: number;
 }
 
-export function servicesOf(port: MemberPort, options: ServiceOptions): Services {
-  const modules = { port, gate: new Gate({ port, authorize: allowAll }) };
+/** Without an authenticator nobody gets in while authentication is on. */
+export function servicesOf(
+  port: MemberPort,
+  options: ServiceOptions,
+  authenticator: Authenticator = unableToAuthenticate(port),
+): Services {
+  const modules = { port, authenticator, gate: new Gate({ port, authenticator }) };
   return new Services([
     ...kvCalls(modules, options),
     ...watchCalls(modules, { watchersPerStreamMax, fragmentBytesMax: options.messageBytesMax }),
     ...leaseCalls(modules),
     ...clusterCalls(modules),
     ...maintenanceCalls(modules),
+    ...authCalls(modules),
     ...healthCalls(modules),
   ]);
+}
+
+function unableToAuthenticate(port: MemberPort): Authenticator {
+  return new Authenticator(
+    { port, tokens: noTokens, passwords: noPasswords, logger: silentLogger },
+    { clientCertAuth: false },
+  );
 }

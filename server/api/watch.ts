@@ -1,6 +1,12 @@
-import { Watch, type WatchRequest, type WatchResponse } from '../proto/gen/rpc.ts';
+import { EtcdError } from '../base/errors.ts';
+import {
+  Watch,
+  type WatchCreateRequest,
+  type WatchRequest,
+  type WatchResponse,
+} from '../proto/gen/rpc.ts';
 import type { Call, CallContext, Requests, Responses } from './call.ts';
-import { statusOf } from './errors.ts';
+import { goText, statusOf } from './errors.ts';
 import type { Gate } from './gate.ts';
 import type { MemberPort, WatchSink, WatchStream } from './member-port.ts';
 import { fragments } from './watch-fragments.ts';
@@ -21,6 +27,7 @@ export function watchCalls(
       Watch.methods.watch,
       'refuses',
       (responses, context) => new WatchSession(modules, { responses, context, options }),
+      { authorizes: 'service' },
     ),
   ];
 }
@@ -40,6 +47,7 @@ class WatchSession implements Requests<WatchRequest>, WatchSink {
   /** Watchers that asked for fragments. */
   readonly #fragmented = new Set<bigint>();
   #wantsFragments = false;
+  #isClosed = false;
   #isFull = false;
   #readNext: (() => void) | undefined;
 
@@ -52,7 +60,12 @@ class WatchSession implements Requests<WatchRequest>, WatchSink {
 
   /** While the client does not read, its requests, each of which has an answer, wait too. */
   next(request: WatchRequest): void | Promise<void> {
-    this.#obey(request);
+    const obeyed = this.#obey(request);
+    if (obeyed !== undefined) return obeyed.then(() => this.#roomForAnswers());
+    return this.#roomForAnswers();
+  }
+
+  #roomForAnswers(): void | Promise<void> {
     if (!this.#isFull) return;
     return new Promise((resolve) => {
       this.#readNext = resolve;
@@ -83,6 +96,7 @@ class WatchSession implements Requests<WatchRequest>, WatchSink {
   }
 
   closed(): void {
+    this.#isClosed = true;
     this.#stream.close();
   }
 
@@ -90,10 +104,12 @@ class WatchSession implements Requests<WatchRequest>, WatchSink {
     if (!this.#call.responses.send(response)) this.#isFull = true;
   }
 
-  #obey({ requestUnion }: WatchRequest): void {
+  /** Only creating a watcher asks for a right; until that is clear, the next request waits. */
+  #obey(request: WatchRequest): void | Promise<void> {
+    const { requestUnion } = request;
     switch (requestUnion?.kind) {
       case 'createRequest':
-        return this.#create(requestUnion.value);
+        return this.#create(request, requestUnion.value);
       case 'cancelRequest':
         return this.#stream.cancel(requestUnion.value.watchId);
       case 'progressRequest':
@@ -102,13 +118,29 @@ class WatchSession implements Requests<WatchRequest>, WatchSink {
     }
   }
 
-  #create(request: Parameters<WatchStream['create']>[0]): void {
+  #create(request: WatchRequest, wanted: WatchCreateRequest): void | Promise<void> {
     if (this.#stream.size >= this.#call.options.watchersPerStreamMax) {
       return this.#stream.refuse(statusOf('TooManyRequests').message);
     }
-    this.#gate.authorize(Watch.methods.watch.path, request, this.#call.context);
-    this.#wantsFragments = request.fragment;
-    this.#stream.create(request);
+    // A revision that no watcher can have is told before anything else.
+    const isPossible = wanted.startRevision >= 0;
+    const permission = isPossible
+      ? this.#gate.authorize(Watch.methods.watch, request, this.#call.context)
+      : undefined;
+    if (permission === undefined) return this.#createPermitted(wanted);
+    return permission.then(
+      () => {
+        if (!this.#isClosed) this.#createPermitted(wanted);
+      },
+      (error: unknown) => {
+        if (!this.#isClosed) this.#stream.refuse(refusal(error));
+      },
+    );
+  }
+
+  #createPermitted(wanted: WatchCreateRequest): void {
+    this.#wantsFragments = wanted.fragment;
+    this.#stream.create(wanted);
     this.#wantsFragments = false;
   }
 
@@ -122,5 +154,19 @@ class WatchSession implements Requests<WatchRequest>, WatchSink {
     const revision = response.header?.revision ?? 0;
     const raftTerm = this.#port.raftStatus().term;
     response.header = { clusterId, memberId, revision, raftTerm };
+  }
+}
+
+/** What ends the creation of a watcher; what has nothing to do with rights ends the stream. */
+function refusal(error: unknown): string {
+  if (!(error instanceof EtcdError)) throw error;
+  switch (error.error) {
+    case 'InvalidAuthToken':
+    case 'AuthOldRevision':
+    case 'UserEmpty':
+    case 'PermissionDenied':
+      return goText(statusOf(error.error));
+    default:
+      throw error;
   }
 }

@@ -1,3 +1,5 @@
+import { Access, type Caller } from '../auth/access.ts';
+import type { AuthStore } from '../auth/auth-store.ts';
 import type { Backend } from '../backend/backend.ts';
 import { EtcdError } from '../base/errors.ts';
 import type { LeaseId, LogIndex, Revision, Term } from '../base/ids.ts';
@@ -34,6 +36,7 @@ import {
 } from '../proto/gen/rpc.ts';
 import type { WatchHub } from '../watch/watch-hub.ts';
 import type { Alarms } from './alarms.ts';
+import { applyAuth, checkKeys, checkRoot } from './auth.ts';
 import { guard } from './guard.ts';
 import { revisionHeader } from './header.ts';
 import { checkPath, choosePath, runPath } from './txn.ts';
@@ -50,6 +53,7 @@ export interface ApplierModules {
   readonly store: Store;
   readonly lessor: Lessor;
   readonly alarms: Alarms;
+  readonly auth: AuthStore;
   readonly cluster: ClusterState;
   readonly watches: Pick<WatchHub, 'publish'>;
 }
@@ -78,9 +82,11 @@ export interface ApplyResult {
  */
 export class Applier {
   readonly #modules: ApplierModules;
+  readonly #access: Access;
 
   constructor(modules: ApplierModules) {
     this.#modules = modules;
+    this.#access = new Access({ auth: modules.auth, leases: modules.lessor });
   }
 
   /**
@@ -90,23 +96,31 @@ export class Applier {
   apply(entry: CommittedEntry): ApplyResult {
     const { backend, store } = this.#modules;
     if (entry.index <= backend.applied.index) return { id: 0n, revision: store.revision };
-    const { id, request } = decode(entry);
-    const answer = request === undefined ? {} : this.#answer(request, entry.term);
+    const decoded = decode(entry);
+    const { id, request } = decoded;
+    const answer = request === undefined ? {} : this.#answer(request, decoded, entry);
     backend.setApplied({ index: entry.index, term: entry.term });
     return { id, ...answer, revision: store.revision };
   }
 
-  #answer(request: InternalRequestRequest, term: Term): Pick<ApplyResult, 'response' | 'error'> {
+  /** The order of etcd's chain of appliers decides which of several refusals is told. */
+  #answer(
+    request: InternalRequestRequest,
+    caller: Caller,
+    entry: CommittedEntry,
+  ): Pick<ApplyResult, 'response' | 'error'> {
     try {
+      if (this.#access.isOn) checkRoot(this.#access, caller, request);
       guard(this.#modules.alarms, request);
-      return { response: this.#execute(request, term) };
+      if (this.#access.isOn) checkKeys(this.#access, caller, request);
+      return { response: this.#execute(request, entry) };
     } catch (error) {
       if (error instanceof EtcdError) return { error };
       throw error;
     }
   }
 
-  #execute(request: InternalRequestRequest, term: Term): object {
+  #execute(request: InternalRequestRequest, { index, term }: CommittedEntry): object {
     switch (request.kind) {
       case 'put':
         return this.#put(request.value);
@@ -129,7 +143,7 @@ export class Applier {
       case 'clusterVersionSet':
         return this.#setClusterVersion(request.value);
       default:
-        throw new UnknownEntryError(request.kind);
+        return applyAuth(this.#modules.auth, request, { index, header: this.#header() });
     }
   }
 
@@ -236,9 +250,11 @@ export class UnknownEntryError extends Error {
 }
 
 /** The first entry of every term is empty. */
-function decode({ data, index }: CommittedEntry): Pick<InternalRequest, 'id' | 'request'> {
-  if (data.length === 0) return { id: 0n, request: undefined };
-  const { id, request } = InternalRequest.decode(data);
-  if (request === undefined) throw new UnknownEntryError(`entry ${index} has no known request`);
-  return { id, request };
+function decode({ data, index }: CommittedEntry): InternalRequest {
+  if (data.length === 0) return InternalRequest.create();
+  const decoded = InternalRequest.decode(data);
+  if (decoded.request === undefined) {
+    throw new UnknownEntryError(`entry ${index} has no known request`);
+  }
+  return decoded;
 }

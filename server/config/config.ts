@@ -1,7 +1,10 @@
 import { isIP } from 'node:net';
 import type { LogLevel } from '../base/logging.ts';
+import { durationMs } from './duration.ts';
 import { type FlagName, readSettings, type Settings, UsageError } from './flags.ts';
 import {
+  authTokenTtlDefault,
+  bcryptCostDefault,
   electionMsMax,
   heartbeatsPerElectionMin,
   requestBytesFlagMax,
@@ -30,10 +33,25 @@ export interface Config {
   readonly snapshotCount: number;
   readonly requestBytesMax: number;
   readonly txnOpsMax: number;
+  readonly authToken: AuthTokenConfig;
+  /** Of simple tokens; 0 or less means the default. */
+  readonly authTokenTtlMs: number;
+  readonly bcryptCost: number;
   readonly logLevel: LogLevel;
   /** The log on disk goes on in a new segment when one has grown past this. `MAINSTAY_WAL_SEGMENT_BYTES`, for tests. */
   readonly walSegmentBytes: number;
 }
+
+/** `--auth-token`. The files of the keys are not read yet. */
+export type AuthTokenConfig =
+  | { readonly kind: 'none' | 'simple' }
+  | {
+      readonly kind: 'jwt';
+      readonly signMethod: string;
+      readonly publicKeyFile: string | undefined;
+      readonly privateKeyFile: string | undefined;
+      readonly ttlMs: number;
+    };
 
 export interface InitialMember {
   readonly name: string;
@@ -78,6 +96,9 @@ function configOf(values: Values, env: Environment): Config {
     snapshotCount: whole(values, 'snapshot-count', 10_000) || 10_000,
     requestBytesMax: whole(values, 'max-request-bytes', requestBytesMaxDefault),
     txnOpsMax: whole(values, 'max-txn-ops', txnOpsMaxDefault),
+    authToken: authToken(values.get('auth-token') ?? 'simple'),
+    authTokenTtlMs: 1_000 * whole(values, 'auth-token-ttl', authTokenTtlDefault),
+    bcryptCost: whole(values, 'bcrypt-cost', bcryptCostDefault),
     logLevel: logLevel(values),
     walSegmentBytes: segmentBytes(env['MAINSTAY_WAL_SEGMENT_BYTES']),
   };
@@ -217,6 +238,31 @@ function oneOf<T extends string>(values: Values, flag: FlagName, allowed: readon
   throw new UsageError(
     `invalid value "${text}" for flag --${flag}: expected ${allowed.join(' or ')}`,
   );
+}
+
+/** `type,option=value,...`; options that are not known are ignored, as by etcd. */
+function authToken(text: string): AuthTokenConfig {
+  const [kind = '', ...pairs] = text.split(',');
+  const options = new Map<string, string>();
+  for (const pair of pairs) {
+    const [name = '', value, ...more] = pair.split('=');
+    if (value === undefined || more.length > 0 || options.has(name)) {
+      throw new UsageError(`--auth-token: invalid option "${pair}"`);
+    }
+    options.set(name, value);
+  }
+  if (kind === '') return { kind: 'none' };
+  if (kind === 'simple') return { kind };
+  if (kind !== 'jwt') throw new UsageError(`--auth-token: unknown type "${kind}"`);
+  const ttlMs = durationMs(options.get('ttl') || '5m');
+  if (ttlMs === undefined) throw new UsageError('--auth-token: ttl is no duration');
+  return {
+    kind,
+    signMethod: options.get('sign-method') ?? '',
+    publicKeyFile: options.get('pub-key') || undefined,
+    privateKeyFile: options.get('priv-key') || undefined,
+    ttlMs,
+  };
 }
 
 function logLevel(values: Values): LogLevel {

@@ -1,4 +1,12 @@
-import { electionMsMax, requestBytesMaxDefault, txnOpsMaxDefault } from './limits.ts';
+import {
+  authTokenTtlDefault,
+  bcryptCostDefault,
+  bcryptCostMax,
+  bcryptCostMin,
+  electionMsMax,
+  requestBytesMaxDefault,
+  txnOpsMaxDefault,
+} from './limits.ts';
 
 /** A wrong command line or environment: one line for the person who wrote it, exit status 2. */
 export class UsageError extends Error {
@@ -7,7 +15,7 @@ export class UsageError extends Error {
 
 interface Flag {
   readonly name: string;
-  readonly group: 'Member' | 'Clustering' | 'Logging';
+  readonly group: 'Member' | 'Clustering' | 'Auth' | 'Logging';
   /** What stands for the value in the help. */
   readonly value: string;
   readonly defaultText: string;
@@ -101,6 +109,27 @@ const flags = [
     'etcd-cluster',
     'Makes the ids of this cluster and its members unlike those of any other.',
   ),
+  flag(
+    'auth-token',
+    'Auth',
+    'TYPE,OPTIONS',
+    'simple',
+    'Tokens of users: simple, or jwt,sign-method=RS256,pub-key=FILE,priv-key=FILE,ttl=5m.',
+  ),
+  flag(
+    'auth-token-ttl',
+    'Auth',
+    'SECONDS',
+    String(authTokenTtlDefault),
+    'How long a simple token that is not used is good.',
+  ),
+  flag(
+    'bcrypt-cost',
+    'Auth',
+    'N',
+    String(bcryptCostDefault),
+    `Work to hash a password, ${bcryptCostMin} to ${bcryptCostMax}: one more doubles it.`,
+  ),
   flag('log-level', 'Logging', 'LEVEL', 'info', 'debug, info, warn, error, panic or fatal.'),
 ] as const;
 
@@ -137,7 +166,7 @@ const unsupportedFlags = new Set(
   auto-tls peer-cert-file peer-key-file peer-client-cert-auth peer-trusted-ca-file peer-cert-allowed-cn
   peer-cert-allowed-hostname peer-auto-tls peer-client-cert-file peer-client-key-file self-signed-cert-validity
   peer-crl-file peer-skip-client-san-verification cipher-suites cors host-whitelist tls-min-version tls-max-version
-  auth-token bcrypt-cost auth-token-ttl enable-pprof metrics listen-metrics-urls enable-log-rotation
+  enable-pprof metrics listen-metrics-urls enable-log-rotation
   log-rotation-config-json enable-distributed-tracing distributed-tracing-address distributed-tracing-service-name
   distributed-tracing-instance-id distributed-tracing-sampling-rate proxy proxy-failure-wait
   proxy-refresh-interval proxy-dial-timeout proxy-write-timeout proxy-read-timeout initial-corrupt-check
@@ -265,7 +294,7 @@ export function helpText(program: string): string {
     '    --initial-cluster a=http://10.0.0.1:2380,b=http://10.0.0.2:2380,c=http://10.0.0.3:2380',
     '',
     'Every flag can be given by the environment instead: --data-dir as ETCD_DATA_DIR. Both at once is an error.',
-    ...(['Member', 'Clustering', 'Logging'] as const).flatMap((group) => [
+    ...(['Member', 'Clustering', 'Auth', 'Logging'] as const).flatMap((group) => [
       '',
       `${group}:`,
       ...helpOf(group),

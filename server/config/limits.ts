@@ -122,6 +122,23 @@ export const leaseTtlMax = 9_000_000_000;
 /** After a change of leader no more leases than this expire within one second, so that revoking them keeps up. */
 export const leaseExpiriesPerSecondMax = 750;
 
+// Authentication
+
+/** Passwords that wait to be hashed or verified; a further one is refused with `too many requests`. */
+export const passwordsWaitingMax = 128;
+/** One that takes longer (a cost that no machine can pay) is given up. */
+export const passwordMsMax = 60_000;
+/** How often a password is verified again because users or roles changed meanwhile. */
+export const passwordAttemptsMax = 16;
+/** Simple tokens that a member keeps; beyond it the one not used for longest is forgotten. */
+export const simpleTokensMax = 100_000;
+/** `--auth-token-ttl`, seconds. */
+export const authTokenTtlDefault = 300;
+/** `--bcrypt-cost`; another one than these is taken for the default, as etcd does. */
+export const bcryptCostDefault = 10;
+export const bcryptCostMin = 4;
+export const bcryptCostMax = 31;
+
 // Flags
 
 /** etcd's own bound: a longer election timeout is refused. */

@@ -1,5 +1,6 @@
 import { StateDamagedError } from '../backend/damage.ts';
 import { FormatError } from '../backend/restore.ts';
+import { UsageError } from '../config/flags.ts';
 import { ForeignLogError } from '../wal/segment.ts';
 import { BootstrapError } from './bootstrap.ts';
 import { DataRefusedError } from './peer-service.ts';
@@ -18,6 +19,7 @@ const dataErrors = [
 /** Why a member cannot go on, after sysexits.h: so that whoever restarts it can tell what restarting cannot mend (data). */
 export function exitStatusOf(error: unknown): number {
   if (dataErrors.some((kind) => error instanceof kind)) return exitStatus.data;
+  if (error instanceof UsageError) return exitStatus.usage;
   if (error instanceof BootstrapError) return exitStatus.failed;
   if (error instanceof Error && 'syscall' in error) return exitStatus.io;
   return exitStatus.bug;

@@ -8,6 +8,8 @@ import type {
 } from '../api/member-port.ts';
 import { range, rangeSteps } from '../apply/range.ts';
 import { readTxn } from '../apply/txn.ts';
+import type { Caller } from '../auth/access.ts';
+import type { AuthStore } from '../auth/auth-store.ts';
 import { unreachable } from '../base/assert.ts';
 import { fromLatin1 } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
@@ -16,7 +18,7 @@ import { type MemberId, noMember } from '../base/ids.ts';
 import type { Random } from '../base/random.ts';
 import { randomId } from '../base/random.ts';
 import { effectiveTtl } from '../lease/ttl.ts';
-import type { Applied } from '../propose/proposer.ts';
+import type { Applied, ProposalDone } from '../propose/proposer.ts';
 import {
   ConfChange,
   ConfChangeKind,
@@ -96,13 +98,14 @@ export class LocalMember implements MemberPort {
     };
   }
 
-  propose(request: InternalRequestRequest): Promise<Applied> {
+  propose(request: InternalRequestRequest, caller?: Caller): Promise<Applied> {
     const proposed = this.#withEffectiveTtl(request);
     return new Promise((resolve, reject) => {
-      this.#replica.propose(proposed, (error, applied) => {
+      const done: ProposalDone = (error, applied) => {
         if (applied !== undefined) resolve(applied);
         else reject(error);
-      });
+      };
+      this.#replica.propose(proposed, done, caller);
     });
   }
 
@@ -141,6 +144,9 @@ export class LocalMember implements MemberPort {
   }
   openWatchStream(sink: WatchSink): WatchStream {
     return this.#replica.state.watches.openStream(sink);
+  }
+  get auth(): AuthStore {
+    return this.#replica.state.auth;
   }
   alarms(): readonly AlarmMember[] {
     return this.#replica.state.alarms.list(AlarmType.NONE);

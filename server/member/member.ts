@@ -12,6 +12,7 @@ import { ClientListener } from '../transport/client-listener.ts';
 import { PeerNetwork } from '../transport/peer-network.ts';
 import { nodeFileSystem } from '../wal/node-file-system.ts';
 import { listSegments } from '../wal/segment.ts';
+import { authenticatorOf } from './authentication.ts';
 import { decideBeginning } from './bootstrap.ts';
 import { LevelStateStores } from './level-state-stores.ts';
 import { LocalMember } from './local-member.ts';
@@ -73,12 +74,14 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
       requestTimeoutMs: requestTimeoutMs(config),
     },
   );
+  const ports = { port: member, clock: nodeClock, random: nodeRandom, logger };
+  const authenticator = authenticatorOf(ports, config);
   const service = new ReplicaPeers({ replica, answers: member, logger, fatal: fail });
   const peers = new PeerNetwork({ service, logger, lookup });
   network.bind(peers, replica);
   await peers.listen(config.listenPeerUrls);
   replica.start();
-  const clients = await ClientListener.open({ port: member, logger }, config);
+  const clients = await ClientListener.open({ port: member, authenticator, logger }, config);
   const fields = {
     'local-member-id': hexId(member.memberId),
     'cluster-id': hexId(member.clusterId),

@@ -1,3 +1,4 @@
+import { noCaller } from '../auth/access.ts';
 import type { PinnedState } from '../backend/backend.ts';
 import type { OrderedStore } from '../backend/ordered-store.ts';
 import { assert } from '../base/assert.ts';
@@ -266,13 +267,15 @@ export class Replica {
 
   // --- requests --------------------------------------------------------------------------------
 
-  propose(request: InternalRequestRequest, done: ProposalDone): void {
+  /** Without a caller it is this member's own. */
+  propose(request: InternalRequestRequest, done: ProposalDone, caller = noCaller): void {
     if (this.#raft.log.commit - this.#raft.log.applied > appliedLagEntriesMax) {
       done(new EtcdError('TooManyRequests'), undefined);
       return;
     }
+    const { username, authRevision } = caller;
     const encode = (id: bigint): Uint8Array =>
-      InternalRequest.encode({ id, username: '', authRevision: 0, request });
+      InternalRequest.encode({ id, username, authRevision, request });
     this.#proposer.propose('normal', encode, done);
   }
 

@@ -1,5 +1,6 @@
 import { Alarms } from '../apply/alarms.ts';
 import { Applier } from '../apply/applier.ts';
+import { AuthStore } from '../auth/auth-store.ts';
 import { Backend } from '../backend/backend.ts';
 import type { OrderedStore } from '../backend/ordered-store.ts';
 import type { StatePart } from '../backend/restore.ts';
@@ -29,12 +30,13 @@ export interface Effect {
   readonly changesMembership: boolean;
 }
 
-/** Everything that committed entries make: keys, leases, alarms, membership, over one backend. */
+/** Everything that committed entries make: keys, leases, alarms, users, membership, over one backend. */
 export class MemberState {
   readonly backend: Backend;
   readonly store: Store;
   readonly lessor: Lessor;
   readonly alarms: Alarms;
+  readonly auth: AuthStore;
   readonly membership: Membership;
   readonly watches: WatchHub;
   readonly #applier: Applier;
@@ -48,6 +50,7 @@ export class MemberState {
     this.store = new Store({ backend });
     this.lessor = new Lessor({ clock, backend });
     this.alarms = new Alarms({ backend });
+    this.auth = new AuthStore({ backend });
     this.membership = new Membership({ backend });
     this.watches = new WatchHub({ store: this.store, schedule: defer });
     this.#applier = new Applier({
@@ -55,10 +58,11 @@ export class MemberState {
       store: this.store,
       lessor: this.lessor,
       alarms: this.alarms,
+      auth: this.auth,
       cluster: this.membership,
       watches: this.watches,
     });
-    this.#parts = [this.store, this.lessor, this.alarms, this.membership];
+    this.#parts = [this.store, this.lessor, this.alarms, this.auth, this.membership];
   }
 
   /** Takes over what the store holds. Throws StateDamagedError, and then nothing has changed. */

@@ -1,4 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
+import type { Authenticator } from '../api/authenticator.ts';
 import type { MemberPort } from '../api/member-port.ts';
 import { servicesOf } from '../api/services.ts';
 import type { Logger } from '../base/logger.ts';
@@ -23,6 +24,12 @@ export type ClientListenerConfig = Pick<
   'listenClientUrls' | 'requestBytesMax' | 'txnOpsMax'
 >;
 
+export interface ClientListenerModules {
+  readonly port: MemberPort;
+  readonly authenticator?: Authenticator;
+  readonly logger: Logger;
+}
+
 /** Every port for clients: gRPC and HTTP/1.1 on each, told apart by the first bytes. */
 export class ClientListener {
   readonly #logger: Logger;
@@ -31,10 +38,14 @@ export class ClientListener {
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
 
-  private constructor(modules: { port: MemberPort; logger: Logger }, config: ClientListenerConfig) {
+  private constructor(modules: ClientListenerModules, config: ClientListenerConfig) {
     const messageBytesMax = config.requestBytesMax + grpcOverheadBytes;
     const { txnOpsMax } = config;
-    const services = servicesOf(modules.port, { txnOpsMax, messageBytesMax });
+    const services = servicesOf(
+      modules.port,
+      { txnOpsMax, messageBytesMax },
+      modules.authenticator,
+    );
     const { logger } = modules;
     this.#logger = logger;
     this.#grpc = new GrpcServer({ services, logger }, { messageBytesMax });
@@ -43,7 +54,7 @@ export class ClientListener {
 
   /** Resolves once every URL is bound; rejects, with none bound, when one cannot be. */
   static async open(
-    modules: { port: MemberPort; logger: Logger },
+    modules: ClientListenerModules,
     config: ClientListenerConfig,
   ): Promise<ClientListener> {
     const listener = new ClientListener(modules, config);

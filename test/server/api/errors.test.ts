@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import {
   GrpcCode,
+  goText,
   httpStatus,
   StatusError,
   statusOf,
@@ -52,6 +53,23 @@ const expected: readonly (readonly [ErrorName, number, string])[] = [
   ['TimeoutLeaderTransfer', 2, 'request timed out, leader transfer took too long'],
   ['Unhealthy', 14, 'unhealthy cluster'],
   ['Corrupt', 15, 'corrupt cluster'],
+  ['RootUserNotExist', 9, 'root user does not exist'],
+  ['RootRoleNotExist', 9, 'root user does not have root role'],
+  ['UserAlreadyExist', 9, 'user name already exists'],
+  ['UserEmpty', 3, 'user name is empty'],
+  ['UserNotFound', 9, 'user name not found'],
+  ['RoleAlreadyExist', 9, 'role name already exists'],
+  ['RoleNotFound', 9, 'role name not found'],
+  ['RoleEmpty', 3, 'role name is empty'],
+  ['AuthFailed', 3, 'authentication failed, invalid user ID or password'],
+  ['PermissionNotGiven', 3, 'permission not given'],
+  ['PermissionDenied', 7, 'permission denied'],
+  ['RoleNotGranted', 9, 'role is not granted to the user'],
+  ['PermissionNotGranted', 9, 'permission is not granted to the role'],
+  ['AuthNotEnabled', 9, 'authentication is not enabled'],
+  ['AuthOldRevision', 3, 'revision of auth store is old'],
+  ['InvalidAuthToken', 16, 'invalid auth token'],
+  ['InvalidAuthMgmt', 3, 'invalid auth management'],
   ['WatchCanceled', 1, 'watch canceled'],
   ['RequestCanceled', 1, 'request canceled'],
 ];
@@ -62,6 +80,24 @@ suite('errors', () => {
       assert.deepEqual({ ...statusOf(name) }, { code, message: `etcdserver: ${text}` }, name);
     }
     assert.equal(statusOf('DeadlineExceeded').message, 'context deadline exceeded');
+    assert.deepEqual(
+      { ...statusOf('NoPasswordUser') },
+      {
+        code: 2,
+        message: 'auth: authentication failed, password was given for no password user',
+      },
+    );
+  });
+
+  test('a status as Go prints it', () => {
+    assert.equal(
+      goText(statusOf('PermissionDenied')),
+      'rpc error: code = PermissionDenied desc = etcdserver: permission denied',
+    );
+    assert.equal(
+      goText(statusOf('UserEmpty')),
+      'rpc error: code = InvalidArgument desc = etcdserver: user name is empty',
+    );
   });
 
   test('what is not ours to tell becomes an internal error without a text of its own', () => {

@@ -6,6 +6,8 @@ import type {
   WatchSink,
   WatchStream,
 } from '../../../server/api/member-port.ts';
+import type { Caller } from '../../../server/auth/access.ts';
+import { AuthStore } from '../../../server/auth/auth-store.ts';
 import { EtcdError } from '../../../server/base/errors.ts';
 import type { Applied } from '../../../server/propose/proposer.ts';
 import { type InternalRequestRequest, Member } from '../../../server/proto/gen/internal.ts';
@@ -54,13 +56,17 @@ export class FakeMember implements MemberPort {
     Member.create({ id: 0xb2n, peerUrls: ['http://b:2380'], isLearner: true }),
   ];
   values = new Map<string, Uint8Array>();
+  /** Off, unless a test fills it. */
+  readonly auth = new AuthStore({ backend: { put() {}, delete() {} } });
+  readonly callers: (Caller | undefined)[] = [];
 
   raftStatus(): RaftStatus {
     return this.raft;
   }
 
-  async propose(request: InternalRequestRequest): Promise<Applied> {
+  async propose(request: InternalRequestRequest, caller?: Caller): Promise<Applied> {
     this.calls.push(`propose ${request.kind}`);
+    this.callers.push(caller);
     this.proposed.push(request);
     return this.answer(request);
   }

@@ -1,5 +1,7 @@
 import { Alarms } from '../../../server/apply/alarms.ts';
 import { Applier, type ApplyResult } from '../../../server/apply/applier.ts';
+import { type Caller, noCaller } from '../../../server/auth/access.ts';
+import { AuthStore } from '../../../server/auth/auth-store.ts';
 import { Backend } from '../../../server/backend/backend.ts';
 import { MemoryDisk, MemoryStore } from '../../../server/backend/memory.ts';
 import { fromLatin1, latin1 } from '../../../server/base/bytes.ts';
@@ -33,6 +35,7 @@ export class Applying {
   readonly store = new Store({ backend: this.backend });
   readonly lessor: Lessor;
   readonly alarms = new Alarms({ backend: this.backend });
+  readonly auth = new AuthStore({ backend: this.backend });
   readonly watches: WatchHub;
   readonly applier: Applier;
   /** What the cluster was told of itself. */
@@ -44,12 +47,13 @@ export class Applying {
     this.disk = disk;
     this.lessor = new Lessor({ backend: this.backend, clock: { nowMs: () => this.nowMs } });
     this.watches = new WatchHub({ store: this.store, schedule: (callback) => callback() });
-    const { backend, store, lessor, alarms, watches } = this;
+    const { backend, store, lessor, alarms, auth, watches } = this;
     this.applier = new Applier({
       backend,
       store,
       lessor,
       alarms,
+      auth,
       watches,
       cluster: {
         setAttributes: (attributes) => this.told.push(attributes),
@@ -60,15 +64,15 @@ export class Applying {
 
   static async open(disk = new MemoryDisk()): Promise<Applying> {
     const applying = new Applying(disk);
-    const parts = [applying.store, applying.lessor, applying.alarms];
+    const parts = [applying.store, applying.lessor, applying.alarms, applying.auth];
     await applying.backend.open(new MemoryStore({ disk }), parts);
     applying.lessor.attachAll(applying.store.takeRestoredLeases());
     applying.watches.storeReplaced(applying.store);
     return applying;
   }
 
-  apply(request: InternalRequestRequest): ApplyResult {
-    return this.applyData(InternalRequest.encode(InternalRequest.create({ id: 1n, request })));
+  apply(request: InternalRequestRequest, caller: Caller = noCaller): ApplyResult {
+    return this.applyData(InternalRequest.encode({ id: 1n, ...caller, request }));
   }
 
   applyData(data: Uint8Array): ApplyResult {

@@ -40,10 +40,40 @@ suite('config', () => {
       snapshotCount: 10_000,
       requestBytesMax: 1_572_864,
       txnOpsMax: 128,
+      authToken: { kind: 'simple' },
+      authTokenTtlMs: 300_000,
+      bcryptCost: 10,
       logLevel: 'info',
       walSegmentBytes: 67_108_864,
     });
     assert.equal(requestTimeoutMs(configOf('')), 7000);
+  });
+
+  test('--auth-token is read as etcd reads it', () => {
+    const read = (text: string) => configOf(`--auth-token=${text}`).authToken;
+    assert.deepEqual(read('simple,whatever=1'), { kind: 'simple' });
+    assert.deepEqual(read(''), { kind: 'none' });
+    assert.deepEqual(read('jwt,pub-key=a.pub,priv-key=a.key,sign-method=RS256,ttl=1h30m'), {
+      kind: 'jwt',
+      signMethod: 'RS256',
+      publicKeyFile: 'a.pub',
+      privateKeyFile: 'a.key',
+      ttlMs: 5_400_000,
+    });
+    assert.deepEqual(read('jwt,sign-method=HS256,priv-key=k'), {
+      kind: 'jwt',
+      signMethod: 'HS256',
+      publicKeyFile: undefined,
+      privateKeyFile: 'k',
+      ttlMs: 300_000,
+    });
+    assert.throws(() => read('jwt,ttl'), /invalid option "ttl"/);
+    assert.throws(() => read('jwt,ttl=1=2'), /invalid option/);
+    assert.throws(() => read('jwt,ttl=1s,ttl=2s'), /invalid option/);
+    assert.throws(() => read('jwt,ttl=soon'), /ttl is no duration/);
+    assert.throws(() => read('oauth'), /unknown type "oauth"/);
+    assert.equal(configOf('--auth-token-ttl 7').authTokenTtlMs, 7_000);
+    assert.equal(configOf('--bcrypt-cost=4').bcryptCost, 4);
   });
 
   test('a member of three, in every spelling of a flag', () => {
