@@ -57,8 +57,12 @@ export class FakeMember implements MemberPort {
   ];
   values = new Map<string, Uint8Array>();
   /** Off, unless a test fills it. */
-  readonly auth = new AuthStore({ backend: { put() {}, delete() {} } });
+  readonly auth: AuthStore;
   readonly callers: (Caller | undefined)[] = [];
+
+  constructor(auth = new AuthStore({ backend: { put() {}, delete() {} } })) {
+    this.auth = auth;
+  }
 
   raftStatus(): RaftStatus {
     return this.raft;
