@@ -94,8 +94,12 @@ export class Gate {
     const { privilege } = call;
     try {
       const caller = await this.#admitted(privilege, request, context);
+      const { revision } = this.access;
       const response = await call.run(request, context, caller);
-      if (privilege.kind === 'read') this.#stillAdmitted(privilege, request, caller);
+      if (privilege.kind === 'read' && privilege.isRead?.(request) !== false) {
+        if (revision !== this.access.revision) throw new EtcdError('AuthOldRevision');
+        privilege.check(this.access, caller, request);
+      }
       return response;
     } catch (error) {
       this.#authenticator.count(error);
@@ -112,15 +116,6 @@ export class Gate {
     const caller = await this.#authenticator.identify(context);
     if (privilege.kind !== 'applied') privilege.check(this.access, caller, request);
     return caller;
-  }
-
-  #stillAdmitted<Request>(
-    { check }: Extract<Privilege<Request>, { kind: 'read' }>,
-    request: Request,
-    caller: Caller,
-  ): void {
-    this.access.unchanged(caller);
-    check(this.access, caller, request);
   }
 
   /** For a service that tells refusals itself: rejects with the EtcdError; undefined while authentication is off. */

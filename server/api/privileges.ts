@@ -10,6 +10,7 @@ import {
   KV,
   Lease,
   Maintenance,
+  type RangeRequest,
   type RequestOp,
   type TxnRequest,
   Watch,
@@ -25,7 +26,12 @@ export type Privilege<Request = unknown> =
   /** What `check` asks for, before it runs. */
   | { readonly kind: 'checked'; readonly check: Check<Request> }
   /** The same, and again when the answer is there: it is not told when rights have changed meanwhile. */
-  | { readonly kind: 'read'; readonly check: Check<Request> };
+  | {
+      readonly kind: 'read';
+      readonly check: Check<Request>;
+      /** All are, unless this says otherwise. */
+      readonly isRead?: (request: Request) => boolean;
+    };
 
 /** Throws the EtcdError that says why the caller may not. */
 export type Check<Request> = (access: Access, caller: Caller, request: Request) => void;
@@ -55,15 +61,26 @@ function checkUser(access: Access, caller: Caller): void {
   access.user(caller === noCaller ? undefined : caller);
 }
 
+const range = {
+  kind: 'read',
+  check: (access: Access, caller: Caller, request: RangeRequest) => {
+    access.read(caller, request);
+    access.current(caller);
+  },
+} as const;
+
 const kv: Rows<typeof KV> = {
-  range: { kind: 'read', check: (access, caller, request) => access.read(caller, request) },
-  rangeStream: { kind: 'read', check: (access, caller, request) => access.read(caller, request) },
+  range,
+  rangeStream: range,
   put: applied,
   deleteRange: applied,
   txn: {
     kind: 'read',
+    isRead: isReadOnly,
     check: (access, caller, request) => {
-      if (isReadOnly(request)) access.txn(caller, request);
+      if (!isReadOnly(request)) return;
+      access.txn(caller, request);
+      access.current(caller);
     },
   },
   compact: root,
@@ -90,6 +107,7 @@ const lease: Rows<typeof Lease> = {
   },
   leaseTimeToLive: {
     kind: 'read',
+    isRead: ({ keys }) => keys,
     check: (access, caller, { ID, keys }) => {
       checkUser(access, caller);
       if (keys) access.leaseRead(caller, ID);

@@ -45,6 +45,10 @@ export class Access {
     return this.#auth.isEnabled;
   }
 
+  get revision(): number {
+    return this.#auth.revision;
+  }
+
   /** Throws UserEmpty. */
   user(caller: Caller | undefined): void {
     if (this.isOn && caller === undefined) throw new EtcdError('UserEmpty');
@@ -136,8 +140,8 @@ export class Access {
     for (const id of this.#leases.ids()) this.leaseRead(caller, id);
   }
 
-  /** What was read may not be told when users, roles or permissions have changed meanwhile. Throws AuthOldRevision. */
-  unchanged({ authRevision }: Caller): void {
+  /** Rights by which a read is answered are those of now. Throws AuthOldRevision. */
+  current({ authRevision }: Caller): void {
     if (authRevision !== 0 && authRevision !== this.#auth.revision) {
       throw new EtcdError('AuthOldRevision');
     }
