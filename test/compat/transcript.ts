@@ -84,10 +84,14 @@ export type Scenario = (transcript: Transcript) => Promise<void>;
 export class Pair {
   readonly #stores: readonly { readonly cluster: TestCluster; readonly etcdctl: Etcdctl }[];
 
-  static async with(size: number, body: (pair: Pair) => Promise<void>): Promise<void> {
+  static async with(
+    size: number,
+    body: (pair: Pair) => Promise<void>,
+    flags: readonly string[] = [],
+  ): Promise<void> {
     const programs = [testedProgram(), 'etcd'] as const;
     const started = await Promise.allSettled(
-      programs.map((program) => TestCluster.start({ program, size })),
+      programs.map((program) => TestCluster.start({ program, size, flags })),
     );
     const clusters = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
     try {
