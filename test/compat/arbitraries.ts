@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import type { AuthOperation, RuleOp, Slot } from './auth-operations.ts';
 import type {
   Comparison,
   ComparisonTarget,
@@ -334,3 +335,88 @@ export const largeSequence: fc.Arbitrary<Operation[]> = fc.array(
   ),
   { minLength: 20, maxLength: 60, size: 'max' },
 );
+
+const slot = weighted<Slot>(
+  [6, fc.constant('u')],
+  [3, fc.constant('v')],
+  [3, fc.constant('root')],
+  [1, fc.constantFrom('nobody', 'garbage')],
+);
+const userName = weighted(
+  [5, fc.constant('u')],
+  [3, fc.constant('v')],
+  [1, fc.constant('root')],
+  [1, fc.constantFrom('w', '')],
+);
+const roleName = weighted(
+  [5, fc.constant('r')],
+  [3, fc.constant('s')],
+  [1, fc.constantFrom('root', 't', '')],
+);
+const password = weighted([4, fc.constant('p')], [1, fc.constant('q')]);
+
+const permitted = { role: roleName, key: rangeStart, rangeEnd };
+const ruleOp = weighted<RuleOp>(
+  [
+    6,
+    operation<RuleOp & { kind: 'permit' }>('permit', {
+      ...permitted,
+      right: oneIn(2, fc.constantFrom(1, 2)),
+    }),
+  ],
+  [3, operation<RuleOp & { kind: 'forbid' }>('forbid', permitted)],
+  [
+    2,
+    fc.record({ kind: fc.constantFrom('grantRole', 'revokeRole'), user: userName, role: roleName }),
+  ],
+  [1, fc.record({ kind: fc.constantFrom('addRole', 'deleteRole', 'getRole'), role: roleName })],
+  [1, fc.record({ kind: fc.constantFrom('deleteUser', 'getUser'), user: userName })],
+  [
+    1,
+    operation<RuleOp & { kind: 'addUser' }>('addUser', {
+      user: userName,
+      password: usually(password),
+      // A root without password would lock everybody out.
+    }).map((op) => (op.user === 'root' ? { password: 'p', ...op } : op)),
+  ],
+  [1, fc.record({ kind: fc.constant('passwd' as const), user: userName, password })],
+  [1, fc.record({ kind: fc.constantFrom('status', 'users', 'roles', 'enable', 'disable') })],
+);
+
+/** Two users with a role each, and mostly authentication on: then operations mean something. */
+const settled: readonly AuthOperation[] = (
+  [
+    { kind: 'addUser', user: 'root', password: 'p' },
+    { kind: 'grantRole', user: 'root', role: 'root' },
+    { kind: 'addUser', user: 'u', password: 'p' },
+    { kind: 'addUser', user: 'v', password: 'p' },
+    { kind: 'addRole', role: 'r' },
+    { kind: 'addRole', role: 's' },
+    { kind: 'permit', role: 'r', key: 'b', rangeEnd: 'd', right: 2 },
+    { kind: 'permit', role: 's', key: 'c', rangeEnd: '\0' },
+    { kind: 'grantRole', user: 'u', role: 'r' },
+    { kind: 'grantRole', user: 'v', role: 's' },
+    { kind: 'enable' },
+  ] satisfies RuleOp[]
+).map((rule) => ({ kind: 'as', slot: 'nobody', operation: rule }));
+
+const logins: readonly AuthOperation[] = (['root', 'u', 'v'] as const).map((user) => ({
+  kind: 'login',
+  user,
+  password: 'p',
+  slot: user,
+}));
+
+const byRoot = weighted<Slot>([6, fc.constant('root')], [1, slot]);
+
+/** Users who come and go, whose rights change, and what they may do meanwhile. */
+export const ruledSequence: fc.Arbitrary<AuthOperation[]> = fc
+  .array(
+    weighted<AuthOperation>(
+      [12, fc.record({ kind: fc.constant('as' as const), slot, operation: anyOperation })],
+      [5, fc.record({ kind: fc.constant('as' as const), slot: byRoot, operation: ruleOp })],
+      [2, fc.record({ kind: fc.constant('login' as const), user: userName, password, slot })],
+    ),
+    { minLength: 1, maxLength: 40, size: 'max' },
+  )
+  .map((steps) => [...settled, ...logins, ...steps]);

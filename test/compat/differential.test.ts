@@ -8,16 +8,18 @@ import {
   largeSequence,
   longHistory,
   requestBytesMax,
+  ruledSequence,
   sequence,
   txnOpsMax,
   watchedSequence,
 } from './arbitraries.ts';
+import { type AuthOperation, Session } from './auth-operations.ts';
 import { type Operation, perform } from './operations.ts';
 import { checkSequences, short } from './property.ts';
 import { comparable, type StoreUnderTest, withStores } from './store-under-test.ts';
 import { type WatchStep, watchSequence } from './watch-run.ts';
 
-// Random sequences of KV, transaction and lease operations, each performed on this store and on etcd: every field of
+// Random sequences of KV, transaction, lease and user operations, each performed on this store and on etcd: every field of
 // every answer must be the same, and every code and message of a refusal.
 
 const full = process.env['MAINSTAY_FULL'] === '1';
@@ -64,6 +66,29 @@ test('a history that is only compacted late gets equal answers', options, () =>
   }),
 );
 
+test('what users do and may do gets equal answers', options, () =>
+  withStores({ flags: [...flags, '--bcrypt-cost', '4'] }, (stores) =>
+    checkSequences({
+      sequences: ruledSequence,
+      runs: full ? 700 : 20,
+      compare: (steps) => compareRuled(stores, steps),
+    }),
+  ),
+);
+
+test('users of a follower get equal answers', options, () =>
+  withStores({ flags: [...flags, '--bcrypt-cost', '4'], size: 3 }, (stores) =>
+    checkSequences({
+      // As above: only a leader knows which lease expires first.
+      sequences: ruledSequence.map((steps) =>
+        steps.filter((step) => step.kind !== 'as' || step.operation.kind !== 'leases'),
+      ),
+      runs: full ? 100 : 3,
+      compare: (steps) => compareRuled(stores, steps),
+    }),
+  ),
+);
+
 test('watchers see the same events from this store and from etcd', options, () =>
   withStores({ flags }, (stores) =>
     checkSequences({
@@ -94,6 +119,23 @@ async function compareWatchers(
   return isDeepStrictEqual(tested, etcd) ? undefined : diffOf(tested, etcd);
 }
 
+async function compareRuled(
+  stores: readonly StoreUnderTest[],
+  steps: readonly AuthOperation[],
+): Promise<string | undefined> {
+  const [tested = [], etcd = []] = await Promise.all(
+    stores.map(async (store) => {
+      const session = await Session.open(store);
+      const answers: unknown[] = [];
+      for (const step of steps) {
+        answers.push(comparable(undated(await session.perform(step)), session.base));
+      }
+      return answers;
+    }),
+  );
+  return firstDifference(stores, tested, etcd);
+}
+
 async function compareCleared(
   stores: readonly StoreUnderTest[],
   operations: readonly Operation[],
@@ -112,9 +154,17 @@ async function compare(
   const [tested = [], etcd = []] = await Promise.all(
     stores.map((store, i) => performAll(store, operations, bases[i] ?? 0)),
   );
+  return firstDifference(stores, tested, etcd);
+}
+
+function firstDifference(
+  stores: readonly StoreUnderTest[],
+  tested: readonly unknown[],
+  etcd: readonly unknown[],
+): string | undefined {
   const dead = stores.find((store) => !store.cluster.member(0).isRunning);
   if (dead !== undefined) throw new Error(`${dead.cluster.program} has died`);
-  const place = operations.findIndex((_, i) => !isDeepStrictEqual(tested[i], etcd[i]));
+  const place = etcd.findIndex((answer, i) => !isDeepStrictEqual(tested[i], answer));
   if (place < 0) return undefined;
   return [
     `operation ${place} of these, counted from 0, is answered`,

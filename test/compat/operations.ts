@@ -10,7 +10,8 @@ import {
   type RequestOp,
   type TxnRequest,
 } from '../../server/proto/gen/rpc.ts';
-import type { GrpcChannel, Outcome } from '../support/grpc.ts';
+import type { Method } from '../../server/proto/wire.ts';
+import type { GrpcChannel, Headers, Outcome } from '../support/grpc.ts';
 
 // The operations of a random sequence as plain data: small enough to print, to shrink and to replay on another store.
 // Keys and values are latin-1 strings; what is left out has the default of the message.
@@ -94,37 +95,39 @@ export function perform(
   channel: GrpcChannel,
   operation: Operation,
   base: number,
+  headers: Headers = {},
 ): Promise<Outcome<unknown>> {
+  const call = <Request, Response>(
+    method: Method<Request, Response>,
+    request: Partial<Request>,
+  ): Promise<Outcome<Response>> => channel.call(method, request, headers);
   switch (operation.kind) {
     case 'put':
-      return channel.call(KV.methods.put, putRequest(operation));
+      return call(KV.methods.put, putRequest(operation));
     case 'range':
-      return channel.call(KV.methods.range, rangeRequest(operation, base));
+      return call(KV.methods.range, rangeRequest(operation, base));
     case 'delete':
-      return channel.call(KV.methods.deleteRange, deleteRequest(operation));
+      return call(KV.methods.deleteRange, deleteRequest(operation));
     case 'txn':
-      return channel.call(KV.methods.txn, txnRequest(operation, base));
+      return call(KV.methods.txn, txnRequest(operation, base));
     case 'compact':
-      return channel.call(KV.methods.compact, {
+      return call(KV.methods.compact, {
         revision: resolve(operation.revision, base),
         physical: operation.physical ?? false,
       });
     case 'grant':
-      return channel.call(Lease.methods.leaseGrant, {
-        ID: BigInt(operation.id),
-        TTL: operation.ttl,
-      });
+      return call(Lease.methods.leaseGrant, { ID: BigInt(operation.id), TTL: operation.ttl });
     case 'revoke':
-      return channel.call(Lease.methods.leaseRevoke, { ID: BigInt(operation.id) });
+      return call(Lease.methods.leaseRevoke, { ID: BigInt(operation.id) });
     case 'keepAlive':
-      return keepAlive(channel, BigInt(operation.id));
+      return keepAlive(channel, BigInt(operation.id), headers);
     case 'timeToLive':
-      return channel.call(Lease.methods.leaseTimeToLive, {
+      return call(Lease.methods.leaseTimeToLive, {
         ID: BigInt(operation.id),
         keys: operation.keys ?? false,
       });
     case 'leases':
-      return channel.call(Lease.methods.leaseLeases, {});
+      return call(Lease.methods.leaseLeases, {});
   }
 }
 
@@ -133,8 +136,12 @@ export function resolve(ref: RevisionRef | undefined, base: number): number {
   return 'plain' in ref ? ref.plain : base + ref.since;
 }
 
-async function keepAlive(channel: GrpcChannel, id: bigint): Promise<Outcome<unknown>> {
-  const stream = channel.stream(Lease.methods.leaseKeepAlive);
+async function keepAlive(
+  channel: GrpcChannel,
+  id: bigint,
+  headers: Headers,
+): Promise<Outcome<unknown>> {
+  const stream = channel.stream(Lease.methods.leaseKeepAlive, headers);
   stream.send({ ID: id });
   try {
     const { response } = await stream.find(0, () => true);
