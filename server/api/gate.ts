@@ -26,7 +26,10 @@ export interface UnaryOptions<Request> {
 }
 
 export interface StreamOptions<Request> extends UnaryOptions<Request> {
-  /** Each request is authorized before the service gets it, and a refusal ends the stream; or the service does it. */
+  /**
+   * Each request is authorized before the service gets it, and a refusal ends the stream; or the service does it. The end
+   * of what was read is not told when rights have changed meanwhile.
+   */
   readonly authorizes?: 'gate' | 'service';
 }
 
@@ -137,17 +140,17 @@ export class Gate {
     open: (responses: Responses<Response>, context: CallContext) => Requests<Request>,
     options: StreamOptions<Request> = {},
   ): StreamCall<Request, Response> {
-    this.#privilegeOf(method);
+    const privilege = this.#privilegeOf(method);
+    const opened =
+      options.authorizes === 'service' || privilege.kind === 'open'
+        ? open
+        : this.#authorizing({ ...options, method, privilege }, open);
     return {
       kind: 'stream',
       method,
       open: (responses, context) => {
         const needsLeader = this.#admit(context, learner === 'serves');
-        const service = open(responses, context);
-        const requests =
-          options.authorizes === 'service'
-            ? service
-            : this.#authorizing({ method, context, first: options.first }, service);
+        const requests = opened(responses, context);
         if (!needsLeader) return requests;
         this.#needLeader.add(responses);
         return {
@@ -161,27 +164,42 @@ export class Gate {
     };
   }
 
-  #authorizing<Request>(
-    call: {
-      readonly method: Method<Request, unknown>;
-      readonly context: CallContext;
-      readonly first: UnaryOptions<Request>['first'];
+  #authorizing<Request, Response>(
+    call: StreamOptions<Request> & {
+      readonly method: Method<Request, Response>;
+      readonly privilege: Privilege<Request>;
     },
-    requests: Requests<Request>,
-  ): Requests<Request> {
-    let isClosed = false;
-    const authorized = async (request: Request): Promise<void> => {
-      await call.first?.(request);
-      await this.authorize(call.method, request, call.context);
-      if (!isClosed) await requests.next(request);
-    };
-    return {
-      ...forwarded(requests),
-      next: (request) => (this.access.isOn ? authorized(request) : requests.next(request)),
-      closed: () => {
-        isClosed = true;
-        requests.closed();
-      },
+    open: StreamCall<Request, Response>['open'],
+  ): StreamCall<Request, Response>['open'] {
+    return (responses, context) => {
+      let isClosed = false;
+      let revision: number | undefined;
+      const isOld = (): boolean => revision !== undefined && revision !== this.access.revision;
+      const checked: Responses<Response> = {
+        send: (response) => responses.send(response),
+        end: () => {
+          if (isOld()) responses.fail(new EtcdError('AuthOldRevision'));
+          else responses.end();
+        },
+        fail: (error) => {
+          responses.fail(error);
+        },
+      };
+      const requests = open(call.privilege.kind === 'read' ? checked : responses, context);
+      const authorized = async (request: Request): Promise<void> => {
+        await call.first?.(request);
+        await this.authorize(call.method, request, context);
+        revision = this.access.revision;
+        if (!isClosed) await requests.next(request);
+      };
+      return {
+        ...forwarded(requests),
+        next: (request) => (this.access.isOn ? authorized(request) : requests.next(request)),
+        closed: () => {
+          isClosed = true;
+          requests.closed();
+        },
+      };
     };
   }
 

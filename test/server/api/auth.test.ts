@@ -3,6 +3,7 @@ import { suite, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { Authenticator } from '../../../server/api/authenticator.ts';
 import type { CallContext } from '../../../server/api/call.ts';
+import { Gate } from '../../../server/api/gate.ts';
 import { type Services, servicesOf } from '../../../server/api/services.ts';
 import type { Passwords } from '../../../server/auth/passwords.ts';
 import { SimpleTokens } from '../../../server/auth/simple-tokens.ts';
@@ -411,6 +412,41 @@ suite('rights', () => {
     requests.closed();
     await next;
     assert.deepEqual(responses.sent, []);
+  });
+
+  test('the end of a stream that was read is not told when rights have changed meanwhile', async () => {
+    const served = await (await Served.open()).enabled();
+    const u = await served.as('u');
+    const gate = new Gate({ port: served.member, authenticator: served.authenticator });
+    const method = KV.methods.rangeStream;
+    const stream = gate.stream(method, 'refuses', (responses) => ({
+      next() {
+        responses.send(method.response.create());
+        if (changes) served.member.auth.addRole('other');
+        responses.end();
+      },
+      halfClosed() {},
+      drained() {},
+      closed() {},
+    }));
+    let changes = false;
+    const read = async (context: CallContext, watched = key): Promise<unknown> => {
+      const responses = new FakeResponses<unknown>();
+      const requests = stream.open(responses, context);
+      try {
+        await requests.next(method.request.create({ key: watched }));
+      } catch (error) {
+        responses.fail(error);
+      }
+      requests.closed();
+      const { over } = responses;
+      return typeof over === 'object' ? (over.error as EtcdError).error : over;
+    };
+    assert.equal(await read(u), 'end');
+    assert.equal(await read(u, Buffer.from('secret')), 'PermissionDenied');
+    assert.equal(await read(contextOf()), 'UserEmpty');
+    changes = true;
+    assert.equal(await read(u), 'AuthOldRevision');
   });
 
   test('users may look at themselves and their roles, root at all', async () => {

@@ -1,16 +1,24 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
+import { type Caller, noCaller } from '../../../server/auth/access.ts';
 import { fromLatin1 } from '../../../server/base/bytes.ts';
-import { WatchCreateRequest } from '../../../server/proto/gen/rpc.ts';
+import type { InternalRequestRequest } from '../../../server/proto/gen/internal.ts';
+import { TxnRequest, WatchCreateRequest } from '../../../server/proto/gen/rpc.ts';
+import { permission } from '../auth/support.ts';
 import { Applying, brief, deleteOp, putOp } from './applying.ts';
 
 // The applied state as a whole: the store, the leases and the watches under one applier.
 
 type Step =
-  | { kind: 'txn'; changes: { key: string; value: string | undefined; lease: bigint }[] }
+  | {
+      kind: 'txn';
+      by: string;
+      changes: { key: string; value: string | undefined; lease: bigint }[];
+    }
   | { kind: 'grant' | 'revoke'; id: bigint }
   | { kind: 'compact'; back: number }
+  | { kind: 'rule'; request: InternalRequestRequest; by: string }
   | { kind: 'erase' | 'reopen' };
 
 const id = fc.constantFrom(1n, 2n);
@@ -20,8 +28,37 @@ const change = fc.record({
   lease: fc.constantFrom(0n, 0n, 1n, 2n),
 });
 const changes = fc.uniqueArray(change, { selector: ({ key }) => key, minLength: 1, maxLength: 3 });
+/** Mostly those that lead to authentication being on. */
+const rules: readonly InternalRequestRequest[] = [
+  ...['root', 'u'].map((name) => {
+    const hashedPassword = 'aGFzaA==';
+    const value = { name, password: '', hashedPassword, options: undefined };
+    return { kind: 'authUserAdd' as const, value };
+  }),
+  { kind: 'authUserGrantRole', value: { user: 'root', role: 'root' } },
+  { kind: 'authEnable', value: {} },
+  { kind: 'authRoleAdd', value: { name: 'r' } },
+  { kind: 'authUserGrantRole', value: { user: 'u', role: 'r' } },
+  ...[permission('READWRITE', 'a', 'c'), permission('WRITE', 'c')].map((perm) => ({
+    kind: 'authRoleGrantPermission' as const,
+    value: { name: 'r', perm },
+  })),
+  { kind: 'authRoleRevokePermission', value: { role: 'r', ...permission('WRITE', 'c') } },
+  { kind: 'authUserDelete', value: { name: 'u' } },
+  { kind: 'authDisable', value: {} },
+  { kind: 'authenticate', value: { name: 'u', simpleToken: 'abc' } },
+];
+const by = fc.constantFrom('root', 'root', 'u', '');
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 10, arbitrary: fc.record({ kind: fc.constant('txn' as const), changes }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant('rule' as const),
+      request: fc.constantFrom(...rules),
+      by,
+    }),
+  },
+  { weight: 10, arbitrary: fc.record({ kind: fc.constant('txn' as const), by, changes }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('grant' as const), id }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('revoke' as const), id }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('compact' as const), back: fc.nat(4) }) },
@@ -64,6 +101,8 @@ suite('whatever is applied', () => {
         }
         for (const applying of [restarted, steady]) while (applying.store.compactionStep());
         assert.deepEqual(await recordsOf(restarted), await recordsOf(steady));
+        assert.equal(restarted.auth.isEnabled, steady.auth.isEnabled);
+        assert.equal(restarted.auth.revision, steady.auth.revision);
         assert.deepEqual(restarted.lessor.ids(), steady.lessor.ids());
         for (const id of [1n, 2n]) {
           assert.deepEqual(restarted.lessor.keysOf(id), steady.lessor.keysOf(id));
@@ -80,7 +119,10 @@ async function run(step: Step, applying: Applying): Promise<Applying> {
       const success = step.changes.map(({ key, value, lease }) =>
         value === undefined ? deleteOp(key) : putOp(key, value, { lease }),
       );
-      applying.txn({ success });
+      applying.apply(
+        { kind: 'txn', value: TxnRequest.create({ success }) },
+        caller(applying, step),
+      );
       return applying;
     }
     case 'grant':
@@ -94,12 +136,19 @@ async function run(step: Step, applying: Applying): Promise<Applying> {
       applying.apply({ kind: 'compaction', value: { revision, physical: false } });
       return applying;
     }
+    case 'rule':
+      applying.apply(step.request, caller(applying, step));
+      return applying;
     case 'erase':
       while (applying.store.compactionStep());
       return applying;
     case 'reopen':
       return applying.reopen();
   }
+}
+
+function caller({ auth }: Applying, { by: username }: { readonly by: string }): Caller {
+  return username === '' ? noCaller : { username, authRevision: auth.revision };
 }
 
 function history(applying: Applying, from: number): string[] {
