@@ -7,16 +7,20 @@ import {
   type AlarmRequest,
   type AlarmResponse,
   AlarmType,
+  HashKVResponse,
+  HashResponse,
   Maintenance,
   type MoveLeaderRequest,
   MoveLeaderResponse,
   StatusResponse,
 } from '../proto/gen/rpc.ts';
+import { hashOfState } from '../snapshot/client-snapshot.ts';
 import type { Call } from './call.ts';
 import { statusOf, unknownMethod } from './errors.ts';
 import type { Gate } from './gate.ts';
 import { header } from './header.ts';
 import type { MemberPort } from './member-port.ts';
+import { snapshotCall } from './snapshot.ts';
 
 export function maintenanceCalls(modules: { port: MemberPort; gate: Gate }): Call[] {
   const { port, gate } = modules;
@@ -24,6 +28,9 @@ export function maintenanceCalls(modules: { port: MemberPort; gate: Gate }): Cal
   return [
     gate.unary(methods.status, 'serves', async () => memberStatus(port)),
     gate.unary(methods.alarm, 'refuses', (request) => alarm(port, request)),
+    gate.unary(methods.hash, 'refuses', () => hash(port)),
+    gate.unary(methods.hashKV, 'refuses', ({ revision }) => hashKv(port, revision)),
+    snapshotCall(modules),
     gate.unary(methods.moveLeader, 'refuses', (request) => moveLeader(port, request)),
   ];
 }
@@ -68,6 +75,23 @@ function isAsked(raised: AlarmMember, { memberID, alarm: asked }: AlarmRequest):
     (memberID === noMember || raised.memberID === memberID) &&
     (asked === AlarmType.NONE || raised.alarm === asked)
   );
+}
+
+/** Over everything that this member has applied, its membership included: for tests, as etcd says of it too. */
+async function hash(port: MemberPort): Promise<HashResponse> {
+  const state = port.pinState();
+  const revision = port.revision();
+  try {
+    return { header: header(port, revision), hash: await hashOfState(state) };
+  } finally {
+    state.release();
+  }
+}
+
+/** Of what this member has applied, without asking the others: to compare members is what it is for. */
+async function hashKv(port: MemberPort, asked: number): Promise<HashKVResponse> {
+  const hashed = await port.hashKv(asked);
+  return HashKVResponse.create({ header: header(port, port.revision()), ...hashed });
 }
 
 /** The one response without a header, besides Defragment's. */

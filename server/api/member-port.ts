@@ -1,5 +1,7 @@
 import type { Caller } from '../auth/access.ts';
 import type { AuthStore } from '../auth/auth-store.ts';
+import type { PinnedState } from '../backend/backend.ts';
+import type { KvHash } from '../mvcc/hash.ts';
 import type { Applied } from '../propose/proposer.ts';
 import type { InternalRequestRequest, Member } from '../proto/gen/internal.ts';
 import type {
@@ -51,6 +53,11 @@ export interface MemberPort {
   /** Users, roles and permissions. */
   readonly auth: AuthStore;
   dbSize(): DbSize;
+
+  /** Everything that this member has applied, as one view that must be released soon. */
+  pinState(): PinnedState;
+  /** 0 for the current revision. Rejects with Compacted or FutureRevision. */
+  hashKv(revision: number): Promise<KvHash>;
 
   // Leases
 

@@ -18,6 +18,7 @@ import {
   type PutResponse,
   RangeRequest,
   type RangeResponse,
+  type SnapshotResponse,
   type StatusResponse,
   TxnRequest,
   type TxnResponse,
@@ -186,6 +187,26 @@ export class Client {
     await this.#at(await this.#leaderUrl(), (endpoint) =>
       this.#call(Maintenance.methods.moveLeader, { targetID }, { ...write, endpoint }),
     );
+  }
+
+  /**
+   * The whole state of one member as etcd's database file, in pieces; the last one is the SHA-256 over all others. Of
+   * the first endpoint: which member it was must not change between two pieces.
+   */
+  async *snapshot(options: { signal?: AbortSignal } = {}): AsyncGenerator<SnapshotResponse> {
+    const endpoint = this.#endpoint();
+    const timeoutMs = this.#timeoutMs;
+    const stream = await endpoint.responses(Maintenance.methods.snapshot, {}, { timeoutMs });
+    const cancel = () => stream.cancel();
+    options.signal?.addEventListener('abort', cancel, { once: true });
+    try {
+      for await (const response of stream) yield response as SnapshotResponse;
+    } catch (error) {
+      throw endpoint.failure(error);
+    } finally {
+      options.signal?.removeEventListener('abort', cancel);
+      cancel();
+    }
   }
 
   #statusOf(endpoint: Endpoint): Promise<StatusResponse> {

@@ -115,6 +115,19 @@ export const watchLogBytesMax = 8 * mebibyte;
 export const watchSliceCostMax = 1_024;
 export const watchSliceBytesMax = 1 * mebibyte;
 
+// Snapshots for clients, and files that are restored
+
+/** Under way at one time on a member: each reads all of its state twice. */
+export const clientSnapshotsMax = 2;
+/** One message of a snapshot; etcd's size. */
+export const snapshotBlobBytes = 32 * kibibyte;
+/** A client that takes nothing for so long is sent away: its view of the state keeps what others have deleted. */
+export const snapshotStallMsMax = 120_000;
+/** A page of a bbolt file with those that belong to it, for one record: far above `--max-request-bytes`. */
+export const boltPageRunBytesMax = 256 * mebibyte;
+/** Levels of a tree in a bbolt file; a sound one has less than ten. */
+export const boltDepthMax = 64;
+
 // Leases
 
 /** Seconds; etcd's own bound. */

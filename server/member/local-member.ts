@@ -10,6 +10,7 @@ import { range, rangeSteps } from '../apply/range.ts';
 import { readTxn } from '../apply/txn.ts';
 import type { Caller } from '../auth/access.ts';
 import type { AuthStore } from '../auth/auth-store.ts';
+import type { PinnedState } from '../backend/backend.ts';
 import { unreachable } from '../base/assert.ts';
 import { fromLatin1 } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
@@ -18,6 +19,7 @@ import { type MemberId, noMember } from '../base/ids.ts';
 import type { Random } from '../base/random.ts';
 import { randomId } from '../base/random.ts';
 import { effectiveTtl } from '../lease/ttl.ts';
+import type { KvHash } from '../mvcc/hash.ts';
 import type { Applied, ProposalDone } from '../propose/proposer.ts';
 import {
   ConfChange,
@@ -155,6 +157,13 @@ export class LocalMember implements MemberPort {
     const { backend } = this.#replica.state;
     const sizeBytes = backend.sizeBytes + backend.pendingBytes;
     return { sizeBytes, inUseBytes: Math.min(sizeBytes, backend.inUseBytes) };
+  }
+
+  pinState(): PinnedState {
+    return this.#replica.state.backend.pin();
+  }
+  hashKv(revision: number): Promise<KvHash> {
+    return this.#replica.state.store.hashKv(revision);
   }
 
   // --- leases ----------------------------------------------------------------------------------

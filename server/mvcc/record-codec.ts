@@ -81,3 +81,16 @@ function writeLease(bytes: Buffer, start: number, lease: LeaseId): void {
   }
   bytes[at] = Number(rest);
 }
+
+/** Whether the record is that of a tombstone: of all its fields it has at most the key. */
+export function isTombstoneRecord(record: Uint8Array): boolean {
+  if (record.length === 0) return true;
+  let size = 0;
+  let at = 1;
+  for (let shift = 0; at < Math.min(record.length, 6); shift += 7) {
+    const byte = record[at++] as number;
+    size |= (byte & 0x7f) << shift;
+    if (byte < 0x80) break;
+  }
+  return record[0] === 0x0a && at + size === record.length;
+}

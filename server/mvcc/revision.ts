@@ -62,6 +62,18 @@ export function etcdRevisionKey(pair: RevisionPair, isTombstone: boolean): Uint8
   return key;
 }
 
+/** What {@link etcdRevisionKey} was given; undefined when it is no such key, or beyond what numbers hold. */
+export function parseEtcdRevisionKey(
+  key: Uint8Array,
+): (RevisionPair & { readonly isTombstone: boolean }) | undefined {
+  const isTombstone = key.length === 18 && key[17] === 0x74;
+  if ((key.length !== 17 && !isTombstone) || key[8] !== 0x5f) return undefined;
+  const bytes = asBuffer(key);
+  const main = bytes.readUInt32BE(0) * two32 + bytes.readUInt32BE(4);
+  if (!Number.isSafeInteger(main) || bytes.readUInt32BE(9) !== 0) return undefined;
+  return { main, sub: bytes.readUInt32BE(13), isTombstone };
+}
+
 function writeUint32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value >>> 24;
   bytes[at + 1] = value >>> 16;

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import type { CallContext, Requests, Responses } from '../../../server/api/call.ts';
 import type {
   MemberPort,
@@ -8,7 +9,9 @@ import type {
 } from '../../../server/api/member-port.ts';
 import type { Caller } from '../../../server/auth/access.ts';
 import { AuthStore } from '../../../server/auth/auth-store.ts';
+import type { PinnedState } from '../../../server/backend/backend.ts';
 import { EtcdError } from '../../../server/base/errors.ts';
+import type { KvHash } from '../../../server/mvcc/hash.ts';
 import type { Applied } from '../../../server/propose/proposer.ts';
 import { type InternalRequestRequest, Member } from '../../../server/proto/gen/internal.ts';
 import {
@@ -63,6 +66,8 @@ export class FakeMember implements MemberPort {
   constructor(auth = new AuthStore({ backend: { put() {}, delete() {} } })) {
     this.auth = auth;
   }
+  pin: () => PinnedState = () => assert.fail('the test has no state');
+  hashed: KvHash = { hash: 0xfeed, compactRevision: 3, hashRevision: 5 };
 
   raftStatus(): RaftStatus {
     return this.raft;
@@ -114,6 +119,16 @@ export class FakeMember implements MemberPort {
 
   alarms(): readonly AlarmMember[] {
     return this.raised;
+  }
+
+  pinState(): PinnedState {
+    this.calls.push('pinState');
+    return this.pin();
+  }
+
+  async hashKv(revision: number): Promise<KvHash> {
+    this.calls.push(`hashKv ${revision}`);
+    return this.hashed;
   }
 
   dbSize() {
