@@ -59,6 +59,8 @@ const server: Record<string, readonly string[]> = {
     'apply',
     'mvcc',
   ].concat(['backend', 'watch', 'lease', 'auth', 'snapshot', 'client']),
+  // The program for people: asks members as a client, and makes data directories as a member does.
+  ctl: ['base', 'config', 'client', 'snapshot', 'member'],
   'main.ts': ['base', 'config', 'proto', 'member', 'transport'],
 };
 

@@ -81,9 +81,9 @@ export class Lessor implements StatePart {
     this.#restoring = new Map();
   }
 
-  /** What the store has read of the keys' leases. */
+  /** What the store has read of the keys' leases. One that is not there is passed over: etcd's files may name such. */
   attachAll(leaseOfKey: ReadonlyMap<string, LeaseId>): void {
-    for (const [key, id] of leaseOfKey) this.attach(key, id);
+    for (const [key, id] of leaseOfKey) if (this.#leases.has(id)) this.attach(key, id);
   }
 
   /** Throws EtcdError LeaseNotFound (id 0), LeaseTtlTooLarge, LeaseExists. `ttl` is the effective one, in seconds. */
@@ -243,8 +243,14 @@ function newLease(id: LeaseId, ttl: number, remainingTtl: number): Lease {
   return { id, ttl, remainingTtl, deadlineMs: 0, keys: undefined, dueMs: 0, place: -1 };
 }
 
-/** Granted TTL and what a checkpoint left of it, 8 bytes each. The keys are not in it: their records name the lease. */
-function encodeLease({ ttl, remainingTtl }: Lease): Uint8Array {
+/**
+ * The record of a lease: granted TTL and what a checkpoint left of it, 8 bytes each. The keys are not in it: their
+ * records name the lease.
+ */
+export function encodeLease({
+  ttl,
+  remainingTtl,
+}: Pick<Lease, 'ttl' | 'remainingTtl'>): Uint8Array {
   const value = Buffer.allocUnsafe(16);
   value.writeBigInt64BE(BigInt(ttl));
   value.writeBigInt64BE(BigInt(remainingTtl), 8);

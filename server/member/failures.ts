@@ -6,8 +6,10 @@ import { BootstrapError } from './bootstrap.ts';
 import { DataRefusedError } from './peer-service.ts';
 import { DataDamagedError } from './recovery.ts';
 import { RemovedError } from './replica.ts';
+import { DataDirectoryError } from './restored-data.ts';
 
 const dataErrors = [
+  DataDirectoryError,
   DataDamagedError,
   DataRefusedError,
   RemovedError,

@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { createHash } from 'node:crypto';
+import { emptyBytes } from '../base/bytes.ts';
 import type { ClusterId, MemberId } from '../base/ids.ts';
 
 /**
@@ -14,12 +15,18 @@ export function memberIdOf(
   return firstEightBytes(Buffer.from([...peerUrls].sort().join('') + text));
 }
 
-/** From the ids of the first members. */
-export function clusterIdOf(members: readonly MemberId[]): ClusterId {
+/**
+ * From the ids of the first members. `restored` is a digest of what the cluster begins with: members that were restored
+ * from different snapshots, or not restored, are of different clusters, and do not listen to each other.
+ */
+export function clusterIdOf(
+  members: readonly MemberId[],
+  restored: Uint8Array = emptyBytes,
+): ClusterId {
   const bytes = Buffer.alloc(8 * members.length);
   const sorted = [...members].sort((a, b) => (a < b ? -1 : 1));
   for (const [at, member] of sorted.entries()) bytes.writeBigUInt64BE(member, 8 * at);
-  return firstEightBytes(bytes);
+  return firstEightBytes(Buffer.concat([bytes, restored]));
 }
 
 function firstEightBytes(bytes: Buffer): bigint {

@@ -20,6 +20,7 @@ import { nodeClock, nodeRandom } from './node-ports.ts';
 import { ReplicaPeers } from './peer-service.ts';
 import type { ReplicaNetwork } from './replica.ts';
 import { Replica } from './replica.ts';
+import { refuseUnfinishedRestore } from './restored-data.ts';
 
 /** A member that serves. */
 export interface RunningMember {
@@ -31,6 +32,7 @@ export interface RunningMember {
 
 /** Builds and wires every module of one member, and starts it; resolves when it serves clients. */
 export async function startMember(config: Config, logger: Logger): Promise<RunningMember> {
+  refuseUnfinishedRestore(config.dataDir);
   const lookup = hostLookup(process.env['MAINSTAY_HOSTS_FILE']);
   const walDirectory = `${config.dataDir}/member/wal`;
   const hasLog = listSegments(nodeFileSystem, walDirectory).length > 0;

@@ -62,7 +62,8 @@ async function begin(
   return { wal, state, identity, persisted };
 }
 
-function newIncarnation(random: Random): string {
+/** Tells a new data directory from every other. */
+export function newIncarnation(random: Random): string {
   return hexId(randomId(random)).padStart(16, '0');
 }
 

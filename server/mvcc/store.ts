@@ -211,7 +211,8 @@ export class Store implements StatePart, RangeView, Predecessors {
   }
 }
 
-function encodeRevision(revision: Revision): Uint8Array {
+/** The record of a compaction. */
+export function encodeRevision(revision: Revision): Uint8Array {
   const bytes = Buffer.allocUnsafe(8);
   bytes.writeBigInt64BE(BigInt(revision));
   return bytes;

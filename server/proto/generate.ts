@@ -12,7 +12,16 @@ import {
 } from './schema.ts';
 
 /** The .proto files, each before those that import it. */
-export const protoNames = ['kv', 'auth', 'rpc', 'lock', 'election', 'health', 'internal', 'snapshot'] as const;
+export const protoNames = [
+  'kv',
+  'auth',
+  'rpc',
+  'lock',
+  'election',
+  'health',
+  'internal',
+  'snapshot',
+] as const;
 
 /** `server/proto/` of the source tree; the compiled generator runs from `dist/`. */
 export const protoDirectory = new URL('../../../server/proto/', import.meta.url);

@@ -59,7 +59,10 @@ export function encodeMetaPage(id: 0 | 1, meta: BoltMeta): Buffer {
   body.writeUInt32LE(version, 4);
   body.writeUInt32LE(meta.pageBytes, 8);
   body.writeBigUInt64LE(BigInt(meta.rootPage), 16);
-  body.writeBigUInt64LE(meta.freelistPage === undefined ? noFreelist : BigInt(meta.freelistPage), 32);
+  body.writeBigUInt64LE(
+    meta.freelistPage === undefined ? noFreelist : BigInt(meta.freelistPage),
+    32,
+  );
   body.writeBigUInt64LE(BigInt(meta.pageCount), 40);
   body.writeBigUInt64LE(meta.transaction, 48);
   body.writeBigUInt64LE(fnv1a(body.subarray(0, checkedMetaBytes)), 56);
@@ -71,7 +74,8 @@ export function decodeMetaPage(page: Buffer): BoltMeta | string {
   if (page.length < pageHeadBytes + metaBytes) return 'it is cut off';
   const body = page.subarray(pageHeadBytes, pageHeadBytes + metaBytes);
   if (body.readUInt32LE(0) !== magic) return 'it does not begin as a bbolt file does';
-  if (body.readUInt32LE(4) !== version) return `bbolt's format ${body.readUInt32LE(4)} is not known`;
+  if (body.readUInt32LE(4) !== version)
+    return `bbolt's format ${body.readUInt32LE(4)} is not known`;
   if (body.readBigUInt64LE(56) !== fnv1a(body.subarray(0, checkedMetaBytes))) {
     return 'it does not match its checksum';
   }

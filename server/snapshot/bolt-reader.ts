@@ -120,7 +120,8 @@ export class BoltFile {
 
   *#bucketRecords(bucket: Element, page: Page): Generator<StoreRecord> {
     const { value } = bucket;
-    if (value.length < bucketHeadBytes) throw new BoltDamageError(page.offset, 'a bucket is cut off');
+    if (value.length < bucketHeadBytes)
+      throw new BoltDamageError(page.offset, 'a bucket is cut off');
     const root = Number(value.readBigUInt64LE(0));
     const elements = root === 0 ? inlineElements(value, page) : this.#elements(root);
     for (const { element, page: own } of elements) {
@@ -215,7 +216,10 @@ function readMeta(source: ByteSource): BoltMeta {
   }
   if (pageCount * pageBytes > source.sizeBytes) {
     const missing = pageCount * pageBytes - source.sizeBytes;
-    throw new BoltDamageError(source.sizeBytes, `the file is cut off, ${missing} bytes are missing`);
+    throw new BoltDamageError(
+      source.sizeBytes,
+      `the file is cut off, ${missing} bytes are missing`,
+    );
   }
   return newest;
 }
@@ -230,7 +234,8 @@ function* freePagesOf({ bytes, count, offset }: Page): Generator<number> {
   const isLong = count === 0xffff;
   const length = isLong ? Number(bytes.readBigUInt64LE(pageHeadBytes)) : count;
   const start = pageHeadBytes + (isLong ? 8 : 0);
-  if (start + 8 * length > bytes.length) throw new BoltDamageError(offset, 'the freelist is cut off');
+  if (start + 8 * length > bytes.length)
+    throw new BoltDamageError(offset, 'the freelist is cut off');
   for (let at = 0; at < length; at++) yield Number(bytes.readBigUInt64LE(start + 8 * at));
 }
 
@@ -242,7 +247,13 @@ function* inlineElements(
   const bytes = value.subarray(bucketHeadBytes);
   if (bytes.length < pageHeadBytes) throw new BoltDamageError(outer.offset, 'a bucket is cut off');
   const { offset } = outer;
-  const page = { id: 0, bytes, offset, flags: bytes.readUInt16LE(8), count: bytes.readUInt16LE(10) };
+  const page = {
+    id: 0,
+    bytes,
+    offset,
+    flags: bytes.readUInt16LE(8),
+    count: bytes.readUInt16LE(10),
+  };
   if (page.flags !== pageFlag.leaf) {
     throw new BoltDamageError(offset, `an inline page of kind ${page.flags}`);
   }
@@ -268,7 +279,8 @@ function* inOrder(page: Page, { from, to }: Bounds): Generator<Element> {
 
 function elementOf({ bytes, flags, offset }: Page, index: number): Element {
   const at = pageHeadBytes + index * elementBytes;
-  if (at + elementBytes > bytes.length) throw new BoltDamageError(offset + at, 'an element is cut off');
+  if (at + elementBytes > bytes.length)
+    throw new BoltDamageError(offset + at, 'an element is cut off');
   const isLeaf = flags === pageFlag.leaf;
   const keyAt = at + bytes.readUInt32LE(isLeaf ? at + 4 : at);
   const valueAt = keyAt + bytes.readUInt32LE(isLeaf ? at + 8 : at + 4);

@@ -7,8 +7,8 @@ import { asBuffer, compareBytes, emptyBytes, fromLatin1 } from '../base/bytes.ts
 import { crc32c } from '../base/crc32c.ts';
 import { hexId } from '../base/ids.ts';
 import { clusterVersion } from '../config/version.ts';
-import { etcdRevisionKey, parseRevisionKey } from '../mvcc/revision.ts';
 import { isTombstoneRecord } from '../mvcc/record-codec.ts';
+import { etcdRevisionKey, parseRevisionKey } from '../mvcc/revision.ts';
 import { Member } from '../proto/gen/internal.ts';
 import { AlarmMember, type AlarmType } from '../proto/gen/rpc.ts';
 import { StoredLease } from '../proto/gen/snapshot.ts';
@@ -84,7 +84,9 @@ async function bucketsOf(state: PinnedState, signal?: AbortSignal): Promise<Bolt
     held(bucketName.members, members.map(memberRecord)),
     held(
       bucketName.membersRemoved,
-      await allOf(state, prefix.removedMember, ([key]) => textRecord(hexId(bucketIdNumber(key)), 'removed')),
+      await allOf(state, prefix.removedMember, ([key]) =>
+        textRecord(hexId(bucketIdNumber(key)), 'removed'),
+      ),
     ),
     held(bucketName.meta, metaRecords(state, members)),
   ];
@@ -102,11 +104,7 @@ function held(name: string, records: StoreRecord[]): BoltBucket {
 }
 
 function reading(state: PinnedState, signal: AbortSignal | undefined) {
-  return (
-    of: Prefix,
-    name: string,
-    convert: (record: StoreRecord) => StoreRecord,
-  ): BoltBucket => ({
+  return (of: Prefix, name: string, convert: (record: StoreRecord) => StoreRecord): BoltBucket => ({
     name,
     async *records() {
       for await (const chunk of state.scan(bucketRange(of))) {
@@ -183,7 +181,9 @@ function confStateText(members: readonly Member[]): string {
     ['voters', idsOf(false)],
     ['learners', idsOf(true)],
   ] as const;
-  const fields = lists.flatMap(([name, ids]) => (ids.length > 0 ? [`"${name}":[${ids.join()}]`] : []));
+  const fields = lists.flatMap(([name, ids]) =>
+    ids.length > 0 ? [`"${name}":[${ids.join()}]`] : [],
+  );
   return `{${[...fields, '"auto_leave":false'].join()}}`;
 }
 

@@ -32,7 +32,8 @@ export function snapshotStatusOf(
     for (const [key, value] of records()) {
       hash = crc32c(value, crc32c(key, hash));
       if (name === bucketName.key) keys.add(versionOf(file, [key, value]));
-      if (name === bucketName.meta && latin1(key) === metaName.storageVersion) version = latin1(value);
+      if (name === bucketName.meta && latin1(key) === metaName.storageVersion)
+        version = latin1(value);
       onRecord(key.length + value.length);
     }
   }

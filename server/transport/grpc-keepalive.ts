@@ -6,6 +6,9 @@ import {
   pingStrikesMax,
 } from '../config/limits.ts';
 
+/** What is written between two pings without any message: answers to pings, windows, settings. */
+const controlBytesMax = 128;
+
 /**
  * grpc-go's keepalive of one connection: pings that come too often end it, and a client that has been silent is pinged.
  * A client may ping every {@link pingIntervalMsMin} while it has calls, and hardly ever without.
@@ -15,6 +18,8 @@ export class GrpcKeepalive {
   #streams = 0;
   #strikes = 0;
   #lastPingMs = -Infinity;
+  /** To the socket, when the last ping came. */
+  #writtenBytes = 0;
   #timer: NodeJS.Timeout;
 
   constructor(session: ServerHttp2Session) {
@@ -45,6 +50,7 @@ export class GrpcKeepalive {
   }
 
   #pinged(): void {
+    this.#noticeProgress();
     const nowMs = performance.now();
     const wantedMs = this.#streams > 0 ? pingIntervalMsMin : keepaliveIntervalMs;
     if (nowMs - this.#lastPingMs < wantedMs) this.#strikes++;
@@ -52,6 +58,13 @@ export class GrpcKeepalive {
     if (this.#strikes <= pingStrikesMax) return;
     this.#session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM, 0, Buffer.from('too_many_pings'));
     this.#session.destroy();
+  }
+
+  /** Of a long response every part is a message's: a client that measures the connection pings all along. */
+  #noticeProgress(): void {
+    const writtenBytes = this.#session.socket?.bytesWritten ?? 0;
+    if (writtenBytes - this.#writtenBytes > controlBytesMax) this.sent();
+    this.#writtenBytes = writtenBytes;
   }
 
   /** An answer to any ping proves that the client is there. */

@@ -37,9 +37,25 @@ const commandOptions = {
   watch: { ...keyOptions, rev: { type: 'string' }, 'prev-kv': { type: 'boolean' } },
   status: { cluster: { type: 'boolean' } },
   'member list': {},
+  'snapshot save': {},
+  'snapshot status': {},
+  'snapshot restore': {
+    name: { type: 'string' },
+    'data-dir': { type: 'string' },
+    'wal-dir': { type: 'string' },
+    'initial-cluster': { type: 'string' },
+    'initial-cluster-token': { type: 'string' },
+    'initial-advertise-peer-urls': { type: 'string' },
+    'skip-hash-check': { type: 'boolean' },
+    'bump-revision': { type: 'string' },
+    'mark-compacted': { type: 'boolean' },
+  },
 } as const satisfies Record<string, Options>;
 
 export type CommandName = keyof typeof commandOptions;
+
+/** Commands that work with files; the others only ask members. */
+export type FileCommandName = Extract<CommandName, `snapshot ${string}`>;
 
 /** One command, taken apart. */
 export class CommandLine {
@@ -129,13 +145,22 @@ function valueOptions(): Options {
 function parsed(argv: readonly string[], options: Options) {
   try {
     return parseArgs({
-      args: [...argv],
+      args: withGoBooleans(argv, options),
       options: { ...globalOptions, ...options },
       allowPositionals: true,
     });
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }
+}
+
+/** Go takes `--flag=true` and `--flag=false` as well, and etcd's documents have them. */
+function withGoBooleans(argv: readonly string[], options: Options): string[] {
+  return argv.flatMap((argument) => {
+    const [, name = '', value] = /^--([a-z-]+)=(true|false)$/.exec(argument) ?? [];
+    if (options[name]?.type !== 'boolean') return [argument];
+    return value === 'true' ? [`--${name}`] : [];
+  });
 }
 
 function checkEndpoint(endpoint: string): void {

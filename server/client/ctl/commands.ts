@@ -5,7 +5,12 @@ import type { Member, StatusResponse } from '../../proto/gen/rpc.ts';
 import type { Client } from '../client.ts';
 import { ClientError } from '../errors.ts';
 import { type Keys, keysBetween, keysFrom, keysUnder, oneKey } from '../keys.ts';
-import { type CommandLine, type CommandName, UsageError } from './command-line.ts';
+import {
+  type CommandLine,
+  type CommandName,
+  type FileCommandName,
+  UsageError,
+} from './command-line.ts';
 import { table } from './table.ts';
 import { jsonOf, kvFields, lineOf, sizeText } from './text.ts';
 
@@ -14,6 +19,8 @@ export interface Terminal {
   write(output: string | Uint8Array): void;
   complain(text: string): void;
   readInput(): Promise<Uint8Array>;
+  /** Shows how far long work is, in place of what was shown before; undefined when nobody looks. */
+  readonly progress: ((text: string) => void) | undefined;
   /** Aborted when the person has had enough. */
   readonly signal: AbortSignal;
 }
@@ -24,8 +31,12 @@ export interface Command {
   readonly terminal: Terminal;
 }
 
-/** Each resolves with whether all went well. */
-export const commands: Readonly<Record<CommandName, (command: Command) => Promise<boolean>>> = {
+/** Resolves with whether all went well. */
+export type Run = (command: Command) => Promise<boolean>;
+
+export type FileCommands = Readonly<Record<FileCommandName, Run>>;
+
+export const commands: Readonly<Record<Exclude<CommandName, FileCommandName>, Run>> = {
   put,
   get,
   watch,
@@ -237,7 +248,8 @@ function keysOf(line: CommandLine): Keys {
   return end === undefined ? oneKey(key) : keysBetween(key, end);
 }
 
-function operands(line: CommandLine, count: number, usage: string): readonly string[] {
+/** As many words as the usage says. Throws {@link UsageError}. */
+export function operands(line: CommandLine, count: number, usage: string): readonly string[] {
   if (line.operands.length !== count) throw new UsageError(`usage: ${usage}`);
   return line.operands;
 }

@@ -1,14 +1,19 @@
 import { Client } from '../client.ts';
 import { ClientError, CompactedError } from '../errors.ts';
 import { CommandLine, UsageError } from './command-line.ts';
-import { commands, type Terminal } from './commands.ts';
+import { commands, type FileCommands, type Terminal } from './commands.ts';
 import { helpOf, overview } from './help.ts';
+
+/** A command failed for a reason that the person can do something about. */
+export class CommandError extends Error {
+  override name = 'CommandError';
+}
 
 /** Runs one command of mainstayctl; its exit status: 0 done, 1 failed, 2 wrong command line. */
 export async function runCtl(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
-  terminal: Terminal,
+  { terminal, fileCommands }: { terminal: Terminal; fileCommands: FileCommands },
 ): Promise<number> {
   let line: CommandLine | undefined;
   try {
@@ -21,7 +26,8 @@ export async function runCtl(
     const { endpoints, timeoutMs } = line;
     const client = new Client({ endpoints, timeoutMs, ...(hostsFile && { hostsFile }) });
     try {
-      return (await commands[line.command]({ line, client, terminal })) ? 0 : 1;
+      const run = { ...commands, ...fileCommands }[line.command];
+      return (await run({ line, client, terminal })) ? 0 : 1;
     } finally {
       client.close();
     }
@@ -40,6 +46,10 @@ function complain(error: unknown, terminal: Terminal, isWrite: boolean): number 
   if (error instanceof UsageError) {
     terminal.complain(`mainstayctl: ${error.message}\nTry: mainstayctl --help\n`);
     return 2;
+  }
+  if (error instanceof CommandError) {
+    terminal.complain(`mainstayctl: ${error.message}\n`);
+    return 1;
   }
   if (!(error instanceof ClientError) && !(error instanceof CompactedError)) throw error;
   terminal.complain(`mainstayctl: ${error.message}\n`);

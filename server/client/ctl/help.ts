@@ -8,6 +8,7 @@ export const overview = `mainstayctl talks to a Mainstay cluster, or to any othe
   mainstayctl watch --prefix config/             follow changes as they happen
   mainstayctl status                             how each member is
   mainstayctl member list                        who is in the cluster
+  mainstayctl snapshot save backup.db            a copy of everything, in one file
 
 Where to ask:
   --endpoints HOST:PORT,...    or MAINSTAYCTL_ENDPOINTS, or ETCDCTL_ENDPOINTS [127.0.0.1:2379]
@@ -54,6 +55,29 @@ export const helpOf: Readonly<Record<CommandName, string>> = {
   mainstayctl status
   mainstayctl status --endpoints 10.0.0.1:2379,10.0.0.2:2379
   mainstayctl status --cluster                   every member that the endpoints know
+`,
+  'snapshot save': `Write everything that one member has into a file, which etcd's tools read too.
+
+  mainstayctl snapshot save backup.db
+  mainstayctl snapshot save backup.db --endpoints 10.0.0.2:2379    of this member
+`,
+  'snapshot status': `What is in a snapshot: hash, revision, keys, size and storage version.
+
+  mainstayctl snapshot status backup.db
+  mainstayctl snapshot status backup.db -w json
+`,
+  'snapshot restore': `Make a data directory for a member of a new cluster, from a snapshot of Mainstay or etcd.
+
+  mainstayctl snapshot restore backup.db --data-dir /var/lib/mainstay/one
+
+Of a cluster of three: on each machine, from the same file, with its own name and URLs:
+  mainstayctl snapshot restore backup.db --name a --data-dir /var/lib/mainstay/a \\
+    --initial-cluster a=http://10.0.0.1:2380,b=http://10.0.0.2:2380,c=http://10.0.0.3:2380 \\
+    --initial-advertise-peer-urls http://10.0.0.1:2380 --initial-cluster-token restored
+
+  --skip-hash-check                              the file was copied from a data directory
+  --bump-revision 1000000000 --mark-compacted    no client takes the restored state for an older one of its own:
+                                                 watches from before are ended, caches are filled anew
 `,
   'member list': `Who is in the cluster.
 

@@ -4,6 +4,7 @@ import { after, before, beforeEach, suite, test } from 'node:test';
 import { EtcdError } from '../../../server/base/errors.ts';
 import { silentLogger } from '../../../server/base/logger.ts';
 import { runCtl } from '../../../server/client/ctl/ctl.ts';
+import { snapshotCommands } from '../../../server/ctl/snapshot-commands.ts';
 import { KeyValue } from '../../../server/proto/gen/kv.ts';
 import { PutResponse, RangeResponse, ResponseHeader } from '../../../server/proto/gen/rpc.ts';
 import { ClientListener } from '../../../server/transport/client-listener.ts';
@@ -38,19 +39,21 @@ interface Ran {
 async function ctl(words: readonly string[], env: Record<string, string> = {}): Promise<Ran> {
   let out = '';
   let err = '';
+  const terminal = {
+    write: (output: string | Uint8Array) => {
+      out += Buffer.from(output as string).toString();
+    },
+    complain: (text: string) => {
+      err += text;
+    },
+    readInput: async () => Buffer.from('from input'),
+    progress: undefined,
+    signal: enough.signal,
+  };
   const code = await runCtl(
     words,
     { ETCDCTL_ENDPOINTS: endpoint, ...env },
-    {
-      write: (output) => {
-        out += Buffer.from(output as string).toString();
-      },
-      complain: (text) => {
-        err += text;
-      },
-      readInput: async () => Buffer.from('from input'),
-      signal: enough.signal,
-    },
+    { terminal, fileCommands: snapshotCommands },
   );
   return { code, out, err };
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { buffer } from 'node:stream/consumers';
-import { runCtl } from './ctl.ts';
+import { runCtl } from '../client/ctl/ctl.ts';
+import { snapshotCommands } from './snapshot-commands.ts';
 
 const enough = new AbortController();
 process.once('SIGINT', () => {
@@ -12,13 +13,24 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-process.exitCode = await runCtl(process.argv.slice(2), process.env, {
-  write: (output) => {
+const clearLine = '\r\u001b[K';
+const terminal = {
+  write: (output: string | Uint8Array) => {
     process.stdout.write(output);
   },
-  complain: (text) => {
+  complain: (text: string) => {
     process.stderr.write(text);
   },
   readInput: () => buffer(process.stdin),
+  progress: process.stderr.isTTY
+    ? (text: string) => {
+        process.stderr.write(`${clearLine}${text}`);
+      }
+    : undefined,
   signal: enough.signal,
+};
+
+process.exitCode = await runCtl(process.argv.slice(2), process.env, {
+  terminal,
+  fileCommands: snapshotCommands,
 });

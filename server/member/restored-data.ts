@@ -1,0 +1,152 @@
+import { createHash } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { BulkLoad } from '../backend/bulk-load.ts';
+import type { OrderedStore, StoreRecord } from '../backend/ordered-store.ts';
+import { seal } from '../backend/record.ts';
+import { bucketKey, formatKey, formatVersion, prefix } from '../backend/schema.ts';
+import type { ClusterId, EntryId, MemberId } from '../base/ids.ts';
+import type { Config } from '../config/config.ts';
+import { scanChunkRecordsMax, walSegmentBytesDefault } from '../config/limits.ts';
+import { Member } from '../proto/gen/internal.ts';
+import type { BoltFile } from '../snapshot/bolt-reader.ts';
+import { type RestoreOptions, restoredRecords } from '../snapshot/restored-records.ts';
+import { nodeFileSystem } from '../wal/node-file-system.ts';
+import { Wal } from '../wal/wal.ts';
+import { encodeIdentity } from './identity.ts';
+import { clusterIdOf, memberIdOf } from './ids.ts';
+import { LevelStateStores } from './level-state-stores.ts';
+import { nodeClock, nodeRandom } from './node-ports.ts';
+import { newIncarnation } from './recovery.ts';
+
+/** The directory cannot be restored into, or must not be started from. */
+export class DataDirectoryError extends Error {
+  override name = 'DataDirectoryError';
+}
+
+/** Who the restored member will be; the rest of the flags is not looked at. */
+export type RestoredMember = Pick<
+  Config,
+  'dataDir' | 'initialCluster' | 'initialClusterToken' | 'advertisePeerUrls'
+>;
+
+interface FirstMember {
+  readonly id: MemberId;
+  readonly peerUrls: readonly string[];
+}
+
+/** Until everything in it is durable: only then it becomes `member`, at once. */
+const unfinishedName = 'member.restoring';
+
+/** Throws {@link DataDirectoryError} when a restore into the directory did not come to its end. */
+export function refuseUnfinishedRestore(dataDir: string): void {
+  if (!nodeFileSystem.exists(`${dataDir}/${unfinishedName}`)) return;
+  throw new DataDirectoryError(
+    `${dataDir}/${unfinishedName}: a restore into this directory did not come to its end; run it again, or remove that`,
+  );
+}
+
+/**
+ * Makes a new data directory for a member of a new cluster, whose state is what the file holds. A restore that is
+ * killed leaves nothing that a member would start from. Throws {@link DataDirectoryError}, {@link BoltDamageError}, or
+ * the system's error.
+ */
+export async function restoreData(
+  file: BoltFile,
+  member: RestoredMember,
+  options: RestoreOptions & { readonly onRecord?: (sizeBytes: number) => void },
+): Promise<{ readonly clusterId: ClusterId; readonly memberId: MemberId }> {
+  const { dataDir, initialClusterToken: token } = member;
+  const place = `${dataDir}/${unfinishedName}`;
+  prepareDirectory(dataDir);
+  const members = member.initialCluster
+    .map(({ peerUrls }) => ({ id: memberIdOf(peerUrls, { token }), peerUrls }))
+    .sort((a, b) => (a.id < b.id ? -1 : 1));
+  const stores = new LevelStateStores(place);
+  const store = await stores.open();
+  // Every first member has these entries, applied: who joins later gets them, and all the rest, from the state.
+  const applied = { index: members.length, term: 1 };
+  const digest = await loadState(store, { file, members, applied, ...options });
+  await store.close();
+  nodeFileSystem.syncDirectory(stores.place);
+  const memberId = memberIdOf(member.advertisePeerUrls, { token });
+  const clusterId = clusterIdOf(
+    members.map(({ id }) => id),
+    digest,
+  );
+  await beginLog(`${place}/wal`, { clusterId, memberId, members, applied });
+  nodeFileSystem.syncDirectory(place);
+  nodeFileSystem.rename(place, `${dataDir}/member`);
+  nodeFileSystem.syncDirectory(dataDir);
+  return { clusterId, memberId };
+}
+
+function prepareDirectory(dataDir: string): void {
+  const others = nodeFileSystem.list(dataDir).filter((name) => name !== unfinishedName);
+  if (others.length > 0) {
+    throw new DataDirectoryError(`data-dir "${dataDir}" is not empty: it has ${others.join(', ')}`);
+  }
+  rmSync(`${dataDir}/${unfinishedName}`, { recursive: true, force: true });
+  nodeFileSystem.makeDirectory(`${dataDir}/${unfinishedName}`);
+}
+
+interface Loading extends RestoreOptions {
+  readonly file: BoltFile;
+  readonly members: readonly FirstMember[];
+  readonly applied: EntryId;
+  readonly onRecord?: (sizeBytes: number) => void;
+}
+
+/** A digest of what came from the file. */
+async function loadState(store: OrderedStore, loading: Loading): Promise<Uint8Array> {
+  const { file, members, applied, onRecord = () => {} } = loading;
+  const load = new BulkLoad(store);
+  const digest = createHash('sha256');
+  let chunk: StoreRecord[] = [sealedRecord([formatKey, Uint8Array.of(formatVersion)])];
+  for (const { id, peerUrls } of members) {
+    const value = Member.encode(Member.create({ id, peerUrls: [...peerUrls] }));
+    chunk.push(sealedRecord([bucketKey(prefix.member, id), value]));
+  }
+  for (const record of restoredRecords(file, loading)) {
+    const sealed = sealedRecord(record);
+    digest.update(sealed[0]).update(sealed[1]);
+    chunk.push(sealed);
+    onRecord(sealed[0].length + sealed[1].length);
+    if (chunk.length < scanChunkRecordsMax) continue;
+    await load.add(chunk);
+    await nextTurn();
+    chunk = [];
+  }
+  file.checkFreePages();
+  await load.add(chunk);
+  await load.finish(applied);
+  return digest.digest();
+}
+
+function sealedRecord([key, value]: StoreRecord): StoreRecord {
+  return [key, seal(key, value)];
+}
+
+async function beginLog(
+  directory: string,
+  first: {
+    readonly clusterId: ClusterId;
+    readonly memberId: MemberId;
+    readonly members: readonly FirstMember[];
+    readonly applied: EntryId;
+  },
+): Promise<void> {
+  const { clusterId, memberId, applied } = first;
+  const peers = first.members.map((member) => ({ ...member, isVoter: true }));
+  const incarnation = newIncarnation(nodeRandom);
+  const identity = encodeIdentity({ clusterId, memberId, incarnation, peers });
+  const hardState = { term: applied.term, vote: 0n, commit: applied.index };
+  await new Promise<void>((resolve, reject) => {
+    const wal = Wal.create(
+      { fileSystem: nodeFileSystem, clock: nodeClock, random: nodeRandom, fatal: reject },
+      { directory, segmentBytes: walSegmentBytesDefault, sealAfterMs: 100 },
+      { hardState, entries: [], identity },
+    );
+    wal.append({ hardState, entries: [], reset: applied }, () => wal.close(resolve));
+  });
+}
