@@ -27,6 +27,8 @@ export interface Config {
   readonly initialCluster: readonly InitialMember[];
   readonly initialClusterState: 'new' | 'existing';
   readonly initialClusterToken: string;
+  /** Start as the only member of the cluster that the data directory is of. */
+  readonly forceNewCluster: boolean;
   readonly heartbeatMs: number;
   readonly electionMs: number;
   /** Applied entries between two snapshots of the log. */
@@ -91,6 +93,7 @@ function configOf(values: Values, env: Environment): Config {
     initialCluster: initialCluster(values, { name, peerUrls: advertisePeerUrls }),
     initialClusterState: oneOf(values, 'initial-cluster-state', ['new', 'existing']),
     initialClusterToken: values.get('initial-cluster-token') ?? 'etcd-cluster',
+    forceNewCluster: oneOf(values, 'force-new-cluster', ['false', 'true']) === 'true',
     heartbeatMs: whole(values, 'heartbeat-interval', 100),
     electionMs: whole(values, 'election-timeout', 1_000),
     snapshotCount: whole(values, 'snapshot-count', 10_000) || 10_000,

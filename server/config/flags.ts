@@ -110,6 +110,13 @@ const flags = [
     'Makes the ids of this cluster and its members unlike those of any other.',
   ),
   flag(
+    'force-new-cluster',
+    'Clustering',
+    'true|false',
+    'false',
+    'Give the other members up, all at once and for good: start as the only member, with the same data.',
+  ),
+  flag(
     'auth-token',
     'Auth',
     'TYPE,OPTIONS',
@@ -174,9 +181,7 @@ const unsupportedFlags = new Set(
   enable-lease-checkpoint-persist compaction-batch-limit compaction-sleep-interval watch-progress-notify-interval
   downgrade-check-time memory-mlock max-learners warning-apply-duration warning-unary-request-duration
   txn-mode-write-with-shared-buffer bootstrap-defrag-threshold-megabytes stop-grpc-service-on-defrag
-  snapshot-catchup-entries feature-gates config-file force-new-cluster unsafe-no-fsync`.split(
-    /\s+/,
-  ),
+  snapshot-catchup-entries feature-gates config-file unsafe-no-fsync`.split(/\s+/),
 );
 
 const flagNames: ReadonlySet<string> = new Set(flags.map(({ name }) => name));
@@ -218,6 +223,7 @@ function readArguments(argv: readonly string[], values: Map<string, string>): Se
 
 /** As for Go's flags, a boolean takes its value only with `=`. */
 function isBoolean(name: string): boolean {
+  if (flags.some((each) => each.name === name && each.value === 'true|false')) return true;
   const value = fixedFlags.get(name)?.[0];
   return value === 'true' || value === 'false';
 }

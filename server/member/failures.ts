@@ -3,12 +3,14 @@ import { FormatError } from '../backend/restore.ts';
 import { UsageError } from '../config/flags.ts';
 import { ForeignLogError } from '../wal/segment.ts';
 import { BootstrapError } from './bootstrap.ts';
+import { ForceRefusedError } from './forced-cluster.ts';
 import { DataRefusedError } from './peer-service.ts';
 import { DataDamagedError } from './recovery.ts';
 import { RemovedError } from './replica.ts';
 import { DataDirectoryError } from './restored-data.ts';
 
 const dataErrors = [
+  ForceRefusedError,
   DataDirectoryError,
   DataDamagedError,
   DataRefusedError,

@@ -11,6 +11,8 @@ export interface Identity {
   readonly memberId: MemberId;
   readonly incarnation: string;
   readonly peers: readonly KnownPeer[];
+  /** The last start was one with --force-new-cluster: a flag that was forgotten must not do it again. */
+  readonly isForced?: boolean;
 }
 
 export interface KnownPeer {
@@ -22,9 +24,10 @@ export interface KnownPeer {
 }
 
 export function encodeIdentity(identity: Identity): Uint8Array {
-  const { clusterId, memberId, incarnation } = identity;
+  const { clusterId, memberId, incarnation, isForced } = identity;
   const peers = identity.peers.map((peer) => ({ ...peer, id: hexId(peer.id) }));
-  const json = { clusterId: hexId(clusterId), memberId: hexId(memberId), incarnation, peers };
+  const ids = { clusterId: hexId(clusterId), memberId: hexId(memberId) };
+  const json = { ...ids, incarnation, peers, ...(isForced === true && { isForced }) };
   return new TextEncoder().encode(JSON.stringify(json));
 }
 
@@ -35,12 +38,14 @@ export function decodeIdentity(bytes: Uint8Array): Identity {
     memberId: string;
     incarnation: string;
     peers: Array<Omit<KnownPeer, 'id'> & { id: string }>;
+    isForced?: boolean;
   };
   return {
     clusterId: BigInt(`0x${json.clusterId}`),
     memberId: BigInt(`0x${json.memberId}`),
     incarnation: json.incarnation,
     peers: json.peers.map((peer) => ({ ...peer, id: BigInt(`0x${peer.id}`) })),
+    isForced: json.isForced === true,
   };
 }
 

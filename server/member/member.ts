@@ -65,6 +65,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
       requestBytesMax: config.requestBytesMax,
       catchUpEntries: Math.min(config.snapshotCount, catchUpEntriesMax),
       appendBytes: appendBytesMax,
+      forceNewCluster: config.forceNewCluster,
       beginning,
     },
   );

@@ -12,6 +12,7 @@ import type { Replay } from '../wal/replay.ts';
 import { replayWal } from '../wal/replay.ts';
 import type { WalModules, WalOptions } from '../wal/wal.ts';
 import { Wal } from '../wal/wal.ts';
+import { settleForced } from './forced-cluster.ts';
 import type { Identity } from './identity.ts';
 import { decodeIdentity, encodeIdentity } from './identity.ts';
 import type { Beginning, ReplicaOptions, ReplicaPorts } from './replica.ts';
@@ -88,7 +89,8 @@ async function resume(
   const applied = stateDamage === undefined ? state.backend.applied : { index: 0, term: 0 };
   const log = recoverLog(replay, applied);
   const damage = damageText(options, { replay, stateDamage, owed: log.owed });
-  if (log.owed !== undefined && isAlone(identity, state)) {
+  const isAlone = options.forceNewCluster === true || isOnlyVoter(identity, state);
+  if (log.owed !== undefined && isAlone) {
     throw new DataDamagedError(
       `${damage}: committed data is lost and no other member has it; restore a backup into an empty data directory`,
     );
@@ -110,7 +112,7 @@ async function resume(
   const wal = Wal.resume(modules, walOptions, { replay, log, hardState, identity: encoded });
   const { confState } = state.membership;
   const persisted = { ...log, hardState, applied: applied.index, confState };
-  return { wal, state, identity, persisted };
+  return settleForced(ports, options, { wal, state, identity, persisted });
 }
 
 function identityOf(replay: Replay, directory: string): Identity {
@@ -154,7 +156,7 @@ function damageText(
 }
 
 /** Nobody to repair from: the only voter, or, where even the state is lost, the only one ever known. */
-function isAlone(identity: Identity, state: MemberState): boolean {
+function isOnlyVoter(identity: Identity, state: MemberState): boolean {
   const { voters } = state.membership.confState;
   const known = voters.length > 0 ? voters : identity.peers.map(({ id }) => id);
   return known.every((id) => id === identity.memberId);

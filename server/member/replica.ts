@@ -88,6 +88,8 @@ export interface ReplicaOptions {
   readonly catchUpEntries: number;
   /** Entries of one append message, in bytes; a single larger one goes alone. */
   readonly appendBytes: number;
+  /** Whether what is on disk is to go on as the only member of its cluster. */
+  readonly forceNewCluster?: boolean;
   /** How to begin where there is no log yet. */
   readonly beginning: Beginning | undefined;
 }

@@ -35,6 +35,7 @@ suite('config', () => {
       initialCluster: [{ name: 'default', peerUrls: ['http://localhost:2380'] }],
       initialClusterState: 'new',
       initialClusterToken: 'etcd-cluster',
+      forceNewCluster: false,
       heartbeatMs: 100,
       electionMs: 1000,
       snapshotCount: 10_000,
