@@ -18,6 +18,7 @@ import { type Config, readCommandLine } from '../config/config.ts';
 import { UsageError as ConfigError } from '../config/flags.ts';
 import { DataDirectoryError, restoreData } from '../member/restored-data.ts';
 import { BoltDamageError } from '../snapshot/bolt-reader.ts';
+import { RevisionOverflowError } from '../snapshot/restored-records.ts';
 import { SnapshotChecksumError, SnapshotFile } from '../snapshot/snapshot-file.ts';
 import { type SnapshotStatus, snapshotStatusOf } from '../snapshot/snapshot-status.ts';
 import { Progress } from './progress.ts';
@@ -39,7 +40,9 @@ function told(run: (command: Command) => Promise<boolean>): (command: Command) =
         throw new CommandError(`${command.line.operands[0]}: ${error.message}`, { cause: error });
       }
       const isExpected =
-        error instanceof DataDirectoryError || (error instanceof Error && 'syscall' in error);
+        error instanceof DataDirectoryError ||
+        error instanceof RevisionOverflowError ||
+        (error instanceof Error && 'syscall' in error);
       if (isExpected) throw new CommandError(error.message, { cause: error });
       throw error;
     }

@@ -225,7 +225,8 @@ function readMeta(source: ByteSource): BoltMeta {
 }
 
 function metaAt(source: ByteSource, offset: number): BoltMeta | string {
-  const sizeBytes = Math.min(512, Math.max(0, source.sizeBytes - offset));
+  const sizeBytes = Math.min(512, source.sizeBytes - offset);
+  if (sizeBytes <= 0) return 'it is cut off';
   return decodeMetaPage(source.read(offset, sizeBytes));
 }
 

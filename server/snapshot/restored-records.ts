@@ -13,6 +13,11 @@ import { BoltDamageError, type BoltFile } from './bolt-reader.ts';
 import { decoded, versionOf } from './bolt-records.ts';
 import { bucketName, metaName } from './bolt-schema.ts';
 
+/** The bumped revision would be larger than revisions can be. */
+export class RevisionOverflowError extends Error {
+  override name = 'RevisionOverflowError';
+}
+
 export interface RestoreOptions {
   /** Added to the last revision; what comes out is then compacted, so that whoever watched or cached starts anew. 0: not. */
   readonly bumpRevision: number;
@@ -21,7 +26,7 @@ export interface RestoreOptions {
 /**
  * What a new cluster keeps of an etcd database file, as records of our state: keys, leases, alarms, authentication and
  * how far it was compacted. Members and their log are those of a cluster that is gone.
- * Throws {@link BoltDamageError}. Call {@link BoltFile.checkFreePages} after the last one.
+ * Throws {@link BoltDamageError} and {@link RevisionOverflowError}. Call {@link BoltFile.checkFreePages} after the last one.
  */
 export function* restoredRecords(file: BoltFile, options: RestoreOptions): Generator<StoreRecord> {
   let latest: RevisionPair = { main: 0, sub: 0 };
@@ -52,7 +57,7 @@ export function* restoredRecords(file: BoltFile, options: RestoreOptions): Gener
 function bumpedRevision(latest: Revision, { bumpRevision }: RestoreOptions): Revision {
   const bumped = latest + bumpRevision;
   if (Number.isSafeInteger(bumped)) return bumped;
-  throw new RangeError(`revision ${latest} and ${bumpRevision} more is too large`);
+  throw new RevisionOverflowError(`revision ${latest} and ${bumpRevision} more is too large`);
 }
 
 type Converter = (file: BoltFile, record: StoreRecord) => StoreRecord | undefined;
