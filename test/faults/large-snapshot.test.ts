@@ -149,11 +149,15 @@ test(`${stateBytes / mebibyte} MiB: restored, served and saved in memory that st
   try {
     const [source, saved] = [join(directory, 'source.db'), join(directory, 'saved.db')];
     await writeSnapshot(source, Math.ceil(stateBytes / valueBytes));
-    const restoring = mainstayctl(
-      ...['snapshot', 'restore', source, '--data-dir', member.dataDirectory, '--name', member.name],
-      ...['--initial-cluster', `${member.name}=${member.peerUrl}`],
-      ...['--initial-advertise-peer-urls', member.peerUrl],
-    );
+    const { name, peerUrl, dataDirectory } = member;
+    const target = ['--data-dir', dataDirectory, '--name', name];
+    const urls = [
+      '--initial-cluster',
+      `${name}=${peerUrl}`,
+      '--initial-advertise-peer-urls',
+      peerUrl,
+    ];
+    const restoring = mainstayctl('snapshot', 'restore', source, ...target, ...urls);
     const [, restorePeak] = await peakBytesOf(restoring.child.pid, restoring.done);
     await member.start(cluster.flagsFor('new'));
     const client = new Client({ endpoints: [member.clientUrl] });

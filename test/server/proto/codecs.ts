@@ -7,6 +7,7 @@ import * as internal from '../../../server/proto/gen/internal.ts';
 import * as kv from '../../../server/proto/gen/kv.ts';
 import * as lock from '../../../server/proto/gen/lock.ts';
 import * as rpc from '../../../server/proto/gen/rpc.ts';
+import * as snapshot from '../../../server/proto/gen/snapshot.ts';
 import { protoDirectory, protoNames } from '../../../server/proto/generate.ts';
 import { loadProtos, lowerCamel, typeName } from '../../../server/proto/schema.ts';
 import type { MessageType } from '../../../server/proto/wire.ts';
@@ -20,7 +21,16 @@ export interface Codec {
   readonly theirs: protobuf.Type;
 }
 
-const modules: Record<string, object> = { auth, election, health, internal, kv, lock, rpc };
+const modules: Record<string, object> = {
+  auth,
+  election,
+  health,
+  internal,
+  kv,
+  lock,
+  rpc,
+  snapshot,
+};
 
 export const codecs: readonly Codec[] = loadCodecs();
 
