@@ -5,6 +5,7 @@ import type { CallContext } from '../../../server/api/call.ts';
 import { privileges, tableOf } from '../../../server/api/privileges.ts';
 import { type Services, servicesOf } from '../../../server/api/services.ts';
 import { noTokens } from '../../../server/auth/tokens.ts';
+import { EtcdError } from '../../../server/base/errors.ts';
 import { silentLogger } from '../../../server/base/logger.ts';
 import { Election } from '../../../server/proto/gen/election.ts';
 import { Health } from '../../../server/proto/gen/health.ts';
@@ -447,6 +448,9 @@ function methodCells(): Cell[] {
 /** Tokens are `name@lag`. */
 async function served(): Promise<{ member: ApplyingMember; services: Services }> {
   const member = await ApplyingMember.open();
+  member.pin = () => {
+    throw new EtcdError('Stopped');
+  };
   const { auth } = member;
   const tokens = {
     ...noTokens,
