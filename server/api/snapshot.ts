@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import type { PinnedState } from '../backend/backend.ts';
 import { assert } from '../base/assert.ts';
 import { EtcdError } from '../base/errors.ts';
 import { clientSnapshotsMax, snapshotBlobBytes, snapshotStallMsMax } from '../config/limits.ts';
@@ -47,9 +48,10 @@ class SnapshotStream implements Requests<SnapshotRequest> {
     if (this.#isBegun) return;
     const { underWay } = this.#call;
     if (underWay.size >= clientSnapshotsMax) throw new EtcdError('TooManyRequests');
+    const state = this.#modules.port.pinState();
     this.#isBegun = true;
     underWay.add(this);
-    void this.#run();
+    void this.#run(state);
   }
 
   halfClosed(): void {
@@ -68,9 +70,8 @@ class SnapshotStream implements Requests<SnapshotRequest> {
     this.drained();
   }
 
-  async #run(): Promise<void> {
+  async #run(state: PinnedState): Promise<void> {
     const { responses, underWay } = this.#call;
-    const state = this.#modules.port.pinState();
     try {
       const { sizeBytes, chunks } = await clientSnapshotOf(state, this.#abort.signal);
       let remainingBytes = sizeBytes;
