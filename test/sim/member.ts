@@ -50,7 +50,7 @@ export interface SimReplica {
   readonly port: MemberPort;
   readonly service: PeerService;
   readonly raft: RaftView;
-  readonly state: Pick<MemberState, 'backend' | 'store' | 'membership'>;
+  readonly state: Pick<MemberState, 'auth' | 'backend' | 'store' | 'membership'>;
   /** Past the checks of the cluster's health. */
   changeMembership: Replica['changeMembership'];
   start(): void;

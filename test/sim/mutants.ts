@@ -471,4 +471,43 @@ export const mutants: readonly Mutant[] = [
       },
     ],
   },
+  {
+    name: 'users-lost-with-the-process',
+    origin: 'etcd #14571: users and roles not taken over from a state that is opened or installed',
+    edits: [{ file: 'auth/auth-store.js', find: 'this.#state = this.#restoring;', replace: '' }],
+  },
+  {
+    name: 'revision-of-users-not-written',
+    origin: 'etcd #11651: the revision of users fell back at a restart, and members diverged',
+    edits: [
+      {
+        file: 'auth/auth-store.js',
+        find: 'this.#backend.put(revisionKey, encodeRevision(this.#state.revision));',
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'rights-remembered-when-they-change',
+    origin: 'etcd TestAuthTestCacheReload: merged permissions kept beyond a change of theirs',
+    edits: [
+      {
+        file: 'auth/auth-store.js',
+        find: 'this.#state.revision += 1;\n        this.#coverages.clear();',
+        replace: 'this.#state.revision += 1;',
+      },
+    ],
+  },
+  {
+    name: 'rights-not-checked-where-applied',
+    origin:
+      'etcd server/etcdserver/apply/auth.go: only the entry’s place in the log says which rights count',
+    edits: [
+      {
+        file: 'apply/applier.js',
+        find: 'checkKeys(this.#access, caller, request);',
+        replace: ';',
+      },
+    ],
+  },
 ];

@@ -1,6 +1,8 @@
 import type { MemberPort } from '../../server/api/member-port.ts';
+import type { Caller } from '../../server/auth/access.ts';
 import { EtcdError } from '../../server/base/errors.ts';
 import type { Applied } from '../../server/propose/proposer.ts';
+import type { InternalRequestRequest } from '../../server/proto/gen/internal.ts';
 import {
   AlarmAction,
   AlarmRequest,
@@ -16,6 +18,7 @@ import type { Counters } from './counters.ts';
 import type { SimReplica } from './member.ts';
 import type { SimProcess } from './process.ts';
 import type { SeededRandom } from './random.ts';
+import { SimUser } from './rules.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { OpKind, SwarmConfig } from './swarm.ts';
 import { kvsOf, rangeMessage, resultOf, writeMessage } from './wire.ts';
@@ -58,6 +61,7 @@ export class SimClient {
   readonly #name: string;
   readonly #leases: Lease[] = [];
   readonly #keys: readonly string[];
+  readonly #user: SimUser;
   #nextValue = 1;
   #stopped = false;
   /** Operations begun and not yet answered or given up. */
@@ -68,6 +72,7 @@ export class SimClient {
     this.#modules = modules;
     this.#config = config;
     this.#name = name;
+    this.#user = new SimUser(name);
     this.#keys = Array.from({ length: config.keys }, (_, at) => `k${at}`);
   }
 
@@ -130,13 +135,15 @@ export class SimClient {
     this.#modules.counters.add(`op.${kind}`);
     switch (kind) {
       case 'put':
-        return this.#write(endpoint, this.#put());
+        return this.#answered(this.#write(endpoint, this.#put()));
       case 'delete':
-        return this.#write(endpoint, { kind: 'delete', span: { start: this.#key() } });
+        return this.#answered(
+          this.#write(endpoint, { kind: 'delete', span: { start: this.#key() } }),
+        );
       case 'deleteRange':
-        return this.#write(endpoint, { kind: 'delete', span: this.#span() });
+        return this.#answered(this.#write(endpoint, { kind: 'delete', span: this.#span() }));
       case 'txn':
-        return this.#write(endpoint, this.#txn());
+        return this.#answered(this.#write(endpoint, this.#txn()));
       case 'read':
         return this.#read(endpoint);
       case 'readSerializable':
@@ -153,38 +160,65 @@ export class SimClient {
         return this.#revoke(endpoint);
       case 'alarm':
         return this.#alarm(endpoint);
+      case 'rule':
+        return this.#rule(endpoint);
       case 'watch':
         this.#modules.openWatch(endpoint, this.#span(), this.#modules.random);
         return true;
     }
   }
 
-  async #write(endpoint: Endpoint, request: Write): Promise<boolean> {
+  async #answered(outcome: Promise<Applied | 'refused' | 'unknown'>): Promise<boolean> {
+    return typeof (await outcome) === 'object';
+  }
+
+  /** A change of the client's user, or a write by it: which has to be as the client knows that it may. */
+  async #rule(endpoint: Endpoint): Promise<boolean> {
+    const user = this.#user;
+    const { mayWrite, changes } = user;
+    if (mayWrite === undefined || this.#modules.random.chance(0.5)) {
+      return user.change((request) => this.#propose(endpoint, request));
+    }
+    const caller = user.callerAt(endpoint.port.auth.revision);
+    const outcome = await this.#write(endpoint, this.#put(), caller);
+    if (typeof outcome !== 'object' || user.changes !== changes) return typeof outcome === 'object';
+    const error = outcome.error?.error;
+    this.#modules.counters.add('checked.rights');
+    demand(mayWrite ? error !== 'PermissionDenied' : error !== undefined, () => {
+      return `a user that ${mayWrite ? 'may' : 'may not'} write is told ${error ?? 'that it has'}`;
+    });
+    return true;
+  }
+
+  async #write(
+    endpoint: Endpoint,
+    request: Write,
+    caller?: Caller,
+  ): Promise<Applied | 'refused' | 'unknown'> {
     const { history } = this.#modules;
     const call = history.beginWrite(this.#nowMs, request);
-    const applied = await this.#propose(endpoint, () =>
-      endpoint.port.propose(writeMessage(request)),
-    );
-    if (applied === 'unknown') return false;
+    const applied = await this.#propose(endpoint, writeMessage(request), caller);
+    if (applied === 'unknown') return applied;
     const span = { invokedAtMs: call.invokedAtMs, answeredAtMs: this.#nowMs };
     if (applied === 'refused' || applied.error !== undefined) {
       history.writeRefused(call);
       if (applied !== 'refused' && applied.error?.error === 'NoSpace') history.alarms.refused(span);
-      return applied !== 'refused';
+    } else {
+      if (takesSpace(request)) history.alarms.put(span);
+      const result = resultOf(request, applied.response ?? {});
+      history.writeAcknowledged(call, applied.revision, result);
     }
-    if (takesSpace(request)) history.alarms.put(span);
-    const result = resultOf(request, applied.response ?? {});
-    history.writeAcknowledged(call, applied.revision, result);
-    return true;
+    return applied;
   }
 
-  /** What became of a proposal, as far as this client was told. */
+  /** What became of a proposal, as far as this client was told. Without a caller it is root's, once there is root. */
   async #propose(
     endpoint: Endpoint,
-    propose: () => Promise<Applied>,
+    request: InternalRequestRequest,
+    caller = { username: 'root', authRevision: endpoint.port.auth.revision },
   ): Promise<Applied | 'refused' | 'unknown'> {
     try {
-      const applied = await propose();
+      const applied = await endpoint.port.propose(request, caller);
       return endpoint.process.effect() ? applied : 'unknown';
     } catch (error) {
       if (!(error instanceof EtcdError)) throw error;
@@ -233,9 +267,7 @@ export class SimClient {
     if (revision < 2) return true;
     history.compactionAsked(revision);
     const value = CompactionRequest.create({ revision });
-    const applied = await this.#propose(endpoint, () =>
-      endpoint.port.propose({ kind: 'compaction', value }),
-    );
+    const applied = await this.#propose(endpoint, { kind: 'compaction', value });
     return typeof applied === 'object';
   }
 
@@ -245,9 +277,7 @@ export class SimClient {
     const lease = { id: endpoint.port.newLeaseId(), ttlMs: seconds * 1000 };
     history.leaseAsked(lease.id, lease.ttlMs, this.#nowMs);
     const value = LeaseGrantRequest.create({ ID: lease.id, TTL: seconds });
-    const applied = await this.#propose(endpoint, () =>
-      endpoint.port.propose({ kind: 'leaseGrant', value }),
-    );
+    const applied = await this.#propose(endpoint, { kind: 'leaseGrant', value });
     if (typeof applied !== 'object' || applied.error !== undefined) return false;
     this.#leases.push(lease);
     if (this.#leases.length > 4) this.#leases.shift();
@@ -272,9 +302,7 @@ export class SimClient {
     const lease = random.pick(this.#leases);
     history.beginWrite(this.#nowMs, { kind: 'leaseRevoke', lease: lease.id });
     const value = { id: lease.id, term: 0 };
-    const applied = await this.#propose(endpoint, () =>
-      endpoint.port.propose({ kind: 'leaseRevoke', value }),
-    );
+    const applied = await this.#propose(endpoint, { kind: 'leaseRevoke', value });
     return typeof applied === 'object';
   }
 
@@ -298,9 +326,7 @@ export class SimClient {
   async #setAlarm(endpoint: Endpoint, action: AlarmAction): Promise<boolean> {
     const memberID = BigInt(this.#name.slice(1)) + 1n;
     const value = AlarmRequest.create({ action, memberID, alarm: AlarmType.NOSPACE });
-    const applied = await this.#propose(endpoint, () =>
-      endpoint.port.propose({ kind: 'alarm', value }),
-    );
+    const applied = await this.#propose(endpoint, { kind: 'alarm', value });
     return typeof applied === 'object' && applied.error === undefined;
   }
 

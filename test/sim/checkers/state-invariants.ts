@@ -1,3 +1,4 @@
+import type { AuthStore } from '../../../server/auth/auth-store.ts';
 import type { Backend } from '../../../server/backend/backend.ts';
 import { prefix } from '../../../server/backend/schema.ts';
 import { equalBytes, fromLatin1 } from '../../../server/base/bytes.ts';
@@ -12,6 +13,7 @@ import { demand } from './violation.ts';
 export interface StateView {
   readonly state: {
     readonly backend: Pick<Backend, 'applied' | 'isDirty'>;
+    readonly auth: Pick<AuthStore, 'isEnabled' | 'revision'>;
     readonly store: Pick<Store, 'revision' | 'compactRevision' | 'range'>;
   };
 }
@@ -30,7 +32,7 @@ const ownRecords: readonly number[] = [prefix.format, prefix.marker, prefix.meta
 export class StateInvariants {
   readonly #log: EventLog;
   /** The revision as of an applied index, by the first member seen there. */
-  readonly #revisions = new Map<number, number>();
+  readonly #revisions = new Map<number, string>();
   /** Per running member: what must not decrease. */
   readonly #last = new Map<string, { applied: number; revision: number; compacted: number }>();
 
@@ -65,10 +67,12 @@ export class StateInvariants {
       return `I5: ${name} goes from ${show(last)} to ${show({ applied, revision, compacted })}`;
     });
     this.#last.set(name, { applied, revision, compacted });
+    const { isEnabled, revision: authRevision } = state.auth;
+    const revisions = `${revision}, of users ${authRevision} (${isEnabled ? 'on' : 'off'})`;
     const known = this.#revisions.get(applied);
-    if (known === undefined) this.#revisions.set(applied, revision);
-    demand(known === undefined || known === revision, () => {
-      return `I4: ${name} has revision ${revision} after entry ${applied}, others ${known}`;
+    if (known === undefined) this.#revisions.set(applied, revisions);
+    demand(known === undefined || known === revisions, () => {
+      return `I4: ${name} has revision ${revisions} after entry ${applied}, others ${known}`;
     });
   }
 
