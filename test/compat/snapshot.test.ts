@@ -7,17 +7,18 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { Watch, WatchCreateRequest } from '../../server/proto/gen/rpc.ts';
+import { Auth, Watch, WatchCreateRequest } from '../../server/proto/gen/rpc.ts';
 import { GrpcChannel } from '../support/grpc.ts';
 import { type Program, TestCluster, withCluster } from '../support/server-process.ts';
 import { needs, toolPath } from '../support/tools.ts';
-import { contentOf, writeHistory } from './contents.ts';
+import { type Content, contentOf, must, readerSees, writeHistory, writeUsers } from './contents.ts';
 
 // A snapshot goes from this store to etcd and from etcd to this store; what is then served must be the same: every key at
 // every revision, every lease, every hash.
 
 const options = { ...needs('etcd', 'etcdctl', 'etcdutl'), timeout: 5 * 60_000 };
 const run = promisify(execFile);
+const root = ['--user', 'root:root'];
 const mainstayctlPath = fileURLToPath(new URL('../../server/ctl/main.js', import.meta.url));
 
 const directory = mkdtempSync(join(tmpdir(), 'mainstay-snapshots-'));
@@ -33,26 +34,52 @@ async function etcdutl(...args: readonly string[]): Promise<string> {
   return stdout;
 }
 
-/** Writes a history into a cluster of the program; the content that it then has, and two snapshots of it. */
-async function snapshotOf(program: Program, seed: number) {
-  return withCluster({ program }, async (cluster) => {
+interface Saved {
+  readonly content: Content;
+  readonly reader: object;
+  /** By etcdctl. */
+  readonly file: string;
+  /** The database of etcd's data directory, after it has stopped. */
+  readonly copied: string | undefined;
+}
+
+/** Writes a history and users into a cluster of the program; the content that it then has, and a snapshot of it. */
+async function savedBy(program: Program, seed: number, { isAuthOn = false } = {}): Promise<Saved> {
+  const flags = ['--bcrypt-cost', '4'];
+  return withCluster({ program, flags }, async (cluster) => {
     const { clientUrl, dataDirectory } = cluster.member(0);
     const channel = new GrpcChannel(clientUrl);
     await writeHistory(channel, seed);
+    await writeUsers(channel);
+    if (isAuthOn) must(await channel.call(Auth.methods.authEnable, {}));
     const content = await contentOf(channel);
+    const reader = await readerSees(channel);
     channel.close();
-    const byEtcdctl = join(directory, `${program}-${seed}-etcdctl.db`);
-    const byMainstayctl = join(directory, `${program}-${seed}-mainstayctl.db`);
-    await run(toolPath('etcdctl'), ['--endpoints', clientUrl, 'snapshot', 'save', byEtcdctl]);
-    await mainstayctl('--endpoints', clientUrl, 'snapshot', 'save', byMainstayctl);
-    let copied: string | undefined;
-    if (program === 'etcd') {
-      await cluster.member(0).stop('SIGTERM');
-      copied = join(directory, `${program}-${seed}-copied.db`);
-      copyFileSync(join(dataDirectory, 'member/snap/db'), copied);
-    }
-    return { content, byEtcdctl, byMainstayctl, copied };
+    const file = join(directory, `${program}-${seed}.db`);
+    const user = isAuthOn ? ['--user', 'root:root'] : [];
+    await run(toolPath('etcdctl'), ['--endpoints', clientUrl, ...user, 'snapshot', 'save', file]);
+    if (program === 'mainstay' && !isAuthOn) await assertSameSaved(clientUrl, file);
+    if (program === 'mainstay') return { content, reader, file, copied: undefined };
+    await cluster.member(0).stop('SIGTERM');
+    const copied = join(directory, `${program}-${seed}-copied.db`);
+    copyFileSync(join(dataDirectory, 'member/snap/db'), copied);
+    return { content, reader, file, copied };
   });
+}
+
+async function assertSameSaved(clientUrl: string, file: string): Promise<void> {
+  const own = `${file}.own`;
+  const said = await mainstayctl('--endpoints', clientUrl, 'snapshot', 'save', own);
+  assert.equal(said, `Snapshot saved at ${own}\nServer version 3.6.0\n`);
+  assert.deepEqual(readFileSync(own), readFileSync(file));
+}
+
+let plain: Promise<Saved> | undefined;
+
+/** The one that most tests share, with authentication off. */
+function plainOfOurs(): Promise<Saved> {
+  plain ??= savedBy('mainstay', 1);
+  return plain;
 }
 
 interface RestoreOptions {
@@ -87,10 +114,11 @@ async function withRestored<T>(
   }
 }
 
-async function assertServes(cluster: TestCluster, content: unknown): Promise<void> {
+async function assertServes(cluster: TestCluster, { content, reader }: Saved): Promise<void> {
   for (const { clientUrl } of cluster.members) {
     const channel = new GrpcChannel(clientUrl);
     assert.deepEqual(await contentOf(channel), content);
+    assert.deepEqual(await readerSees(channel), reader);
     channel.close();
   }
 }
@@ -99,26 +127,16 @@ test(
   'a snapshot of this store is one of etcd: status, restore, and etcd serves the same',
   options,
   async () => {
-    const { content, byEtcdctl, byMainstayctl } = await snapshotOf('mainstay', 1);
-    assert.deepEqual(readFileSync(byEtcdctl), readFileSync(byMainstayctl));
-    const theirs = JSON.parse(await etcdutl('snapshot', 'status', byEtcdctl, '-w', 'json'));
-    const ours = JSON.parse(await mainstayctl('snapshot', 'status', byEtcdctl, '-w', 'json'));
+    const saved = await savedBy('mainstay', 2, { isAuthOn: true });
+    const { content, file } = saved;
+    const theirs = JSON.parse(await etcdutl('snapshot', 'status', file, '-w', 'json'));
+    const ours = JSON.parse(await mainstayctl('snapshot', 'status', file, '-w', 'json'));
     // etcdutl 3.5 counts the records of all buckets; since 3.6 it counts the keys that exist.
-    assert.deepEqual(
-      { ...ours, totalKey: 0, version: '' },
-      { ...theirs, totalKey: 0, version: '' },
-    );
-    assert.equal(ours.totalKey, content.current.length);
-    assert.equal(ours.version, '3.6.0');
-    await withRestored('etcd', byEtcdctl, {}, async (cluster) => {
-      await assertServes(cluster, content);
-      await run(toolPath('etcdctl'), [
-        '--endpoints',
-        cluster.member(0).clientUrl,
-        'put',
-        'new',
-        'x',
-      ]);
+    assert.deepEqual({ ...theirs, totalKey: content.current.length, version: '3.6.0' }, ours);
+    await withRestored('etcd', file, {}, async (cluster) => {
+      await assertServes(cluster, saved);
+      const { clientUrl } = cluster.member(0);
+      await run(toolPath('etcdctl'), [...root, '--endpoints', clientUrl, 'put', 'new', 'x']);
       await cluster.member(0).stop('SIGTERM');
       await cluster.member(0).start();
     });
@@ -126,43 +144,42 @@ test(
 );
 
 test('a snapshot of etcd restores into this store, which serves the same', options, async () => {
-  const { content, byEtcdctl, byMainstayctl, copied } = await snapshotOf('etcd', 2);
-  const theirs = JSON.parse(await etcdutl('snapshot', 'status', byEtcdctl, '-w', 'json'));
-  const ours = JSON.parse(await mainstayctl('snapshot', 'status', byEtcdctl, '-w', 'json'));
-  assert.equal(ours.hash, theirs.hash);
-  assert.equal(ours.totalSize, theirs.totalSize);
-  await withRestored('mainstay', byMainstayctl, { size: 3 }, async (cluster) => {
-    await assertServes(cluster, content);
+  const saved = await savedBy('etcd', 3, { isAuthOn: true });
+  const { file, copied } = saved;
+  const theirs = JSON.parse(await etcdutl('snapshot', 'status', file, '-w', 'json'));
+  const ours = JSON.parse(await mainstayctl('snapshot', 'status', file, '-w', 'json'));
+  assert.deepEqual({ ...theirs, totalKey: saved.content.current.length, version: '' }, ours);
+  await withRestored('mainstay', file, { size: 3 }, async (cluster) => {
+    await assertServes(cluster, saved);
   });
   // A database of a data directory has no checksum behind it.
   assert.ok(copied !== undefined);
   await assert.rejects(mainstayctl('snapshot', 'restore', copied, '--data-dir', `${directory}/no`));
   await withRestored('mainstay', copied, { flags: ['--skip-hash-check'] }, async (cluster) => {
-    await assertServes(cluster, content);
+    await assertServes(cluster, saved);
   });
 });
 
 test('a member that joins a restored cluster gets what was restored', options, async () => {
-  const { content, byMainstayctl } = await snapshotOf('mainstay', 3);
-  await withRestored('mainstay', byMainstayctl, {}, async (cluster) => {
+  const saved = await plainOfOurs();
+  await withRestored('mainstay', saved.file, {}, async (cluster) => {
     const joining = await cluster.newMember();
-    await mainstayctl('--endpoints', cluster.member(0).clientUrl, 'status');
     const args = ['--endpoints', cluster.member(0).clientUrl, 'member', 'add', joining.name];
     await run(toolPath('etcdctl'), [...args, `--peer-urls=${joining.peerUrl}`]);
     await joining.start(cluster.flagsFor('existing'));
-    await assertServes(cluster, content);
+    await assertServes(cluster, saved);
   });
 });
 
 for (const program of ['mainstay', 'etcd'] as const) {
   test(`TestRestoreCompactionRevBump: ${program}`, options, async () => {
-    const { content, byMainstayctl } = await snapshotOf('mainstay', 4);
+    const { content, file } = await plainOfOurs();
     const { revision } = content;
     const flags = ['--bump-revision', '10000', '--mark-compacted'];
     const bumped = revision + 10_000;
     await withRestored(
       program,
-      byMainstayctl,
+      file,
       { flags, size: program === 'etcd' ? 1 : 3 },
       async (cluster) => {
         for (const { clientUrl } of cluster.members) {
@@ -214,8 +231,8 @@ test(
   'a damaged snapshot is refused, and a restore into a directory that is not empty',
   options,
   async () => {
-    const { byMainstayctl } = await snapshotOf('mainstay', 5);
-    const bytes = readFileSync(byMainstayctl);
+    const { file } = await plainOfOurs();
+    const bytes = readFileSync(file);
     const refusal = async (changed: Uint8Array, ...flags: readonly string[]) => {
       const path = join(directory, 'changed.db');
       writeFileSync(path, changed);
@@ -242,9 +259,9 @@ test(
     assert.match((await refusal(bytes.subarray(0, 8192), '--skip-hash-check')) ?? '', /cut off/);
     assert.match((await refusal(Buffer.from('nothing'), '--skip-hash-check')) ?? '', /at byte 0/);
     const taken = join(directory, 'taken');
-    await mainstayctl('snapshot', 'restore', byMainstayctl, '--data-dir', taken);
+    await mainstayctl('snapshot', 'restore', file, '--data-dir', taken);
     await assert.rejects(
-      mainstayctl('snapshot', 'restore', byMainstayctl, '--data-dir', taken),
+      mainstayctl('snapshot', 'restore', file, '--data-dir', taken),
       /is not empty: it has member/,
     );
   },
