@@ -184,11 +184,6 @@ async function restore({ line, terminal }: Command): Promise<boolean> {
 }
 
 async function verify(file: SnapshotFile, terminal: Terminal): Promise<void> {
-  if (!file.hasChecksum) {
-    throw new SnapshotChecksumError(
-      'there is no checksum behind it; was it copied from a data directory? Then: --skip-hash-check',
-    );
-  }
   const progress = new Progress(terminal, { what: 'checking', totalBytes: file.sizeBytes });
   await file.verify((bytes) => progress.add(bytes));
   progress.end();

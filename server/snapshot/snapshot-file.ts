@@ -35,7 +35,7 @@ export class SnapshotFile {
   async verify(onRead: (sizeBytes: number) => void = () => {}): Promise<void> {
     if (!this.hasChecksum) {
       throw new SnapshotChecksumError(
-        'there is no checksum behind it; a database that was copied from a data directory has none',
+        'snapshot missing hash: is it cut off? One that was copied from a data directory has none: --skip-hash-check',
       );
     }
     const expected = this.#read(this.sizeBytes, checksumBytes).toString('hex');
@@ -48,7 +48,7 @@ export class SnapshotFile {
     }
     const actual = hash.digest('hex');
     if (actual === expected) return;
-    throw new SnapshotChecksumError(`its SHA-256 is ${actual}, not ${expected} as behind it`);
+    throw new SnapshotChecksumError(`expected sha256 ${expected}, got ${actual}`);
   }
 
   /** Throws {@link BoltDamageError}. */
