@@ -103,6 +103,10 @@ const table: Readonly<Record<Exclude<ErrorName, UnprefixedName>, Row>> = {
   AuthOldRevision: ['INVALID_ARGUMENT', 'revision of auth store is old'],
   InvalidAuthToken: ['UNAUTHENTICATED', 'invalid auth token'],
   InvalidAuthMgmt: ['INVALID_ARGUMENT', 'invalid auth management'],
+  WrongDowngradeVersion: ['INVALID_ARGUMENT', 'wrong downgrade target version format'],
+  InvalidDowngradeTarget: ['INVALID_ARGUMENT', 'invalid downgrade target version'],
+  DowngradeInProgress: ['FAILED_PRECONDITION', 'cluster has a downgrade job in progress'],
+  NoInflightDowngrade: ['FAILED_PRECONDITION', 'no inflight downgrade job'],
   WatchCanceled: ['CANCELLED', 'watch canceled'],
   RequestCanceled: ['CANCELLED', 'request canceled'],
 };

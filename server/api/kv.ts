@@ -19,6 +19,7 @@ import type { Gate } from './gate.ts';
 import { answered, headed } from './header.ts';
 import type { MemberPort } from './member-port.ts';
 import { isReadOnly } from './privileges.ts';
+import { needSpace } from './space.ts';
 import { checkDeleteRange, checkPut, checkRange, checkTxn } from './validate.ts';
 
 export function kvCalls(
@@ -39,7 +40,9 @@ export function kvCalls(
       methods.put,
       'refuses',
       (request, _, caller) => propose<PutResponse>(port, { kind: 'put', value: request }, caller),
-      { first: checkPut },
+      {
+        first: (request) => needSpace(port, { kind: 'put', value: request }) ?? checkPut(request),
+      },
     ),
     gate.unary(
       methods.deleteRange,
@@ -50,6 +53,8 @@ export function kvCalls(
     ),
     gate.unary(methods.txn, 'refuses', (request, _, caller) => txn(port, request, caller), {
       first: (request) => {
+        const refusal = needSpace(port, { kind: 'txn', value: request });
+        if (refusal !== undefined) return refusal;
         checkTxn(request, txnOpsMax);
         const isLocal = !isReadOnly(request) || isSerializableTxn(request);
         return isLocal ? undefined : port.linearizableRead();

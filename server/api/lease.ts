@@ -15,6 +15,7 @@ import type { Call, Requests, Responses } from './call.ts';
 import type { Gate } from './gate.ts';
 import { answered, header } from './header.ts';
 import type { MemberPort } from './member-port.ts';
+import { needSpace } from './space.ts';
 
 export function leaseCalls(modules: { port: MemberPort; gate: Gate }): Call[] {
   const { port, gate } = modules;
@@ -44,7 +45,9 @@ async function grant(
   caller: Caller,
 ): Promise<LeaseGrantResponse> {
   const value = request.ID === 0n ? { ...request, ID: port.newLeaseId() } : request;
-  return answered(port, await port.propose({ kind: 'leaseGrant', value }, caller));
+  const proposal = { kind: 'leaseGrant', value } as const;
+  await needSpace(port, proposal);
+  return answered(port, await port.propose(proposal, caller));
 }
 
 async function revoke(

@@ -2,11 +2,11 @@ import { EtcdError } from '../base/errors.ts';
 import { noMember } from '../base/ids.ts';
 import { clusterVersion, compatibilityVersion } from '../config/version.ts';
 import {
-  AlarmAction,
   type AlarmMember,
   type AlarmRequest,
   type AlarmResponse,
   AlarmType,
+  DefragmentResponse,
   HashKVResponse,
   HashResponse,
   Maintenance,
@@ -16,9 +16,10 @@ import {
 } from '../proto/gen/rpc.ts';
 import { hashOfState } from '../snapshot/client-snapshot.ts';
 import type { Call } from './call.ts';
-import { statusOf, unknownMethod } from './errors.ts';
+import { downgrade } from './downgrade.ts';
+import { statusOf } from './errors.ts';
 import type { Gate } from './gate.ts';
-import { header } from './header.ts';
+import { answered, header } from './header.ts';
 import type { MemberPort } from './member-port.ts';
 import { snapshotCall } from './snapshot.ts';
 
@@ -31,19 +32,24 @@ export function maintenanceCalls(modules: { port: MemberPort; gate: Gate }): Cal
     gate.unary(methods.hash, 'refuses', () => hash(port)),
     gate.unary(methods.hashKV, 'refuses', ({ revision }) => hashKv(port, revision)),
     snapshotCall(modules),
+    gate.unary(methods.defragment, 'refuses', () => defragment(port)),
+    gate.unary(methods.downgrade, 'refuses', (request) => downgrade(port, request)),
     gate.unary(methods.moveLeader, 'refuses', (request) => moveLeader(port, request)),
   ];
 }
 
 function memberStatus(port: MemberPort): StatusResponse {
   const raft = port.raftStatus();
-  const { sizeBytes, inUseBytes } = port.dbSize();
+  const { sizeBytes, inUseBytes, quotaBytes } = port.dbSize();
+  const targetVersion = port.downgradeTarget();
   return StatusResponse.create({
     header: header(port, port.revision()),
     version: compatibilityVersion,
     storageVersion: clusterVersion,
     dbSize: sizeBytes,
     dbSizeInUse: inUseBytes,
+    dbSizeQuota: quotaBytes,
+    downgradeInfo: { enabled: targetVersion !== '', targetVersion },
     leader: raft.leader,
     raftIndex: raft.commitIndex,
     raftAppliedIndex: raft.appliedIndex,
@@ -56,25 +62,22 @@ function memberStatus(port: MemberPort): StatusResponse {
   });
 }
 
-/** As Go prints the message. */
+/** As Go prints the message: what is zero is left out. */
 function alarmText({ memberID, alarm }: AlarmMember): string {
   const name = Object.entries(AlarmType).find(([, value]) => value === alarm)?.[0] ?? String(alarm);
-  return `memberID:${memberID} alarm:${name} `;
+  const subject = memberID === noMember ? '' : `memberID:${memberID} `;
+  return `${subject}alarm:${name} `;
 }
 
-/** Only asking for the alarms yet: what etcdctl's `endpoint health` does. */
+/** Also asking goes through raft, as in etcd. */
 async function alarm(port: MemberPort, request: AlarmRequest): Promise<AlarmResponse> {
-  if (request.action !== AlarmAction.GET) throw unknownMethod(Maintenance.name, 'Alarm');
-  await port.linearizableRead();
-  const alarms = port.alarms().filter((raised) => isAsked(raised, request));
-  return { header: header(port, port.revision()), alarms };
+  return answered(port, await port.propose({ kind: 'alarm', value: request }));
 }
 
-function isAsked(raised: AlarmMember, { memberID, alarm: asked }: AlarmRequest): boolean {
-  return (
-    (memberID === noMember || raised.memberID === memberID) &&
-    (asked === AlarmType.NONE || raised.alarm === asked)
-  );
+/** A response without a header. */
+async function defragment(port: MemberPort): Promise<DefragmentResponse> {
+  await port.defragment();
+  return DefragmentResponse.create();
 }
 
 /** Over everything that this member has applied, its membership included: for tests, as etcd says of it too. */
@@ -94,7 +97,7 @@ async function hashKv(port: MemberPort, asked: number): Promise<HashKVResponse> 
   return HashKVResponse.create({ header: header(port, port.revision()), ...hashed });
 }
 
-/** The one response without a header, besides Defragment's. */
+/** The other response without a header. */
 async function moveLeader(
   port: MemberPort,
   { targetID }: MoveLeaderRequest,

@@ -43,7 +43,11 @@ export interface MemberPort {
   /** Reads local state; throws Compacted or FutureRevision. `header.revision` is the current revision. */
   range(request: RangeRequest): RangeResponse;
   /** The same in steps of about a millisecond, between which other work may run: the answer is of one revision. */
-  rangeSteps(request: RangeRequest): Generator<void, RangeResponse>;
+  rangeSteps(
+    request: RangeRequest,
+    /** False spares the count of what the limit leaves out. */
+    options?: { readonly isCounted: boolean },
+  ): Generator<void, RangeResponse>;
   /** Evaluates a transaction that contains only ranges; throws as {@link range} does. */
   readTxn(request: TxnRequest): TxnResponse;
   /** Resolves when the compaction applied last has removed its data here and that is durable. */
@@ -53,6 +57,8 @@ export interface MemberPort {
   /** Users, roles and permissions. */
   readonly auth: AuthStore;
   dbSize(): DbSize;
+  /** Gives back what deleted and overwritten data still takes on this member's disk; serves meanwhile. */
+  defragment(): Promise<void>;
 
   /** Everything that this member has applied, as one view that must be released soon. */
   pinState(): PinnedState;
@@ -80,6 +86,8 @@ export interface MemberPort {
   changeMembership(change: MembershipChange): Promise<Member[]>;
   /** This member leads and `target` is another voter: the caller has checked. Rejects with TimeoutLeaderTransfer. */
   transferLeadership(target: bigint): Promise<void>;
+  /** The version that the cluster is to go back to, `3.5.0`; empty: none. */
+  downgradeTarget(): string;
   /** Calls back each time that no leader was seen for three election timeouts. Returns how to stop it. */
   onLeaderLost(callback: () => void): () => void;
 }
@@ -98,6 +106,8 @@ export interface RaftStatus {
 export interface DbSize {
   readonly sizeBytes: number;
   readonly inUseBytes: number;
+  /** What it may grow to; negative: no limit. */
+  readonly quotaBytes: number;
 }
 
 export type MembershipChange =
@@ -121,6 +131,8 @@ export interface WatchStream {
   cancel(watchId: bigint): void;
   /** Answers with the current revision, watch id -1, when every watcher has seen everything up to it. */
   progress(): void;
+  /** A tick of the progress timer: tells those watchers that asked for it, and had no event since the last one. */
+  notifyProgress(): void;
   drained(): void;
   close(): void;
 }

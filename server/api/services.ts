@@ -1,7 +1,11 @@
 import { noPasswords } from '../auth/passwords.ts';
 import { noTokens } from '../auth/tokens.ts';
 import { silentLogger } from '../base/logger.ts';
-import { watchersPerStreamMax } from '../config/limits.ts';
+import {
+  requestBytesMaxDefault,
+  watchersPerStreamMax,
+  watchProgressNotifyMsDefault,
+} from '../config/limits.ts';
 import { Election } from '../proto/gen/election.ts';
 import { Health } from '../proto/gen/health.ts';
 import { Lock } from '../proto/gen/lock.ts';
@@ -10,13 +14,16 @@ import { authCalls } from './auth.ts';
 import { Authenticator } from './authenticator.ts';
 import type { Call } from './call.ts';
 import { clusterCalls } from './cluster.ts';
+import { electionCalls } from './election.ts';
 import { malformedMethod, type StatusError, unknownMethod, unknownService } from './errors.ts';
 import { Gate } from './gate.ts';
 import { healthCalls } from './health.ts';
 import { kvCalls } from './kv.ts';
 import { leaseCalls } from './lease.ts';
+import { lockCalls } from './lock.ts';
 import { maintenanceCalls } from './maintenance.ts';
 import type { MemberPort } from './member-port.ts';
+import { rangeStreamCall } from './range-stream.ts';
 import { watchCalls } from './watch.ts';
 
 const serviceNames: ReadonlySet<string> = new Set(
@@ -49,6 +56,10 @@ export interface ServiceOptions {
   readonly txnOpsMax: number;
   /** The largest gRPC message that a client may send. */
   readonly messageBytesMax: number;
+  /** A message of a streamed range is near to this. `--max-request-bytes`; left out: its default. */
+  readonly requestBytesMax?: number;
+  /** `--watch-progress-notify-interval`; left out: its default. */
+  readonly watchProgressNotifyMs?: number;
 }
 
 /** Without an authenticator nobody gets in while authentication is on. */
@@ -57,11 +68,26 @@ export function servicesOf(
   options: ServiceOptions,
   authenticator: Authenticator = unableToAuthenticate(port),
 ): Services {
+  const {
+    requestBytesMax = requestBytesMaxDefault,
+    watchProgressNotifyMs = watchProgressNotifyMsDefault,
+  } = options;
   const modules = { port, authenticator, gate: new Gate({ port, authenticator }) };
-  return new Services([
+  const calls = [
     ...kvCalls(modules, options),
-    ...watchCalls(modules, { watchersPerStreamMax, fragmentBytesMax: options.messageBytesMax }),
+    rangeStreamCall(modules, { messageBytes: requestBytesMax }),
+    ...watchCalls(modules, {
+      watchersPerStreamMax,
+      fragmentBytesMax: options.messageBytesMax,
+      progressNotifyMs: watchProgressNotifyMs,
+    }),
     ...leaseCalls(modules),
+  ];
+  const { gate } = modules;
+  return new Services([
+    ...calls,
+    ...lockCalls({ gate, calls }),
+    ...electionCalls({ gate, calls }),
     ...clusterCalls(modules),
     ...maintenanceCalls(modules),
     ...authCalls(modules),

@@ -1,4 +1,3 @@
-import { latin1 } from '../base/bytes.ts';
 import { EtcdError } from '../base/errors.ts';
 import {
   type DeleteRangeRequest,
@@ -9,7 +8,7 @@ import {
   SortTarget,
   type TxnRequest,
 } from '../proto/gen/rpc.ts';
-import { KeySpans, type Span } from './key-spans.ts';
+import { checkOverlaps } from './overlaps.ts';
 
 // The checks of etcd's v3rpc/key.go, in its order: of two faults a client is told the one that etcd would tell.
 
@@ -62,51 +61,4 @@ function checkOp({ request }: RequestOp, opsLeft: number): void {
     case undefined:
       throw new EtcdError('KeyNotFound');
   }
-}
-
-interface Written {
-  readonly puts: Set<string>;
-  readonly deletes: KeySpans;
-}
-
-/**
- * Refuses two puts to one key, and a put to a key that an operation beside or above it deletes (etcd's checkIntervals).
- * The two branches of a nested transaction may share keys, since only one of them runs.
- */
-function checkOverlaps(ops: readonly RequestOp[]): Written {
-  const written: Written = { puts: new Set(), deletes: new KeySpans(deletesOf(ops)) };
-  for (const { request } of ops) {
-    if (request?.kind === 'requestTxn') addNested(written, request.value);
-  }
-  for (const { request } of ops) {
-    if (request?.kind === 'requestPut') addPut(written, latin1(request.value.key), undefined);
-  }
-  return written;
-}
-
-function addNested(written: Written, txn: TxnRequest): void {
-  const success = checkOverlaps(txn.success);
-  const failure = checkOverlaps(txn.failure);
-  for (const key of success.puts) addPut(written, key, undefined);
-  for (const key of failure.puts) addPut(written, key, success.puts);
-  written.deletes.add(success.deletes);
-  written.deletes.add(failure.deletes);
-}
-
-function addPut(written: Written, key: string, otherBranch: Set<string> | undefined): void {
-  const isTwice = written.puts.has(key) && otherBranch?.has(key) !== true;
-  if (isTwice || written.deletes.has(key)) throw new EtcdError('DuplicateKey');
-  written.puts.add(key);
-}
-
-/** As in etcd, an open-ended range ("\0") holds no key here: put and delete of it are applied in their order. */
-function deletesOf(ops: readonly RequestOp[]): Span[] {
-  const spans: Span[] = [];
-  for (const { request } of ops) {
-    if (request?.kind !== 'requestDeleteRange') continue;
-    const start = latin1(request.value.key);
-    const end = latin1(request.value.rangeEnd);
-    spans.push({ start, end: end === '' ? `${start}\0` : end });
-  }
-  return spans;
 }

@@ -1,4 +1,5 @@
 import { EtcdError } from '../base/errors.ts';
+import { timerMsMax } from '../config/limits.ts';
 import {
   Watch,
   type WatchCreateRequest,
@@ -15,6 +16,7 @@ export interface WatchOptions {
   readonly watchersPerStreamMax: number;
   /** A response that is not smaller is split for a watcher that asked for fragments. */
   readonly fragmentBytesMax: number;
+  readonly progressNotifyMs: number;
 }
 
 export function watchCalls(
@@ -50,6 +52,7 @@ class WatchSession implements Requests<WatchRequest>, WatchSink {
   #isClosed = false;
   #isFull = false;
   #readNext: (() => void) | undefined;
+  #progressTimer: NodeJS.Timeout | undefined;
 
   constructor(modules: { port: MemberPort; gate: Gate }, call: WatchCall) {
     this.#port = modules.port;
@@ -97,6 +100,7 @@ class WatchSession implements Requests<WatchRequest>, WatchSink {
 
   closed(): void {
     this.#isClosed = true;
+    clearInterval(this.#progressTimer);
     this.#stream.close();
   }
 
@@ -139,9 +143,17 @@ class WatchSession implements Requests<WatchRequest>, WatchSink {
   }
 
   #createPermitted(wanted: WatchCreateRequest): void {
+    if (wanted.progressNotify) this.#notifyProgress();
     this.#wantsFragments = wanted.fragment;
     this.#stream.create(wanted);
     this.#wantsFragments = false;
+  }
+
+  /** A tenth later at random, so that a server's streams do not all speak at once. */
+  #notifyProgress(): void {
+    const { progressNotifyMs } = this.#call.options;
+    const intervalMs = Math.min(timerMsMax, progressNotifyMs * (1 + Math.random() / 10));
+    this.#progressTimer ??= setInterval(() => this.#stream.notifyProgress(), intervalMs);
   }
 
   #created(response: WatchResponse): void {

@@ -29,6 +29,10 @@ export class Alarms implements StatePart {
     return false;
   }
 
+  isRaised(alarm: AlarmMember): boolean {
+    return this.#raised.has(nameOf(alarm));
+  }
+
   /** Nothing happens when it is raised already. */
   raise(alarm: AlarmMember): void {
     const name = nameOf(alarm);

@@ -9,6 +9,7 @@ import type { Store } from '../mvcc/store.ts';
 import type { WriteTxn } from '../mvcc/write-txn.ts';
 import {
   type ClusterVersionSet,
+  type DowngradeSet,
   InternalRequest,
   type InternalRequestRequest,
   type LeaseRevokeInternal,
@@ -37,6 +38,7 @@ import {
 import type { WatchHub } from '../watch/watch-hub.ts';
 import type { Alarms } from './alarms.ts';
 import { applyAuth, checkKeys, checkRoot } from './auth.ts';
+import { costBytes } from './cost.ts';
 import { guard } from './guard.ts';
 import { revisionHeader } from './header.ts';
 import { checkPath, choosePath, runPath } from './txn.ts';
@@ -46,6 +48,8 @@ import { checkKept, checkLease, deleteRange, put } from './write.ts';
 export interface ClusterState {
   setAttributes(attributes: MemberAttributes): void;
   setVersion(version: string): void;
+  /** Empty: the cluster is not to go back. */
+  setDowngradeTarget(version: string): void;
 }
 
 export interface ApplierModules {
@@ -74,6 +78,8 @@ export interface ApplyResult {
   readonly error?: EtcdError | undefined;
   /** The store's after the entry. */
   readonly revision: Revision;
+  /** What the entry may have added to the state. */
+  readonly costBytes: number;
 }
 
 /**
@@ -95,12 +101,15 @@ export class Applier {
    */
   apply(entry: CommittedEntry): ApplyResult {
     const { backend, store } = this.#modules;
-    if (entry.index <= backend.applied.index) return { id: 0n, revision: store.revision };
+    if (entry.index <= backend.applied.index) {
+      return { id: 0n, revision: store.revision, costBytes: 0 };
+    }
     const decoded = decode(entry);
     const { id, request } = decoded;
     const answer = request === undefined ? {} : this.#answer(request, decoded, entry);
     backend.setApplied({ index: entry.index, term: entry.term });
-    return { id, ...answer, revision: store.revision };
+    const cost = request === undefined ? 0 : costBytes(request);
+    return { id, ...answer, revision: store.revision, costBytes: cost };
   }
 
   /** The order of etcd's chain of appliers decides which of several refusals is told. */
@@ -142,6 +151,8 @@ export class Applier {
         return this.#setAttributes(request.value);
       case 'clusterVersionSet':
         return this.#setClusterVersion(request.value);
+      case 'downgradeSet':
+        return this.#setDowngrade(request.value);
       default:
         return applyAuth(this.#modules.auth, request, { index, header: this.#header() });
     }
@@ -226,6 +237,11 @@ export class Applier {
 
   #setClusterVersion({ version }: ClusterVersionSet): object {
     this.#modules.cluster.setVersion(version);
+    return {};
+  }
+
+  #setDowngrade({ targetVersion }: DowngradeSet): object {
+    this.#modules.cluster.setDowngradeTarget(targetVersion);
     return {};
   }
 

@@ -24,9 +24,11 @@ export function range(view: Readable, request: RangeRequest): RangeResponse {
 export function* rangeSteps(
   view: Readable & Pick<Store, 'rangeSteps'>,
   request: RangeRequest,
+  { isCounted = true }: { readonly isCounted?: boolean } = {},
 ): Generator<void, RangeResponse> {
   const { revision } = view;
-  return rangeResponse(revision, yield* view.rangeSteps(rangeQuery(request)));
+  const query = { ...rangeQuery(request), isUncounted: !isCounted };
+  return rangeResponse(revision, yield* view.rangeSteps(query));
 }
 
 /** The answer, `revision` being the current one also when the range was read at an older one. */

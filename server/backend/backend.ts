@@ -109,9 +109,9 @@ export class Backend {
     return this.#segments.length > 1 || this.#active.changes.size > 0 || this.#appliedIsAhead;
   }
 
-  /** Bytes on disk, somewhat late. */
+  /** Bytes on disk, and of what waits to go there. */
   get sizeBytes(): number {
-    return this.#opened.sizeBytes();
+    return this.#opened.sizeBytes() + this.pendingBytes;
   }
 
   /** Bytes of the records as they are now: what a store that kept nothing else would need. */
@@ -178,6 +178,14 @@ export class Backend {
     const until = activeIsDirty ? this.#active : this.#segments.at(-2);
     this.#waiters.push({ until: until ?? this.#active, done });
     this.#writeNext();
+  }
+
+  /** Gives back what overwritten and deleted records still take on disk. Rejects when that fails. */
+  async defragment(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.flush((error) => (error === null ? resolve() : reject(error)));
+    });
+    await this.#opened.compact();
   }
 
   /** The state at exactly `applied`. Call it only between two entries; release it soon, the store keeps what it shows. */

@@ -171,6 +171,8 @@ export class MemoryStore implements OrderedStore {
     return this.#disk.sizeBytes;
   }
 
+  async compact(): Promise<void> {}
+
   verified(): void {}
 
   async close(): Promise<void> {

@@ -31,8 +31,10 @@ export interface OrderedStore {
   scan(range: StoreRange): StoreScan;
   /** A view that later batches do not change. */
   pin(): PinnedStore;
-  /** Bytes on disk, somewhat late. */
+  /** Bytes on disk. */
   sizeBytes(): number;
+  /** Gives back what overwritten and deleted records still take, without holding the event loop. */
+  compact(): Promise<void>;
   /** What made the store suspect damage while it opened: not a proof, for a torn tail leaves the same trace. */
   readonly suspicion: string | undefined;
   /** To be called when everything in the store was read and found right. */

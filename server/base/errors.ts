@@ -62,6 +62,10 @@ export type ErrorName =
   | 'InvalidAuthMgmt'
   | 'WatchCanceled'
   | 'RequestCanceled'
+  | 'WrongDowngradeVersion'
+  | 'InvalidDowngradeTarget'
+  | 'DowngradeInProgress'
+  | 'NoInflightDowngrade'
   | 'DeadlineExceeded'
   | 'Unimplemented';
 

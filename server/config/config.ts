@@ -12,6 +12,7 @@ import {
   txnOpsMaxDefault,
   walSegmentBytesDefault,
 } from './limits.ts';
+import { type MaintenanceConfig, maintenanceConfig } from './maintenance.ts';
 import { memberUrls, parseUrl, UrlError } from './urls.ts';
 
 /** What the flags say, checked and frozen. URLs are texts as etcd prints them; a list of them is sorted. */
@@ -40,6 +41,7 @@ export interface Config {
   readonly authTokenTtlMs: number;
   readonly bcryptCost: number;
   readonly logLevel: LogLevel;
+  readonly maintenance: MaintenanceConfig;
   /** The log on disk goes on in a new segment when one has grown past this. `MAINSTAY_WAL_SEGMENT_BYTES`, for tests. */
   readonly walSegmentBytes: number;
 }
@@ -69,7 +71,9 @@ export function readCommandLine(argv: readonly string[], env: Environment): Comm
   const settings = readSettings(argv, env);
   if (settings.showsHelp) return { kind: 'help' };
   if (settings.showsVersion) return { kind: 'version' };
-  return { kind: 'serve', config: configOf(settings.values, env), warnings: settings.warnings };
+  const config = configOf(settings.values, env);
+  const warnings = [...settings.warnings, ...config.maintenance.warnings];
+  return { kind: 'serve', config, warnings };
 }
 
 /** How long a proposal, or a linearizable read, is waited for: etcd's 5 s and two election timeouts. */
@@ -103,6 +107,7 @@ function configOf(values: Values, env: Environment): Config {
     authTokenTtlMs: 1_000 * whole(values, 'auth-token-ttl', authTokenTtlDefault),
     bcryptCost: whole(values, 'bcrypt-cost', bcryptCostDefault),
     logLevel: logLevel(values),
+    maintenance: maintenanceConfig(values, env),
     walSegmentBytes: segmentBytes(env['MAINSTAY_WAL_SEGMENT_BYTES']),
   };
   checkMember(config, values);

@@ -4,6 +4,7 @@ import {
   bcryptCostMax,
   bcryptCostMin,
   electionMsMax,
+  learnersMaxDefault,
   requestBytesMaxDefault,
   txnOpsMaxDefault,
 } from './limits.ts';
@@ -15,7 +16,7 @@ export class UsageError extends Error {
 
 interface Flag {
   readonly name: string;
-  readonly group: 'Member' | 'Clustering' | 'Auth' | 'Logging';
+  readonly group: 'Member' | 'Clustering' | 'Maintenance' | 'Auth' | 'Logging';
   /** What stands for the value in the help. */
   readonly value: string;
   readonly defaultText: string;
@@ -137,6 +138,112 @@ const flags = [
     String(bcryptCostDefault),
     `Work to hash a password, ${bcryptCostMin} to ${bcryptCostMax}: one more doubles it.`,
   ),
+  flag(
+    'strict-reconfig-check',
+    'Clustering',
+    'true|false',
+    'true',
+    'Refuse a change of membership that could cost the cluster its quorum.',
+  ),
+  flag('max-learners', 'Clustering', 'N', String(learnersMaxDefault), 'Most learners at a time.'),
+  flag(
+    'grpc-keepalive-min-time',
+    'Member',
+    'DURATION',
+    '5s',
+    'A client that pings more often is sent away.',
+  ),
+  flag(
+    'grpc-keepalive-interval',
+    'Member',
+    'DURATION',
+    '2h',
+    'A client that is silent for so long is pinged.',
+  ),
+  flag(
+    'grpc-keepalive-timeout',
+    'Member',
+    'DURATION',
+    '20s',
+    'How long to wait for the answer to such a ping.',
+  ),
+  flag(
+    'quota-backend-bytes',
+    'Maintenance',
+    'N',
+    '0',
+    'What the data may take on disk until the NOSPACE alarm; 0: 2 GiB, negative: no limit.',
+  ),
+  flag(
+    'auto-compaction-mode',
+    'Maintenance',
+    'periodic|revision',
+    'periodic',
+    'What --auto-compaction-retention counts.',
+  ),
+  flag(
+    'auto-compaction-retention',
+    'Maintenance',
+    'N|DURATION',
+    '0',
+    'History to keep: hours or a duration (periodic), or revisions; 0: all.',
+  ),
+  flag(
+    'watch-progress-notify-interval',
+    'Maintenance',
+    'DURATION',
+    '10m0s',
+    'How often watchers that asked for it are told that nothing happened.',
+  ),
+  flag(
+    'corrupt-check-time',
+    'Maintenance',
+    'DURATION',
+    '0s',
+    'How often the members compare their data; 0: only where it was compacted.',
+  ),
+  flag(
+    'compact-hash-check-time',
+    'Maintenance',
+    'DURATION',
+    '1m0s',
+    'How often the members compare their data where it was compacted.',
+  ),
+  flag(
+    'feature-gates',
+    'Maintenance',
+    'NAME=BOOL,...',
+    'CompactHashCheck=true',
+    'InitialCorruptCheck, CompactHashCheck, LeaseCheckpoint.',
+  ),
+  flag(
+    'experimental-initial-corrupt-check',
+    'Maintenance',
+    'true|false',
+    'false',
+    "Compare the data with the other members' before serving (3.6: a feature gate).",
+  ),
+  flag(
+    'experimental-compact-hash-check-enabled',
+    'Maintenance',
+    'true|false',
+    'true',
+    'Compare the data where it was compacted (3.6: a feature gate).',
+  ),
+  flag(
+    'experimental-enable-lease-checkpoint',
+    'Maintenance',
+    'true|false',
+    'false',
+    'A new leader knows what is left of long leases (3.6: a feature gate).',
+  ),
+  flag(
+    'experimental-enable-lease-checkpoint-persist',
+    'Maintenance',
+    'true|false',
+    'false',
+    'Allowed with the flag before; what is left is kept on disk in any case.',
+  ),
   flag('log-level', 'Logging', 'LEVEL', 'info', 'debug, info, warn, error, panic or fatal.'),
 ] as const;
 
@@ -157,18 +264,37 @@ const fixedFlags: ReadonlyMap<string, readonly string[]> = new Map([
   ['log-outputs', ['default', 'stderr']],
   ['log-format', ['json']],
   ['pre-vote', ['true']],
-  ['strict-reconfig-check', ['true']],
   ['initial-election-tick-advance', ['true']],
   ['enable-v2', ['false']],
+  ['downgrade-check-time', ['5s']],
+  ['compaction-batch-limit', ['1000']],
+  ['compaction-sleep-interval', ['10ms', '0', '0s']],
+  ['bootstrap-defrag-threshold-megabytes', ['0']],
 ]);
+
+/** Flags that lost their `experimental-` in etcd 3.6: both spellings mean the same. */
+const graduatedFlags: ReadonlySet<string> = new Set([
+  'watch-progress-notify-interval',
+  'corrupt-check-time',
+  'compact-hash-check-time',
+  'compaction-batch-limit',
+  'compaction-sleep-interval',
+  'downgrade-check-time',
+  'max-learners',
+  'bootstrap-defrag-threshold-megabytes',
+]);
+
+function currentName(given: string): string {
+  const plain = given.replace(/^experimental-/, '');
+  return graduatedFlags.has(plain) ? plain : given;
+}
 
 /** Flags of etcd 3.4 to 3.6 that Mainstay does not have yet: refused, because ignoring one could hurt. */
 const unsupportedFlags = new Set(
-  `wal-dir listen-client-http-urls max-snapshots max-wals quota-backend-bytes backend-bbolt-freelist-type
-  backend-batch-interval backend-batch-limit max-concurrent-streams enable-grpc-gateway grpc-keepalive-min-time
-  grpc-keepalive-interval grpc-keepalive-timeout socket-reuse-port socket-reuse-address raft-read-timeout
+  `wal-dir listen-client-http-urls max-snapshots max-wals backend-bbolt-freelist-type
+  backend-batch-interval backend-batch-limit max-concurrent-streams enable-grpc-gateway   socket-reuse-port socket-reuse-address raft-read-timeout
   raft-write-timeout discovery discovery-fallback discovery-proxy discovery-srv discovery-srv-name discovery-token
-  discovery-endpoints auto-compaction-retention auto-compaction-mode v2-deprecation cert-file key-file
+  discovery-endpoints v2-deprecation cert-file key-file
   client-cert-auth client-cert-file client-key-file client-crl-file client-cert-allowed-hostname trusted-ca-file
   auto-tls peer-cert-file peer-key-file peer-client-cert-auth peer-trusted-ca-file peer-cert-allowed-cn
   peer-cert-allowed-hostname peer-auto-tls peer-client-cert-file peer-client-key-file self-signed-cert-validity
@@ -176,12 +302,10 @@ const unsupportedFlags = new Set(
   enable-pprof metrics listen-metrics-urls enable-log-rotation
   log-rotation-config-json enable-distributed-tracing distributed-tracing-address distributed-tracing-service-name
   distributed-tracing-instance-id distributed-tracing-sampling-rate proxy proxy-failure-wait
-  proxy-refresh-interval proxy-dial-timeout proxy-write-timeout proxy-read-timeout initial-corrupt-check
-  corrupt-check-time compact-hash-check-enabled compact-hash-check-time enable-lease-checkpoint
-  enable-lease-checkpoint-persist compaction-batch-limit compaction-sleep-interval watch-progress-notify-interval
-  downgrade-check-time memory-mlock max-learners warning-apply-duration warning-unary-request-duration
-  txn-mode-write-with-shared-buffer bootstrap-defrag-threshold-megabytes stop-grpc-service-on-defrag
-  snapshot-catchup-entries feature-gates config-file unsafe-no-fsync`.split(/\s+/),
+  proxy-refresh-interval proxy-dial-timeout proxy-write-timeout proxy-read-timeout memory-mlock
+  warning-apply-duration warning-unary-request-duration
+  txn-mode-write-with-shared-buffer stop-grpc-service-on-defrag
+  snapshot-catchup-entries config-file unsafe-no-fsync`.split(/\s+/),
 );
 
 const flagNames: ReadonlySet<string> = new Set(flags.map(({ name }) => name));
@@ -210,8 +334,9 @@ function readArguments(argv: readonly string[], values: Map<string, string>): Se
   const shown = new Set<string>();
   for (let at = 0; at < argv.length; at++) {
     const argument = argv[at] ?? '';
-    const [, name, attached] = /^--?([^-=][^=]*)(?:=(.*))?$/s.exec(argument) ?? [];
-    if (name === undefined) throw new UsageError(`'${argument}' is not a valid flag`);
+    const [, given, attached] = /^--?([^-=][^=]*)(?:=(.*))?$/s.exec(argument) ?? [];
+    if (given === undefined) throw new UsageError(`'${argument}' is not a valid flag`);
+    const name = currentName(given);
     if (switches.has(name)) {
       if (attached !== 'false') shown.add(name);
     } else {
@@ -225,7 +350,8 @@ function readArguments(argv: readonly string[], values: Map<string, string>): Se
 function isBoolean(name: string): boolean {
   if (flags.some((each) => each.name === name && each.value === 'true|false')) return true;
   const value = fixedFlags.get(name)?.[0];
-  return value === 'true' || value === 'false';
+  const isFixed = value === 'true' || value === 'false';
+  return isFixed || flags.some((each) => each.name === name && each.value === 'true|false');
 }
 
 function valueAfter(name: string, argv: readonly string[], at: number): string {
@@ -242,7 +368,7 @@ function readEnvironment(
   const warnings: string[] = [];
   for (const [variable, value] of Object.entries(env)) {
     if (!variable.startsWith('ETCD_') || value === undefined || value === '') continue;
-    const name = variable.slice('ETCD_'.length).toLowerCase().replaceAll('_', '-');
+    const name = currentName(variable.slice('ETCD_'.length).toLowerCase().replaceAll('_', '-'));
     if (values.has(name)) {
       throw new UsageError(
         `conflicting environment variable "${variable}" is shadowed by corresponding command-line flag` +
@@ -300,7 +426,7 @@ export function helpText(program: string): string {
     '    --initial-cluster a=http://10.0.0.1:2380,b=http://10.0.0.2:2380,c=http://10.0.0.3:2380',
     '',
     'Every flag can be given by the environment instead: --data-dir as ETCD_DATA_DIR. Both at once is an error.',
-    ...(['Member', 'Clustering', 'Auth', 'Logging'] as const).flatMap((group) => [
+    ...(['Member', 'Clustering', 'Maintenance', 'Auth', 'Logging'] as const).flatMap((group) => [
       '',
       `${group}:`,
       ...helpOf(group),

@@ -135,6 +135,13 @@ export const leaseTtlMax = 9_000_000_000;
 /** After a change of leader no more leases than this expire within one second, so that revoking them keeps up. */
 export const leaseExpiriesPerSecondMax = 750;
 
+/** Revocations of expired leases that are on their way through raft: a storm of them leaves room for the clients. */
+export const leaseRevocationsMax = 500;
+/** How often the rest of a long lease is told to the others, so that a new leader does not give all of it again; etcd's number. */
+export const leaseCheckpointIntervalMs = 5 * 60 * 1_000;
+/** Leases of one checkpoint entry; etcd's number. */
+export const leaseCheckpointBatchMax = 1_000;
+
 // Authentication
 
 /** Passwords that wait to be hashed or verified; a further one is refused with `too many requests`. */
@@ -151,6 +158,24 @@ export const authTokenTtlDefault = 300;
 export const bcryptCostDefault = 10;
 export const bcryptCostMin = 4;
 export const bcryptCostMax = 31;
+
+// Maintenance
+
+/** What the applied state may take on disk. `--quota-backend-bytes`. */
+export const quotaBytesDefault = 2 * 1024 * mebibyte;
+/** Above it etcd warns. */
+export const quotaBytesAdvisedMax = 8 * 1024 * mebibyte;
+/** A watcher that asked for it is told so often that nothing happened. `--watch-progress-notify-interval`. */
+export const watchProgressNotifyMsDefault = 10 * 60 * 1_000;
+export const watchProgressNotifyMsMin = 100;
+/** Hashes of compacted revisions are compared so often. `--compact-hash-check-time`. */
+export const compactHashCheckMsDefault = 60_000;
+/** Hashes of the last compactions that a member remembers; etcd's number. */
+export const compactionHashesMax = 10;
+/** Learners of a cluster. `--max-learners`. */
+export const learnersMaxDefault = 1;
+/** Keys of the first message of a streamed range; etcd's number. */
+export const rangeStreamFirstKeysMax = 10;
 
 // Flags
 

@@ -32,6 +32,18 @@ interface Lease extends Timed {
   /** Monotonic milliseconds; meaningless unless this lessor is primary. */
   deadlineMs: number;
   keys: Set<string> | undefined;
+  /** When its rest is told to the others next. */
+  readonly checkpoint: CheckpointTime;
+}
+
+interface CheckpointTime extends Timed {
+  readonly id: LeaseId;
+}
+
+/** What is left of a lease, in seconds. */
+export interface Checkpoint {
+  readonly id: LeaseId;
+  readonly remainingTtl: number;
 }
 
 /**
@@ -48,6 +60,9 @@ export class Lessor implements StatePart {
   #restoring = new Map<LeaseId, Lease>();
   /** Every lease while primary, by the time of its next expiry or retry; empty otherwise. */
   readonly #queue = new DeadlineQueue<Lease>();
+  /** Of the long leases, while primary and only where checkpoints are wanted. */
+  readonly #checkpoints = new DeadlineQueue<CheckpointTime>();
+  #checkpointMs = 0;
   readonly #revocationWaiters = new Map<LeaseId, ((isRevoked: boolean) => void)[]>();
   #isPrimary = false;
 
@@ -94,7 +109,9 @@ export class Lessor implements StatePart {
     const lease = newLease(id, ttl, 0);
     this.#leases.set(id, lease);
     this.#write(lease);
-    if (this.#isPrimary) this.#expireIn(lease, ttl * 1000);
+    if (!this.#isPrimary) return;
+    this.#expireIn(lease, ttl * 1000);
+    this.#scheduleCheckpoint(lease);
   }
 
   /** Forgets the lease. Its keys must have been deleted before, in the same revision. */
@@ -104,6 +121,7 @@ export class Lessor implements StatePart {
     assert((lease.keys?.size ?? 0) === 0, 'a revoked lease has no keys');
     this.#leases.delete(id);
     this.#queue.remove(lease);
+    this.#checkpoints.remove(lease.checkpoint);
     this.#backend.delete(bucketKey(prefix.lease, id));
     this.#settleRevocation(id, true);
   }
@@ -114,6 +132,32 @@ export class Lessor implements StatePart {
     if (lease === undefined) return;
     lease.remainingTtl = remainingTtl;
     this.#write(lease);
+    if (this.#isPrimary) this.#scheduleCheckpoint(lease);
+  }
+
+  /** How often the rest of a lease that is longer than that is due in {@link dueCheckpoints}; 0: never. */
+  checkpointEvery(intervalMs: number): void {
+    this.#checkpointMs = intervalMs;
+  }
+
+  /** Whether the next primary would give the lease less than its full TTL. */
+  hasCheckpoint(id: LeaseId): boolean {
+    return (this.#leases.get(id)?.remainingTtl ?? 0) > 0;
+  }
+
+  /** At most `countMax` leases whose rest is to be told to the others, through raft. None when not primary. */
+  dueCheckpoints(countMax: number): Checkpoint[] {
+    const nowMs = this.#clock.nowMs();
+    const due: Checkpoint[] = [];
+    for (;;) {
+      const next = this.#checkpoints.first();
+      if (next === undefined || next.dueMs > nowMs || due.length === countMax) return due;
+      this.#checkpoints.remove(next);
+      const lease = this.#leases.get(next.id);
+      if (lease === undefined || lease.deadlineMs <= nowMs) continue;
+      const remainingTtl = Math.ceil((lease.deadlineMs - nowMs) / 1000);
+      if (remainingTtl < lease.ttl) due.push({ id: lease.id, remainingTtl });
+    }
   }
 
   /** Binds the key to a lease that exists, and so frees it from any other. */
@@ -172,13 +216,17 @@ export class Lessor implements StatePart {
     }
     byDeadline.sort((a, b) => a.deadlineMs - b.deadlineMs || order(a.id, b.id));
     spread(byDeadline);
-    for (const lease of byDeadline) this.#queue.set(lease, lease.deadlineMs);
+    for (const lease of byDeadline) {
+      this.#queue.set(lease, lease.deadlineMs);
+      this.#scheduleCheckpoint(lease);
+    }
   }
 
   /** Stops expiring. Harmless when not primary. */
   demote(): void {
     this.#isPrimary = false;
     this.#queue.clear();
+    this.#checkpoints.clear();
     for (const id of this.#revocationWaiters.keys()) this.#settleRevocation(id, false);
   }
 
@@ -189,6 +237,7 @@ export class Lessor implements StatePart {
     if (lease === undefined) return { kind: 'unknown' };
     if (lease.deadlineMs <= this.#clock.nowMs()) return { kind: 'expired' };
     this.#expireIn(lease, lease.ttl * 1000);
+    this.#scheduleCheckpoint(lease);
     return { kind: 'renewed', ttl: lease.ttl };
   }
 
@@ -232,6 +281,14 @@ export class Lessor implements StatePart {
     this.#queue.set(lease, lease.deadlineMs);
   }
 
+  #scheduleCheckpoint(lease: Lease): void {
+    const { checkpoint } = lease;
+    const restMs = (lease.remainingTtl || lease.ttl) * 1000;
+    const isLong = this.#checkpointMs > 0 && restMs > this.#checkpointMs;
+    if (isLong) this.#checkpoints.set(checkpoint, this.#clock.nowMs() + this.#checkpointMs);
+    else this.#checkpoints.remove(checkpoint);
+  }
+
   #settleRevocation(id: LeaseId, isRevoked: boolean): void {
     const waiters = this.#revocationWaiters.get(id) ?? [];
     this.#revocationWaiters.delete(id);
@@ -240,7 +297,9 @@ export class Lessor implements StatePart {
 }
 
 function newLease(id: LeaseId, ttl: number, remainingTtl: number): Lease {
-  return { id, ttl, remainingTtl, deadlineMs: 0, keys: undefined, dueMs: 0, place: -1 };
+  const checkpoint = { id, dueMs: 0, place: -1 };
+  const timed = { dueMs: 0, place: -1 };
+  return { id, ttl, remainingTtl, deadlineMs: 0, keys: undefined, checkpoint, ...timed };
 }
 
 /**

@@ -3,6 +3,7 @@ import { FormatError } from '../backend/restore.ts';
 import { UsageError } from '../config/flags.ts';
 import { ForeignLogError } from '../wal/segment.ts';
 import { BootstrapError } from './bootstrap.ts';
+import { DataMismatchError } from './corruption.ts';
 import { ForceRefusedError } from './forced-cluster.ts';
 import { DataRefusedError } from './peer-service.ts';
 import { DataDamagedError } from './recovery.ts';
@@ -13,6 +14,7 @@ const dataErrors = [
   ForceRefusedError,
   DataDirectoryError,
   DataDamagedError,
+  DataMismatchError,
   DataRefusedError,
   RemovedError,
   StateDamagedError,

@@ -73,7 +73,7 @@ function forcedEntries({ state, identity, persisted }: Recovered): {
   const term = persisted.hardState.term + 1;
   const lastIndex = persisted.base.index + persisted.entries.length;
   const entries = changes.map(({ kind, id }, at): Entry => {
-    const data = ConfChange.encode({ id: 0n, kind, member: Member.create({ id }) });
+    const data = ConfChange.encode(ConfChange.create({ kind, member: Member.create({ id }) }));
     return { index: lastIndex + 1 + at, term, kind: 'confChange', data };
   });
   return { others, entries };

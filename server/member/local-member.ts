@@ -14,19 +14,14 @@ import type { PinnedState } from '../backend/backend.ts';
 import { unreachable } from '../base/assert.ts';
 import { fromLatin1 } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
-import { EtcdError } from '../base/errors.ts';
-import { type MemberId, noMember } from '../base/ids.ts';
+import { type ErrorName, EtcdError } from '../base/errors.ts';
+import { type MemberId, noMember, type Revision } from '../base/ids.ts';
 import type { Random } from '../base/random.ts';
 import { randomId } from '../base/random.ts';
 import { effectiveTtl } from '../lease/ttl.ts';
 import type { KvHash } from '../mvcc/hash.ts';
 import type { Applied, ProposalDone } from '../propose/proposer.ts';
-import {
-  ConfChange,
-  ConfChangeKind,
-  type InternalRequestRequest,
-  Member,
-} from '../proto/gen/internal.ts';
+import { ConfChangeKind, type InternalRequestRequest, Member } from '../proto/gen/internal.ts';
 import {
   type AlarmMember,
   AlarmType,
@@ -36,6 +31,7 @@ import {
   type TxnResponse,
 } from '../proto/gen/rpc.ts';
 import type { PeerQuestion } from '../transport/peer-network.ts';
+import type { MemberHash } from './corruption.ts';
 import { memberIdOf } from './ids.ts';
 import type { ClusterHealth } from './reconfiguration.ts';
 import { refuseAdd, refusePromote, refuseRemove } from './reconfiguration.ts';
@@ -62,6 +58,10 @@ export interface LocalMemberOptions {
   readonly name: string;
   readonly electionMs: number;
   readonly requestTimeoutMs: number;
+  /** Negative: no limit. */
+  readonly quotaBytes: number;
+  readonly isReconfigurationStrict: boolean;
+  readonly learnersMax: number;
 }
 
 /** What the services of `api/` see: this member's replica, and its leader where only that one knows. */
@@ -72,6 +72,7 @@ export class LocalMember implements MemberPort {
   readonly #options: LocalMemberOptions;
   readonly #leaderLost = new Set<() => void>();
   #pollsWithoutLeader = 0;
+  #defragmentation = Promise.resolve();
 
   constructor(modules: LocalMemberModules, options: LocalMemberOptions) {
     this.#replica = modules.replica;
@@ -135,8 +136,11 @@ export class LocalMember implements MemberPort {
   range(request: RangeRequest): RangeResponse {
     return range(this.#replica.state.store, request);
   }
-  rangeSteps(request: RangeRequest): Generator<void, RangeResponse> {
-    return rangeSteps(this.#replica.state.store, request);
+  rangeSteps(
+    request: RangeRequest,
+    options?: { readonly isCounted: boolean },
+  ): Generator<void, RangeResponse> {
+    return rangeSteps(this.#replica.state.store, request, options);
   }
   readTxn(request: TxnRequest): TxnResponse {
     return readTxn(this.#replica.state.store, request);
@@ -155,15 +159,36 @@ export class LocalMember implements MemberPort {
   }
   dbSize(): DbSize {
     const { backend } = this.#replica.state;
-    const sizeBytes = backend.sizeBytes + backend.pendingBytes;
-    return { sizeBytes, inUseBytes: Math.min(sizeBytes, backend.inUseBytes) };
+    const { sizeBytes } = backend;
+    const { quotaBytes } = this.#options;
+    return { sizeBytes, inUseBytes: Math.min(sizeBytes, backend.inUseBytes), quotaBytes };
+  }
+
+  /** One at a time. */
+  async defragment(): Promise<void> {
+    const before = this.#defragmentation;
+    const run = before.then(() => this.#replica.state.backend.defragment());
+    this.#defragmentation = run.catch(() => {});
+    await run;
+  }
+
+  /** {@link hashKv}, for a peer. */
+  async hash(revision: Revision): Promise<MemberHash> {
+    return { ...(await this.hashKv(revision)), revision: this.revision() };
+  }
+
+  compactionHashes(): readonly KvHash[] {
+    return this.#replica.state.store.compactionHashes;
   }
 
   pinState(): PinnedState {
     return this.#replica.state.backend.pin();
   }
-  hashKv(revision: number): Promise<KvHash> {
-    return this.#replica.state.store.hashKv(revision);
+  /** Of a revision that was compacted lately: as it was before that, which is what etcd answers too. */
+  async hashKv(revision: Revision): Promise<KvHash> {
+    const { store } = this.#replica.state;
+    const kept = store.compactionHashes.find(({ hashRevision }) => hashRevision === revision);
+    return kept ?? store.hashKv(revision);
   }
 
   // --- leases ----------------------------------------------------------------------------------
@@ -221,6 +246,8 @@ export class LocalMember implements MemberPort {
       case 'promote':
         await this.#promoteAsLeader(BigInt(question.memberId));
         return {};
+      case 'hash':
+        return this.hash(question.revision);
     }
     return unreachable(question);
   }
@@ -229,6 +256,7 @@ export class LocalMember implements MemberPort {
   async #renewAsLeader(id: bigint): Promise<number> {
     await this.linearizableRead();
     const { lessor } = this.#replica.state;
+    if (lessor.hasCheckpoint(id)) await this.#forgetCheckpoint(id);
     const renewal = lessor.renew(id);
     switch (renewal.kind) {
       case 'renewed':
@@ -243,6 +271,13 @@ export class LocalMember implements MemberPort {
         return 0;
       }
     }
+  }
+
+  /** Or the next leader would count from it. */
+  async #forgetCheckpoint(id: bigint): Promise<void> {
+    const checkpoints = [{ ID: id, remainingTTL: 0 }];
+    const { error } = await this.propose({ kind: 'leaseCheckpoint', value: { checkpoints } });
+    if (error !== undefined) throw error;
   }
 
   async #timeToLiveAsLeader(id: bigint): Promise<{ ttl: number; grantedTtl: number }> {
@@ -272,7 +307,7 @@ export class LocalMember implements MemberPort {
         await this.linearizableRead();
         break;
       case 'remove':
-        refuse(refuseRemove(this.#health(), change.memberId));
+        this.#refuseIfStrict((health) => refuseRemove(health, change.memberId));
         await this.#change(ConfChangeKind.REMOVE, { id: change.memberId });
         break;
       case 'update': {
@@ -285,7 +320,7 @@ export class LocalMember implements MemberPort {
   }
 
   async #add(peerUrls: readonly string[], isLearner: boolean): Promise<void> {
-    refuse(refuseAdd(this.#health(), isLearner));
+    this.#refuseIfStrict((health) => refuseAdd(health, isLearner));
     const unixSeconds = Math.floor(this.#modules.clock.wallMs() / 1000);
     const id = memberIdOf(peerUrls, { unixSeconds });
     const kind = isLearner ? ConfChangeKind.ADD_LEARNER : ConfChangeKind.ADD_VOTER;
@@ -299,12 +334,13 @@ export class LocalMember implements MemberPort {
     if (!member.isLearner) throw new EtcdError('MemberNotLearner');
     const match = raft.progressOf(id)?.match ?? 0;
     if (match < promotableShare * raft.log.lastIndex) throw new EtcdError('LearnerNotReady');
-    refuse(refusePromote(this.#health()));
+    this.#refuseIfStrict(refusePromote);
     await this.#change(ConfChangeKind.PROMOTE, { id });
   }
 
   #change(kind: ConfChangeKind, member: Partial<Member>): Promise<void> {
-    const change: Omit<ConfChange, 'id'> = { kind, member: Member.create(member) };
+    const learnersMaxPlusOne = this.#options.learnersMax + 1;
+    const change = { kind, member: Member.create(member), learnersMaxPlusOne };
     return new Promise((resolve, reject) => {
       this.#replica.changeMembership(change, (error, applied) => {
         const failure = error ?? applied?.error;
@@ -312,6 +348,13 @@ export class LocalMember implements MemberPort {
         else reject(failure);
       });
     });
+  }
+
+  /** `--strict-reconfig-check` */
+  #refuseIfStrict(refusal: (health: ClusterHealth) => ErrorName | undefined): void {
+    if (!this.#options.isReconfigurationStrict) return;
+    const reason = refusal(this.#health());
+    if (reason !== undefined) throw new EtcdError(reason);
   }
 
   #health(): ClusterHealth {
@@ -335,6 +378,10 @@ export class LocalMember implements MemberPort {
     });
   }
 
+  downgradeTarget(): string {
+    return this.#replica.state.membership.downgradeTarget;
+  }
+
   onLeaderLost(callback: () => void): () => void {
     this.#leaderLost.add(callback);
     return () => this.#leaderLost.delete(callback);
@@ -351,8 +398,4 @@ export class LocalMember implements MemberPort {
       if (!this.#replica.isStopped) this.#pollLeader();
     });
   }
-}
-
-function refuse(reason: ConstructorParameters<typeof EtcdError>[0] | undefined): void {
-  if (reason !== undefined) throw new EtcdError(reason);
 }

@@ -18,9 +18,10 @@ import { LevelStateStores } from './level-state-stores.ts';
 import { LocalMember } from './local-member.ts';
 import { nodeClock, nodeRandom } from './node-ports.ts';
 import { ReplicaPeers } from './peer-service.ts';
-import type { ReplicaNetwork } from './replica.ts';
+import type { Beginning, ReplicaNetwork, ReplicaOptions } from './replica.ts';
 import { Replica } from './replica.ts';
 import { refuseUnfinishedRestore } from './restored-data.ts';
+import { Upkeep } from './upkeep.ts';
 
 /** A member that serves. */
 export interface RunningMember {
@@ -34,8 +35,7 @@ export interface RunningMember {
 export async function startMember(config: Config, logger: Logger): Promise<RunningMember> {
   refuseUnfinishedRestore(config.dataDir);
   const lookup = hostLookup(process.env['MAINSTAY_HOSTS_FILE']);
-  const walDirectory = `${config.dataDir}/member/wal`;
-  const hasLog = listSegments(nodeFileSystem, walDirectory).length > 0;
+  const hasLog = listSegments(nodeFileSystem, walDirectoryOf(config)).length > 0;
   const beginning = hasLog ? undefined : await decideBeginning({ logger, lookup }, config);
   let fail: (error: Error) => void = () => {};
   const failed = new Promise<Error>((resolve) => {
@@ -53,21 +53,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
       defer: setImmediate,
       fatal: fail,
     },
-    {
-      name: config.name,
-      clientUrls: config.advertiseClientUrls,
-      version: compatibilityVersion,
-      walDirectory,
-      walSegmentBytes: config.walSegmentBytes,
-      heartbeatMs: config.heartbeatMs,
-      electionMs: config.electionMs,
-      requestTimeoutMs: requestTimeoutMs(config),
-      requestBytesMax: config.requestBytesMax,
-      catchUpEntries: Math.min(config.snapshotCount, catchUpEntriesMax),
-      appendBytes: appendBytesMax,
-      forceNewCluster: config.forceNewCluster,
-      beginning,
-    },
+    replicaOptions(config, beginning),
   );
   const member = new LocalMember(
     { replica, clock: nodeClock, random: nodeRandom, peers: network },
@@ -75,6 +61,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
       name: config.name,
       electionMs: config.electionMs,
       requestTimeoutMs: requestTimeoutMs(config),
+      ...config.maintenance,
     },
   );
   const ports = { port: member, clock: nodeClock, random: nodeRandom, logger };
@@ -83,7 +70,13 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
   const peers = new PeerNetwork({ service, logger, lookup });
   network.bind(peers, replica);
   await peers.listen(config.listenPeerUrls);
+  const upkeep = new Upkeep({ replica, member, peers, clock: nodeClock, logger }, config);
+  if (config.maintenance.checksDataInitially) {
+    replica.meetPeers();
+    await upkeep.checkInitially();
+  }
   replica.start();
+  upkeep.start();
   const clients = await ClientListener.open({ port: member, authenticator, logger }, config);
   const fields = {
     'local-member-id': hexId(member.memberId),
@@ -94,11 +87,38 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
   return {
     failed,
     stop: async () => {
+      upkeep.stop();
       await replica.handOver();
       await clients.stop();
       await replica.close();
       await peers.close();
     },
+  };
+}
+
+function walDirectoryOf(config: Config): string {
+  return `${config.dataDir}/member/wal`;
+}
+
+function replicaOptions(config: Config, beginning: Beginning | undefined): ReplicaOptions {
+  const { maintenance } = config;
+  return {
+    name: config.name,
+    clientUrls: config.advertiseClientUrls,
+    version: compatibilityVersion,
+    walDirectory: walDirectoryOf(config),
+    walSegmentBytes: config.walSegmentBytes,
+    heartbeatMs: config.heartbeatMs,
+    electionMs: config.electionMs,
+    requestTimeoutMs: requestTimeoutMs(config),
+    requestBytesMax: config.requestBytesMax,
+    catchUpEntries: Math.min(config.snapshotCount, catchUpEntriesMax),
+    appendBytes: appendBytesMax,
+    quotaBytes: maintenance.quotaBytes,
+    leaseCheckpointMs: maintenance.leaseCheckpointMs,
+    remembersCompactionHashes: maintenance.compactHashCheckMs > 0,
+    forceNewCluster: config.forceNewCluster,
+    beginning,
   };
 }
 

@@ -2,8 +2,10 @@ import type { Backend } from '../backend/backend.ts';
 import type { StatePart } from '../backend/restore.ts';
 import { bucketIdNumber, bucketKey, prefix } from '../backend/schema.ts';
 import { assert } from '../base/assert.ts';
+import { compareBytes } from '../base/bytes.ts';
 import { type ErrorName, EtcdError } from '../base/errors.ts';
 import type { MemberId } from '../base/ids.ts';
+import { learnersMaxDefault } from '../config/limits.ts';
 import {
   ConfChange,
   ConfChangeKind,
@@ -13,9 +15,14 @@ import {
 import type { ConfState } from '../raft/entry.ts';
 
 const versionKey = bucketKey(prefix.cluster, 'version');
+const downgradeKey = bucketKey(prefix.cluster, 'downgrade');
 
-/** etcd's `--max-learners`. */
-const learnersMax = 1;
+interface Restored {
+  readonly members: Map<MemberId, Member>;
+  readonly removed: Set<MemberId>;
+  version: string;
+  downgradeTarget: string;
+}
 
 /**
  * Who belongs to the cluster, as of the last applied entry: part of the replicated state, and the only truth about it.
@@ -28,9 +35,8 @@ export class Membership implements StatePart {
   #removed = new Set<MemberId>();
   /** The lowest version of all members, as last agreed; empty before that. */
   #version = '';
-  #restored:
-    | { members: Map<MemberId, Member>; removed: Set<MemberId>; version: string }
-    | undefined;
+  #downgradeTarget = '';
+  #restored: Restored | undefined;
 
   constructor(modules: { backend: Backend }) {
     this.#backend = modules.backend;
@@ -64,7 +70,7 @@ export class Membership implements StatePart {
     switch (change.kind) {
       case ConfChangeKind.ADD_VOTER:
       case ConfChangeKind.ADD_LEARNER:
-        return this.#validateAdd(member, change.kind === ConfChangeKind.ADD_LEARNER);
+        return this.#validateAdd(member, change);
       case ConfChangeKind.PROMOTE:
         if (existing === undefined) return 'MemberNotFound';
         return existing.isLearner ? undefined : 'MemberNotLearner';
@@ -76,7 +82,10 @@ export class Membership implements StatePart {
     }
   }
 
-  #validateAdd(member: Member, isLearner: boolean): ErrorName | undefined {
+  #validateAdd(member: Member, change: ConfChange): ErrorName | undefined {
+    const isLearner = change.kind === ConfChangeKind.ADD_LEARNER;
+    const asked = change.learnersMaxPlusOne;
+    const learnersMax = asked === 0 ? learnersMaxDefault : asked - 1;
     if (this.#removed.has(member.id)) return 'MemberNotFound';
     if (this.#members.has(member.id)) return 'MemberExists';
     if (this.#isUrlTaken(member)) return 'PeerUrlExists';
@@ -133,6 +142,16 @@ export class Membership implements StatePart {
     this.#backend.put(versionKey, new TextEncoder().encode(version));
   }
 
+  /** The version that the cluster is to go back to; empty: none. */
+  get downgradeTarget(): string {
+    return this.#downgradeTarget;
+  }
+
+  setDowngradeTarget(version: string): void {
+    this.#downgradeTarget = version;
+    this.#backend.put(downgradeKey, new TextEncoder().encode(version));
+  }
+
   #put(member: Member): void {
     this.#members.set(member.id, member);
     this.#backend.put(bucketKey(prefix.member, member.id), Member.encode(member));
@@ -146,13 +165,17 @@ export class Membership implements StatePart {
   }
 
   restoreBegin(): void {
-    this.#restored = { members: new Map(), removed: new Set(), version: '' };
+    const texts = { version: '', downgradeTarget: '' };
+    this.#restored = { members: new Map(), removed: new Set(), ...texts };
   }
 
   restoreRecord(key: Uint8Array, value: Uint8Array): void {
     assert(this.#restored !== undefined, 'restoreBegin was called');
-    if (key[0] === prefix.cluster) this.#restored.version = new TextDecoder().decode(value);
-    else if (key[0] === prefix.removedMember) this.#restored.removed.add(bucketIdNumber(key));
+    if (key[0] === prefix.cluster) {
+      const text = new TextDecoder().decode(value);
+      if (compareBytes(key, downgradeKey) === 0) this.#restored.downgradeTarget = text;
+      else this.#restored.version = text;
+    } else if (key[0] === prefix.removedMember) this.#restored.removed.add(bucketIdNumber(key));
     else this.#restored.members.set(bucketIdNumber(key), Member.decode(value));
   }
 
@@ -161,6 +184,7 @@ export class Membership implements StatePart {
     this.#members = this.#restored.members;
     this.#removed = this.#restored.removed;
     this.#version = this.#restored.version;
+    this.#downgradeTarget = this.#restored.downgradeTarget;
     this.#restored = undefined;
   }
 }

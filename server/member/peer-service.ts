@@ -129,7 +129,8 @@ export class ReplicaPeers implements PeerService {
   }
 
   answer(question: PeerQuestion): Promise<object> {
-    if (this.#replica.raft.role !== 'leader') throw new EtcdError('NotLeader');
+    const isForAll = question.kind === 'hash';
+    if (!isForAll && this.#replica.raft.role !== 'leader') throw new EtcdError('NotLeader');
     return this.#answers.answer(question);
   }
 }

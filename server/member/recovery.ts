@@ -73,7 +73,8 @@ function firstEntries({ members }: Beginning): Entry[] {
   const sorted = [...members].sort((a, b) => (a.id < b.id ? -1 : 1));
   return sorted.map(({ id, peerUrls }, at) => {
     const member = Member.create({ id, peerUrls: [...peerUrls] });
-    const data = ConfChange.encode({ id: 0n, kind: ConfChangeKind.ADD_VOTER, member });
+    const change = ConfChange.create({ kind: ConfChangeKind.ADD_VOTER, member });
+    const data = ConfChange.encode(change);
     return { index: at + 1, term: 1, kind: 'confChange', data };
   });
 }

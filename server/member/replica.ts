@@ -15,6 +15,8 @@ import {
   catchUpBytesMax,
   flushBytesMin,
   inflightAppendsMax,
+  leaseCheckpointBatchMax,
+  leaseRevocationsMax,
   proposalBatchBytesMax,
   proposalBytesInFlightMax,
   proposalsInFlightMax,
@@ -34,6 +36,7 @@ import { receiveMemberSnapshot } from '../snapshot/member-snapshot.ts';
 import type { Wal } from '../wal/wal.ts';
 import type { Identity, KnownPeer } from './identity.ts';
 import { encodeIdentity, peersOf } from './identity.ts';
+import { Quota } from './quota.ts';
 import { recover } from './recovery.ts';
 import type { MemberState } from './state.ts';
 
@@ -90,6 +93,12 @@ export interface ReplicaOptions {
   readonly appendBytes: number;
   /** Whether what is on disk is to go on as the only member of its cluster. */
   readonly forceNewCluster?: boolean;
+  /** What the applied state may take on disk; negative, or left out: no limit. */
+  readonly quotaBytes?: number;
+  /** How often the others are told what is left of long leases; 0, or left out: never. */
+  readonly leaseCheckpointMs?: number;
+  /** For the comparison of members where they compacted. Left out: no. */
+  readonly remembersCompactionHashes?: boolean;
   /** How to begin where there is no log yet. */
   readonly beginning: Beginning | undefined;
 }
@@ -109,7 +118,6 @@ export class RemovedError extends Error {
 
 const flushIntervalMs = 100;
 const leaseExpiryIntervalMs = 500;
-const leaseExpiriesMax = 500;
 const readRetryMs = 500;
 /** How long a removed member goes on, so that its peers learn of it from it too. */
 const removedLingerMs = 1000;
@@ -126,11 +134,14 @@ export class Replica {
   readonly #state: MemberState;
   readonly #proposer: Proposer;
   readonly #reads: ReadBarrier;
+  readonly #quota: Quota;
   #identity: Identity;
   /** Appends given to the log on disk and not yet durable, each with those that only wait for it. */
   readonly #appends: Append[][] = [];
   readonly #timers = new Map<string, Timer>();
   #transfers: Transfer[] = [];
+  /** Of leases, on their way. */
+  #revocations = 0;
   #isReceiving = false;
   #isAwake = false;
   #isFlushing = false;
@@ -168,6 +179,16 @@ export class Replica {
       retryMs: readRetryMs,
       waitingMax: readsWaitingMax,
     });
+    const { backend, alarms, lessor, store } = this.#state;
+    lessor.checkpointEvery(options.leaseCheckpointMs ?? 0);
+    if (options.remembersCompactionHashes === true) {
+      store.rememberCompactionHashes(ports.fatal);
+    }
+    const propose = this.propose.bind(this);
+    this.#quota = new Quota(
+      { backend, alarms, propose },
+      { memberId: this.#identity.memberId, quotaBytes: options.quotaBytes ?? -1 },
+    );
   }
 
   /** Reads what is on disk, or begins. Throws when it is not to be trusted and there is nobody to repair it from. */
@@ -206,11 +227,19 @@ export class Replica {
 
   // --- life ------------------------------------------------------------------------------------
 
-  start(): void {
+  /** Finds the others before {@link start}, to ask them. */
+  meetPeers(): void {
     this.#ports.network.setPeers(this.#peers());
+  }
+
+  start(): void {
+    this.meetPeers();
     this.#every('tick', this.#options.heartbeatMs, () => this.#tick());
     this.#every('flush', flushIntervalMs, () => this.#flush());
-    this.#every('expire leases', leaseExpiryIntervalMs, () => this.#expireLeases());
+    this.#every('expire leases', leaseExpiryIntervalMs, () => {
+      this.#expireLeases();
+      this.#checkpointLeases();
+    });
     this.#wake();
   }
 
@@ -480,9 +509,10 @@ export class Replica {
   }
 
   #apply(entry: Entry): void {
-    const { id, applied, changesMembership } = this.#state.apply(entry);
+    const { id, applied, changesMembership, costBytes } = this.#state.apply(entry);
     this.#raft.appliedTo(entry.index);
     if (changesMembership) this.#membershipChanged();
+    this.#quota.applied(costBytes);
     if (applied !== undefined) this.#proposer.applied(id, applied);
     this.#proposer.appliedTermIs(entry.term);
   }
@@ -591,9 +621,20 @@ export class Replica {
   #expireLeases(): void {
     if (!this.#state.lessor.isPrimary || this.#isInstalling) return;
     const { term } = this.#raft;
-    for (const id of this.#state.lessor.expired(leaseExpiriesMax)) {
-      this.propose({ kind: 'leaseRevoke', value: { id, term } }, () => {});
+    for (const id of this.#state.lessor.expired(leaseRevocationsMax - this.#revocations)) {
+      this.#revocations++;
+      this.propose({ kind: 'leaseRevoke', value: { id, term } }, () => {
+        this.#revocations--;
+      });
     }
+  }
+
+  #checkpointLeases(): void {
+    if (!this.#state.lessor.isPrimary || this.#isInstalling) return;
+    const due = this.#state.lessor.dueCheckpoints(leaseCheckpointBatchMax);
+    if (due.length === 0) return;
+    const checkpoints = due.map(({ id, remainingTtl }) => ({ ID: id, remainingTTL: remainingTtl }));
+    this.propose({ kind: 'leaseCheckpoint', value: { checkpoints } }, () => {});
   }
 
   /** Tells the others this member's name and client URLs, until they know. */
@@ -633,6 +674,7 @@ export class Replica {
       if (leader !== this.#seenLeader) {
         this.#leaderSinceMs = this.#ports.clock.nowMs();
         this.#endTransfers();
+        if (leader !== 0n) this.#reads.leaderFound();
       }
       const fields = { 'local-member-id': hexId(this.#raft.id), leader: hexId(leader), term };
       this.#ports.logger.info(fields, leader === 0n ? 'raft: no leader' : 'raft: leader elected');

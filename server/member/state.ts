@@ -28,6 +28,8 @@ export interface Effect {
   readonly id: bigint;
   readonly applied: Applied;
   readonly changesMembership: boolean;
+  /** What the entry may have added to the state. */
+  readonly costBytes: number;
 }
 
 /** Everything that committed entries make: keys, leases, alarms, users, membership, over one backend. */
@@ -87,14 +89,14 @@ export class MemberState {
   /** Applies the next committed entry. */
   apply(entry: Entry): Effect {
     if (entry.kind === 'normal') {
-      const { id, ...applied } = this.#applier.apply(entry);
-      return { id, applied, changesMembership: false };
+      const { id, costBytes, ...applied } = this.#applier.apply(entry);
+      return { id, applied, changesMembership: false, costBytes };
     }
     const change = ConfChange.decode(entry.data);
     const error = this.#applyConfChange(entry, change);
     this.backend.setApplied({ index: entry.index, term: entry.term });
     const applied = { error, revision: this.store.revision };
-    return { id: change.id, applied, changesMembership: error === undefined };
+    return { id: change.id, applied, changesMembership: error === undefined, costBytes: 0 };
   }
 
   #applyConfChange(entry: Entry, change: ConfChange): EtcdError | undefined {

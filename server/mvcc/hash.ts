@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import type { Backend } from '../backend/backend.ts';
+import type { Backend, PinnedState } from '../backend/backend.ts';
 import { latin1 } from '../base/bytes.ts';
 import { crc32c } from '../base/crc32c.ts';
 import { EtcdError } from '../base/errors.ts';
@@ -53,25 +53,40 @@ async function hashAt(
   { backend, view }: HashModules,
   at: { hashRevision: Revision; compactRevision: Revision },
 ): Promise<number | undefined> {
-  const pinned = backend.pin();
   const seesNone = view.index.countAt(everything, at.hashRevision) === 0;
   const keptAt = seesNone ? at.compactRevision : at.hashRevision;
+  const isValid = (): boolean => view.compactRevision === at.compactRevision;
+  return hashPinned(backend.pin(), { ...at, keptAt, isValid, index: view.index });
+}
+
+export interface HashScan {
+  readonly hashRevision: Revision;
+  readonly compactRevision: Revision;
+  /** Of what is at or below the compacted revision, only what this revision sees counts. */
+  readonly keptAt: Revision;
+  readonly index: KeyIndex;
+  /** Asked now and then: whether the index still knows what it knew when the state was pinned. */
+  readonly isValid: () => boolean;
+}
+
+/** Undefined when it became invalid. Releases the state. */
+export async function hashPinned(pinned: PinnedState, at: HashScan): Promise<number | undefined> {
   let hash = crc32c(Buffer.from('key'));
   try {
     for await (const chunk of pinned.scan(revisionRange(0, at.hashRevision))) {
-      if (view.compactRevision !== at.compactRevision) return undefined;
+      if (!at.isValid()) return undefined;
       for (const [recordKey, value] of chunk) {
         const pair = parseRevisionKey(recordKey);
         const kv = KeyValue.decode(value);
         const isTombstone = kv.modRevision === 0;
         if (pair.main <= at.compactRevision) {
           if (isTombstone && pair.main === at.compactRevision) continue;
-          if (!isSeenAt(view.index, { kv, pair }, keptAt)) continue;
+          if (!isSeenAt(at.index, { kv, pair }, at.keptAt)) continue;
         }
         hash = crc32c(value, crc32c(etcdRevisionKey(pair, isTombstone), hash));
       }
     }
-    return hash;
+    return at.isValid() ? hash : undefined;
   } finally {
     pinned.release();
   }

@@ -17,6 +17,8 @@ export interface RangeQuery {
   /** 0 or negative: none. */
   readonly limit?: number;
   readonly countOnly?: boolean;
+  /** What the limit leaves out need not be counted. */
+  readonly isUncounted?: boolean;
   readonly keysOnly?: boolean;
   readonly minModRevision?: Revision;
   readonly maxModRevision?: Revision;
@@ -57,8 +59,8 @@ export function* rangeSteps(view: RangeView, query: RangeQuery): Generator<void,
   }
   const isCut = limit > 0 && isKeyOrder(query) && !hasFilters(query);
   const fetched = yield* fetch(view, query, { revision, max: isCut ? limit + 1 : Infinity });
-  const count =
-    isCut && fetched.length > limit ? view.index.countAt(range, revision) : fetched.length;
+  const isCounted = isCut && fetched.length > limit && query.isUncounted !== true;
+  const count = isCounted ? view.index.countAt(range, revision) : fetched.length;
   const kvs = sorted(filtered(fetched, query), query);
   const more = limit > 0 && kvs.length > limit;
   const shown = more ? kvs.slice(0, limit) : kvs;

@@ -10,6 +10,7 @@ import type { Done } from '../base/file-system.ts';
 import type { LeaseId, Revision } from '../base/ids.ts';
 import type { KeyValue } from '../proto/gen/kv.ts';
 import { Compaction } from './compaction.ts';
+import { CompactionHashes } from './compaction-hashes.ts';
 import { type Predecessors, type StoredRevision, VersionEvent } from './events.ts';
 import { hashKv, type KvHash } from './hash.ts';
 import { KeyIndex } from './key-index.ts';
@@ -38,6 +39,7 @@ export class Store implements StatePart, RangeView, Predecessors {
   #index = new KeyIndex();
   #versions: Versions;
   #compaction: Compaction;
+  #compactionHashes: CompactionHashes | undefined = undefined;
   #revision: Revision = 1;
   #compactRevision: Revision = -1;
   #restoring: Restoring | undefined = undefined;
@@ -130,6 +132,7 @@ export class Store implements StatePart, RangeView, Predecessors {
   compact(revision: Revision, done: Done = () => {}): void {
     if (revision <= this.#compactRevision) throw new EtcdError('Compacted');
     if (revision > this.#revision) throw new EtcdError('FutureRevision');
+    this.#compactionHashes?.compacting({ revision, before: this.#compactRevision });
     this.#compactRevision = revision;
     this.#backend.put(metaKey.scheduledCompaction, encodeRevision(revision));
     this.#compaction.schedule(revision, done);
@@ -148,6 +151,16 @@ export class Store implements StatePart, RangeView, Predecessors {
   /** HashKV of `revision`, 0 for the current one. Throws EtcdError `Compacted` or `FutureRevision`. */
   hashKv(revision: Revision): Promise<KvHash> {
     return hashKv({ backend: this.#backend, view: this }, revision);
+  }
+
+  /** Remembers from now on what each compaction takes away; `failed` when that cannot be read any more. */
+  rememberCompactionHashes(failed: (error: Error) => void): void {
+    this.#compactionHashes = new CompactionHashes({ backend: this.#backend, view: this, failed });
+  }
+
+  /** The hashes of the newest compactions, the newest first. */
+  get compactionHashes(): readonly KvHash[] {
+    return this.#compactionHashes?.newest ?? [];
   }
 
   /** The lease of each key that has one, as they were read when the state was opened; given once. */
@@ -176,6 +189,7 @@ export class Store implements StatePart, RangeView, Predecessors {
     this.#compactRevision = restored.compactRevision;
     this.#revision = restored.revision;
     this.#versions = new Versions(this.#backend);
+    this.#compactionHashes?.clear();
     this.#compaction = this.#newCompaction();
     if (restored.isCompactionUnfinished) {
       this.#compaction.schedule(restored.compactRevision, () => {});

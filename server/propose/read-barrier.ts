@@ -79,6 +79,15 @@ export class ReadBarrier {
     this.#modules.raft.readIndex(requestId);
   }
 
+  /** A leader became known: what was asked of nobody, or of the one before, is asked again at once. */
+  leaderFound(): void {
+    const attempt = this.#attempt;
+    if (attempt === undefined) return;
+    this.#attempt = undefined;
+    this.#begin(attempt.reads);
+    this.#modules.wake();
+  }
+
   confirmed(state: ReadState): void {
     if (state.requestId !== this.#attempt?.requestId) return;
     this.#waiting.push({ index: state.index, reads: this.#attempt.reads });

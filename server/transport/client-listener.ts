@@ -5,6 +5,7 @@ import { servicesOf } from '../api/services.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Config } from '../config/config.ts';
 import { connectionsMax, drainMsMax, grpcOverheadBytes, headersMsMax } from '../config/limits.ts';
+import type { MaintenanceConfig } from '../config/maintenance.ts';
 import { listenAddress } from '../config/urls.ts';
 import { GrpcServer } from './grpc.ts';
 import { HttpServer } from './http.ts';
@@ -22,7 +23,7 @@ const prefaceStart = Buffer.from('PRI ');
 export type ClientListenerConfig = Pick<
   Config,
   'listenClientUrls' | 'requestBytesMax' | 'txnOpsMax'
->;
+> & { readonly maintenance?: Pick<MaintenanceConfig, 'watchProgressNotifyMs' | 'keepalive'> };
 
 export interface ClientListenerModules {
   readonly port: MemberPort;
@@ -40,15 +41,15 @@ export class ClientListener {
 
   private constructor(modules: ClientListenerModules, config: ClientListenerConfig) {
     const messageBytesMax = config.requestBytesMax + grpcOverheadBytes;
-    const { txnOpsMax } = config;
+    const { txnOpsMax, requestBytesMax, maintenance } = config;
     const services = servicesOf(
       modules.port,
-      { txnOpsMax, messageBytesMax },
+      { txnOpsMax, messageBytesMax, requestBytesMax, ...maintenance },
       modules.authenticator,
     );
     const { logger } = modules;
     this.#logger = logger;
-    this.#grpc = new GrpcServer({ services, logger }, { messageBytesMax });
+    this.#grpc = new GrpcServer({ services, logger }, { messageBytesMax, ...maintenance });
     this.#http = new HttpServer(modules);
   }
 

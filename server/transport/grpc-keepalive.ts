@@ -5,31 +5,41 @@ import {
   pingIntervalMsMin,
   pingStrikesMax,
 } from '../config/limits.ts';
+import type { KeepaliveConfig } from '../config/maintenance.ts';
+
+export const keepaliveDefaults: KeepaliveConfig = {
+  pingMsMin: pingIntervalMsMin,
+  intervalMs: keepaliveIntervalMs,
+  timeoutMs: keepaliveTimeoutMs,
+};
+
+/** grpc-go's own bound for a client without calls, whatever the flags say. */
+const idlePingMsMin = 2 * 60 * 60 * 1_000;
 
 /** What is written between two pings without any message: answers to pings, windows, settings. */
 const controlBytesMax = 128;
 
 /**
  * grpc-go's keepalive of one connection: pings that come too often end it, and a client that has been silent is pinged.
- * A client may ping every {@link pingIntervalMsMin} while it has calls, and hardly ever without.
+ * A client may ping every so often while it has calls, and hardly ever without.
  */
 export class GrpcKeepalive {
   readonly #session: ServerHttp2Session;
+  readonly #options: KeepaliveConfig;
   #streams = 0;
   #strikes = 0;
   #lastPingMs = -Infinity;
   /** To the socket, when the last ping came. */
   #writtenBytes = 0;
-  #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | undefined;
 
-  constructor(session: ServerHttp2Session) {
+  constructor(session: ServerHttp2Session, options: KeepaliveConfig) {
     this.#session = session;
+    this.#options = options;
     session.on('ping', () => {
       this.#pinged();
     });
-    this.#timer = setTimeout(() => {
-      this.#ping();
-    }, keepaliveIntervalMs).unref();
+    this.#pingLater();
   }
 
   began(stream: ServerHttp2Stream): void {
@@ -49,10 +59,16 @@ export class GrpcKeepalive {
     clearTimeout(this.#timer);
   }
 
+  #pingLater(): void {
+    this.#timer = setTimeout(() => {
+      this.#ping();
+    }, this.#options.intervalMs).unref();
+  }
+
   #pinged(): void {
     this.#noticeProgress();
     const nowMs = performance.now();
-    const wantedMs = this.#streams > 0 ? pingIntervalMsMin : keepaliveIntervalMs;
+    const wantedMs = this.#streams > 0 ? this.#options.pingMsMin : idlePingMsMin;
     if (nowMs - this.#lastPingMs < wantedMs) this.#strikes++;
     this.#lastPingMs = nowMs;
     if (this.#strikes <= pingStrikesMax) return;
@@ -72,13 +88,10 @@ export class GrpcKeepalive {
     if (this.#session.destroyed) return;
     this.#timer = setTimeout(() => {
       this.#session.destroy();
-    }, keepaliveTimeoutMs).unref();
+    }, this.#options.timeoutMs).unref();
     this.#session.ping((error) => {
       clearTimeout(this.#timer);
-      if (error !== null) return;
-      this.#timer = setTimeout(() => {
-        this.#ping();
-      }, keepaliveIntervalMs).unref();
+      if (error === null) this.#pingLater();
     });
   }
 }

@@ -18,10 +18,11 @@ import {
   streamsPerConnectionMax,
   streamWindowBytes,
 } from '../config/limits.ts';
+import type { KeepaliveConfig } from '../config/maintenance.ts';
 import { DecodeError } from '../proto/wire.ts';
 import { type CallOwner, GrpcCall } from './grpc-call.ts';
 import { linger, trailers } from './grpc-headers.ts';
-import { GrpcKeepalive } from './grpc-keepalive.ts';
+import { GrpcKeepalive, keepaliveDefaults } from './grpc-keepalive.ts';
 
 export interface GrpcModules {
   readonly services: Services;
@@ -33,12 +34,17 @@ export class GrpcServer {
   readonly #services: Services;
   readonly #logger: Logger;
   readonly #messageBytesMax: number;
+  readonly #keepalive: KeepaliveConfig;
   readonly #server: Http2Server;
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #calls = new Set<GrpcCall>();
   #isStopping = false;
 
-  constructor(modules: GrpcModules, options: { messageBytesMax: number }) {
+  constructor(
+    modules: GrpcModules,
+    options: { messageBytesMax: number; keepalive?: KeepaliveConfig },
+  ) {
+    this.#keepalive = options.keepalive ?? keepaliveDefaults;
     this.#services = modules.services;
     this.#logger = modules.logger;
     this.#messageBytesMax = options.messageBytesMax;
@@ -78,7 +84,7 @@ export class GrpcServer {
 
   #began(session: ServerHttp2Session): void {
     this.#sessions.add(session);
-    const keepalive = new GrpcKeepalive(session);
+    const keepalive = new GrpcKeepalive(session, this.#keepalive);
     const owner: CallOwner = {
       over: (call, error) => {
         this.#over(call, error);

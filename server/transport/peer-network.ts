@@ -23,14 +23,16 @@ export interface PeerService {
   receiveSnapshot(message: SnapshotMessage, chunks: AsyncIterable<Uint8Array>): Promise<void>;
   /** The members as JSON, for those who join. */
   membersJson(): string;
-  /** A question that only the leader can answer. */
+  /** Most questions only the leader can answer. */
   answer(question: PeerQuestion): Promise<object>;
 }
 
 /** Ids as decimal text. */
 export type PeerQuestion =
   | { readonly kind: 'renewLease' | 'leaseTimeToLive'; readonly leaseId: string }
-  | { readonly kind: 'promote'; readonly memberId: string };
+  | { readonly kind: 'promote'; readonly memberId: string }
+  /** Of its own data; everybody answers. 0: at its current revision. */
+  | { readonly kind: 'hash'; readonly revision: number };
 
 export interface PeerNetworkModules {
   readonly service: PeerService;
@@ -40,6 +42,8 @@ export interface PeerNetworkModules {
 
 const bodyBytesMax = 64 * 1024;
 const questionTimeoutMs = 5000;
+/** A member reads all it has. */
+const hashTimeoutMs = 30_000;
 
 /** The connections of one member with its peers: a listener, and a link to each. */
 export class PeerNetwork {
@@ -253,7 +257,8 @@ export class PeerNetwork {
   /** Asks a peer; an EtcdError of its is thrown here. */
   async ask(peer: MemberId, question: PeerQuestion): Promise<unknown> {
     const request = this.#post(peer, { path: '/mainstay/ask', headers: {} });
-    request.setTimeout(questionTimeoutMs, () => request.destroy(new Error('timed out')));
+    const timeoutMs = question.kind === 'hash' ? hashTimeoutMs : questionTimeoutMs;
+    request.setTimeout(timeoutMs, () => request.destroy(new Error('timed out')));
     request.end(JSON.stringify(question));
     const { status, text } = await responseOf(request);
     const answer = JSON.parse(text) as { error?: ErrorName };

@@ -133,7 +133,8 @@ function changeAtOnce(
   member: Partial<Member>,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    replica.changeMembership({ kind, member: Member.create(member) }, (error, applied) => {
+    const change = { kind, member: Member.create(member), learnersMaxPlusOne: 0 };
+    replica.changeMembership(change, (error, applied) => {
       const failure = error ?? applied?.error;
       if (failure === undefined) resolve();
       else reject(failure);

@@ -63,11 +63,13 @@ export const bootReplica: Boot = async (outside, plan, options) => {
   );
   const port = new LocalMember(
     { replica, clock, random, peers },
-    { name: plan.name, electionMs, requestTimeoutMs },
+    { name: plan.name, electionMs, requestTimeoutMs, ...settings },
   );
   const service = new ReplicaPeers({ replica, answers: port, logger: silentLogger, fatal });
   return bound(replica, { port, service, process });
 };
+
+const settings = { quotaBytes: -1, isReconfigurationStrict: true, learnersMax: 1 };
 
 function bound(
   replica: Replica,

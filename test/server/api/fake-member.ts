@@ -45,6 +45,8 @@ export class FakeMember implements MemberPort {
   };
   raised: AlarmMember[] = [];
   currentRevision = 5;
+  quotaBytes = -1;
+  downgradeTo = '';
   /** What a proposal comes to; by kind. */
   answer: (request: InternalRequestRequest) => Applied | Promise<Applied> = answerOf;
   read: () => Promise<void> = async () => {};
@@ -132,7 +134,15 @@ export class FakeMember implements MemberPort {
   }
 
   dbSize() {
-    return { sizeBytes: 2000, inUseBytes: 1000 };
+    return { sizeBytes: 2000, inUseBytes: 1000, quotaBytes: this.quotaBytes };
+  }
+
+  async defragment(): Promise<void> {
+    this.calls.push('defragment');
+  }
+
+  downgradeTarget(): string {
+    return this.downgradeTo;
   }
 
   newLeaseId(): bigint {
@@ -207,6 +217,10 @@ export class FakeWatchStream implements WatchStream {
   progress(): void {
     this.calls.push('progress');
     this.send({ watchId: -1n });
+  }
+
+  notifyProgress(): void {
+    this.calls.push('notifyProgress');
   }
 
   drained(): void {

@@ -196,11 +196,8 @@ suite('before any service', () => {
       assert.equal(services.find(path), undefined);
       return services.unknown(path).message;
     };
-    assert.equal(
-      text('/etcdserverpb.KV/RangeStream'),
-      'unknown method RangeStream for service etcdserverpb.KV',
-    );
-    assert.equal(text('/v3lockpb.Lock/Lock'), 'unknown method Lock for service v3lockpb.Lock');
+    assert.equal(text('/etcdserverpb.KV/Scan'), 'unknown method Scan for service etcdserverpb.KV');
+    assert.equal(text('/v3lockpb.Lock/Steal'), 'unknown method Steal for service v3lockpb.Lock');
     assert.equal(text('/a.B/C'), 'unknown service a.B');
     assert.equal(text('x'), 'malformed method name: "x"');
     assert.equal(text('/x'), 'malformed method name: "/x"');
@@ -401,14 +398,86 @@ suite('Cluster and Maintenance', () => {
     );
   });
 
-  test('alarms can be asked for; changing them is not there yet', async () => {
+  test('everything about alarms goes through raft', async () => {
     const member = new FakeMember();
-    member.raised = [{ memberID: 161n, alarm: AlarmType.CORRUPT }];
-    const ask = (action: 0 | 1, memberID = 0n) =>
-      call(member, Maintenance.methods.alarm, { action, memberID, alarm: AlarmType.NONE });
-    assert.deepEqual((await ask(0)).alarms, member.raised);
-    assert.deepEqual((await ask(0, 5n)).alarms, []);
-    assert.match(await failure(ask(1)), /^12 unknown method Alarm/);
+    const alarms = [{ memberID: 161n, alarm: AlarmType.CORRUPT }];
+    member.answer = () => ({ response: { header: undefined, alarms }, revision: 5 });
+    for (const action of [0, 1, 2] as const) {
+      const request = { action, memberID: 161n, alarm: AlarmType.CORRUPT };
+      const response = await call(member, Maintenance.methods.alarm, request);
+      assert.deepEqual(response.alarms, alarms);
+      assert.equal(response.header?.revision, 5);
+      assert.deepEqual(member.proposed.at(-1), { kind: 'alarm', value: request });
+    }
+  });
+
+  test('a request for which the quota has no room raises the alarm and is refused', async () => {
+    const member = new FakeMember();
+    member.quotaBytes = 2257;
+    const put = (bytes: number) =>
+      call(member, KV.methods.put, PutRequest.create({ key: new Uint8Array(bytes) }));
+    await put(0).catch(() => {});
+    assert.deepEqual(member.calls.splice(0), [], 'it fits, and is then found to have no key');
+    assert.equal(await failure(put(1)), '8 etcdserver: mvcc: database space exceeded');
+    const value = { action: 1, memberID: 0xa1n, alarm: AlarmType.NOSPACE };
+    assert.deepEqual(member.proposed, [{ kind: 'alarm', value }]);
+    member.raised = [{ memberID: 0xa1n, alarm: AlarmType.NOSPACE }];
+    assert.equal(await failure(put(0)), '3 etcdserver: key is not provided');
+    assert.equal(await failure(put(1)), '8 etcdserver: mvcc: database space exceeded');
+    assert.equal(member.proposed.length, 1, 'it is raised already');
+    member.quotaBytes = 2064;
+    const grant = call(member, Lease.methods.leaseGrant, LeaseGrantRequest.create({ TTL: 9 }));
+    assert.equal(await failure(grant), '8 etcdserver: mvcc: database space exceeded');
+    const compare = call(member, KV.methods.txn, TxnRequest.create());
+    assert.equal(await failure(compare), 'ok');
+    await call(member, KV.methods.deleteRange, DeleteRangeRequest.create({ key }));
+  });
+
+  test('where the alarm cannot be raised, the client is told of the space all the same', async () => {
+    const member = new FakeMember();
+    member.quotaBytes = 0;
+    member.answer = () => Promise.reject(new EtcdError('Timeout'));
+    const put = call(member, KV.methods.put, PutRequest.create({ key }));
+    assert.equal(await failure(put), '8 etcdserver: mvcc: database space exceeded');
+  });
+
+  test('defragmentation answers without a header', async () => {
+    const member = new FakeMember();
+    assert.deepEqual(await call(member, Maintenance.methods.defragment, {}), { header: undefined });
+    assert.deepEqual(member.calls, ['defragment']);
+  });
+
+  test('a downgrade is agreed on, once, and taken back', async () => {
+    const member = new FakeMember();
+    const ask = (action: 0 | 1 | 2 | 3, version = '') =>
+      call(member, Maintenance.methods.downgrade, { action: action as 0, version });
+    assert.equal((await ask(0, '3.5')).version, '3.6');
+    assert.equal((await ask(1, '3.5.12')).header?.revision, 5);
+    assert.deepEqual(member.proposed, [
+      { kind: 'downgradeSet', value: { targetVersion: '3.5.0' } },
+    ]);
+    member.downgradeTo = '3.5.0';
+    const { downgradeInfo } = await call(member, Maintenance.methods.status, {});
+    assert.deepEqual(downgradeInfo, { enabled: true, targetVersion: '3.5.0' });
+    for (const action of [0, 1] as const) {
+      const told = '9 etcdserver: cluster has a downgrade job in progress';
+      assert.equal(await failure(ask(action, '3.5')), told);
+    }
+    await ask(2);
+    assert.deepEqual(member.proposed.at(-1), {
+      kind: 'downgradeSet',
+      value: { targetVersion: '' },
+    });
+    member.downgradeTo = '';
+    assert.equal(await failure(ask(2)), '9 etcdserver: no inflight downgrade job');
+    assert.equal(await failure(ask(3)), '2 etcdserver: unknown method');
+    for (const wrong of ['', '3', 'v3.5', '3.5.', '3.5.1.2', '3.5-rc']) {
+      const told = '3 etcdserver: wrong downgrade target version format';
+      assert.equal(await failure(ask(1, wrong)), told);
+    }
+    const told = '3 etcdserver: invalid downgrade target version';
+    for (const far of ['3.4', '3.6', '2.5', '4.5.0'])
+      assert.equal(await failure(ask(1, far)), told);
   });
 
   test('leadership moves only from the leader, to a voter', async () => {

@@ -37,7 +37,7 @@ function value(applying: Applying, key: string): string {
 suite('every entry moves the applied index', () => {
   test('an empty one, a failed one and a good one', async () => {
     const applying = await Applying.open();
-    assert.deepEqual(applying.applyData(new Uint8Array()), { id: 0n, revision: 1 });
+    assert.deepEqual(applying.applyData(new Uint8Array()), { id: 0n, revision: 1, costBytes: 0 });
     assert.equal(applying.put('a', '1', { lease: 9n }).error?.error, 'LeaseNotFound');
     assert.equal(applying.put('a', '1').revision, 2);
     assert.deepEqual(applying.backend.applied, { index: 3, term: 1 });
@@ -49,8 +49,16 @@ suite('every entry moves the applied index', () => {
       InternalRequest.create({ id: 5n, request: { kind: 'put', value: putRequest('a', '1') } }),
     );
     assert.equal(applying.applier.apply({ index: 4, term: 1, data }).id, 5n);
-    assert.deepEqual(applying.applier.apply({ index: 4, term: 1, data }), { id: 0n, revision: 2 });
-    assert.deepEqual(applying.applier.apply({ index: 3, term: 1, data }), { id: 0n, revision: 2 });
+    assert.deepEqual(applying.applier.apply({ index: 4, term: 1, data }), {
+      id: 0n,
+      revision: 2,
+      costBytes: 0,
+    });
+    assert.deepEqual(applying.applier.apply({ index: 3, term: 1, data }), {
+      id: 0n,
+      revision: 2,
+      costBytes: 0,
+    });
     assert.equal(value(applying, 'a'), 'a=1(2,2,1,0)');
   });
 

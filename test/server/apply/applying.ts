@@ -58,6 +58,7 @@ export class Applying {
       cluster: {
         setAttributes: (attributes) => this.told.push(attributes),
         setVersion: (version) => this.told.push({ version }),
+        setDowngradeTarget: (downgrade) => this.told.push({ downgrade }),
       },
     });
   }

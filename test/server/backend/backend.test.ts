@@ -277,6 +277,7 @@ test('a failed write is reported to all who wait, and nothing is tried again', a
     async *scan() {},
     pin: () => assert.fail(),
     sizeBytes: () => 0,
+    compact: async () => {},
     verified() {},
     close: async () => {},
   };

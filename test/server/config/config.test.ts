@@ -45,6 +45,19 @@ suite('config', () => {
       authTokenTtlMs: 300_000,
       bcryptCost: 10,
       logLevel: 'info',
+      maintenance: {
+        quotaBytes: 2_147_483_648,
+        autoCompaction: undefined,
+        isReconfigurationStrict: true,
+        learnersMax: 1,
+        watchProgressNotifyMs: 600_000,
+        checksDataInitially: false,
+        corruptCheckMs: 0,
+        compactHashCheckMs: 60_000,
+        leaseCheckpointMs: 0,
+        keepalive: { pingMsMin: 5_000, intervalMs: 7_200_000, timeoutMs: 20_000 },
+        warnings: [],
+      },
       walSegmentBytes: 67_108_864,
     });
     assert.equal(requestTimeoutMs(configOf('')), 7000);
@@ -133,8 +146,8 @@ const refused: readonly (readonly [line: string, message: RegExp, env?: Env])[] 
   ['--name=', /^--name must not be empty$/],
   ['--name x', /ETCD_NAME" is shadowed by corresponding command-line flag/, { ETCD_NAME: 'x' }],
   ['--cert-file=x', /^--cert-file is a flag of etcd that is not supported yet$/],
-  ['--experimental-corrupt-check-time 1m', /not supported yet$/],
-  ['', /^--quota-backend-bytes is a flag of etcd/, { ETCD_QUOTA_BACKEND_BYTES: '1' }],
+  ['--experimental-memory-mlock=true', /not supported yet$/],
+  ['', /^--backend-batch-limit is a flag of etcd/, { ETCD_BACKEND_BATCH_LIMIT: '1' }],
   ['--pre-vote=false', /^--pre-vote=false is not supported yet; only true is$/],
   ['--log-outputs stdout', /only default or stderr is$/],
   [

@@ -45,6 +45,72 @@ function thrown(run: () => void): string {
   return 'nothing';
 }
 
+suite('checkpoints', () => {
+  function checkpointed(intervalMs: number): Setup {
+    const setup = new Setup();
+    setup.lessor.checkpointEvery(intervalMs);
+    setup.lessor.promote(0);
+    return setup;
+  }
+
+  test('what is left of a long lease is due each interval, and survives a change of leader', () => {
+    const setup = checkpointed(10_000);
+    setup.lessor.grant(1n, 100);
+    setup.lessor.grant(2n, 10);
+    assert.deepEqual(setup.lessor.dueCheckpoints(9), []);
+    setup.nowMs += 10_000;
+    assert.deepEqual(setup.lessor.dueCheckpoints(9), [{ id: 1n, remainingTtl: 90 }]);
+    assert.deepEqual(setup.lessor.dueCheckpoints(9), []);
+    setup.lessor.checkpoint(1n, 90);
+    setup.nowMs += 10_000;
+    assert.deepEqual(setup.lessor.dueCheckpoints(9), [{ id: 1n, remainingTtl: 80 }]);
+    setup.lessor.checkpoint(1n, 80);
+    const next = setup.reopen();
+    next.lessor.promote(1000);
+    assert.equal(next.lessor.remaining(1n), 81);
+    assert.equal(next.lessor.remaining(2n), 11);
+  });
+
+  test('a renewed lease has to forget its checkpoint, then it is whole again', () => {
+    const setup = checkpointed(10_000);
+    setup.lessor.grant(1n, 100);
+    assert.equal(setup.lessor.hasCheckpoint(1n), false);
+    setup.lessor.checkpoint(1n, 70);
+    assert.equal(setup.lessor.hasCheckpoint(1n), true);
+    setup.lessor.checkpoint(1n, 0);
+    assert.equal(setup.lessor.hasCheckpoint(1n), false);
+    assert.equal(setup.lessor.renew(1n).kind, 'renewed');
+    assert.equal(setup.lessor.remaining(1n), 100);
+  });
+
+  test('a lease that nearly ended, was revoked, or whose lessor does not lead has none due', () => {
+    const setup = checkpointed(10_000);
+    setup.lessor.grant(1n, 100);
+    setup.lessor.checkpoint(1n, 10);
+    setup.lessor.grant(2n, 100);
+    setup.lessor.revoke(2n);
+    setup.lessor.grant(3n, 11);
+    setup.nowMs += 50_000;
+    assert.deepEqual(setup.lessor.dueCheckpoints(9), [], 'expired, or its rest is short');
+    setup.lessor.grant(4n, 100);
+    setup.lessor.demote();
+    setup.nowMs += 10_000;
+    assert.deepEqual(setup.lessor.dueCheckpoints(9), []);
+  });
+
+  test('without an interval, or above the number asked for, nothing', () => {
+    const setup = checkpointed(0);
+    setup.lessor.grant(1n, 1000);
+    setup.nowMs += 500_000;
+    assert.deepEqual(setup.lessor.dueCheckpoints(9), []);
+    const other = checkpointed(1000);
+    for (let id = 1n; id <= 5n; id++) other.lessor.grant(id, 100);
+    other.nowMs += 1000;
+    assert.equal(other.lessor.dueCheckpoints(3).length, 3);
+    assert.equal(other.lessor.dueCheckpoints(3).length, 2);
+  });
+});
+
 suite('TTL rules', () => {
   test('a short TTL is raised to 1.5 election timeouts, rounded up to seconds', () => {
     assert.equal(leaseTtlMin(1000), 2);

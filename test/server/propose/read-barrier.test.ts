@@ -61,6 +61,21 @@ suite('read barrier', () => {
     assert.deepEqual(bench.answers, ['a: ok']);
   });
 
+  test('when a leader becomes known, what was asked of nobody is asked again at once', () => {
+    const bench = new Bench();
+    bench.barrier.leaderFound();
+    assert.deepEqual(bench.asked, [], 'nothing waits');
+    bench.read('a');
+    bench.barrier.flush();
+    const first = bench.last;
+    bench.nowMs = 1;
+    bench.barrier.leaderFound();
+    assert.notEqual(bench.last, first);
+    bench.barrier.confirmed({ requestId: bench.last, index: 2 });
+    bench.barrier.appliedTo(2);
+    assert.deepEqual(bench.answers, ['a: ok']);
+  });
+
   test('a read ends after its timeout wherever it waits', () => {
     const bench = new Bench();
     bench.read('waiting for apply');

@@ -57,6 +57,7 @@ class State {
       case 'member':
         this.membership.apply({
           id: 0n,
+          learnersMaxPlusOne: 0,
           kind: step.isAdded ? ConfChangeKind.ADD_VOTER : ConfChangeKind.REMOVE,
           member: Member.create({ id: step.member, peerUrls: [`http://m${step.member}:1`] }),
         });

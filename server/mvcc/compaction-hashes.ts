@@ -1,0 +1,72 @@
+import type { Backend } from '../backend/backend.ts';
+import type { Revision } from '../base/ids.ts';
+import { compactionHashesMax } from '../config/limits.ts';
+import { type HashView, hashPinned, type KvHash } from './hash.ts';
+import type { KeyIndex } from './key-index.ts';
+
+export interface CompactionHashModules {
+  readonly backend: Backend;
+  readonly view: HashView;
+  /** The state can no longer be read. */
+  readonly failed: (error: Error) => void;
+}
+
+/**
+ * What the store was like at each compacted revision, as a hash: taken when the compaction is applied, before anything is
+ * erased, so that members can compare it later, whatever they have erased since. The numbers are etcd's.
+ */
+export class CompactionHashes {
+  readonly #modules: CompactionHashModules;
+  #newest: KvHash[] = [];
+
+  constructor(modules: CompactionHashModules) {
+    this.#modules = modules;
+  }
+
+  get newest(): readonly KvHash[] {
+    return this.#newest;
+  }
+
+  clear(): void {
+    this.#newest = [];
+  }
+
+  /** Called in the middle of the compaction's entry: the store is still what it was. */
+  compacting(at: { readonly revision: Revision; readonly before: Revision }): void {
+    const { view, failed } = this.#modules;
+    const { index } = view;
+    // What counts of the versions before would hang on what was erased of them.
+    if (!hasLive(index, at.revision)) return;
+    this.#hash(index, at).catch((error: unknown) => {
+      failed(error instanceof Error ? error : new Error(String(error)));
+    });
+  }
+
+  async #hash(
+    index: KeyIndex,
+    { revision, before }: { revision: Revision; before: Revision },
+  ): Promise<void> {
+    const { backend, view } = this.#modules;
+    // A later compaction erases what the index knows of this one; a replaced state has another index.
+    const isValid = (): boolean => view.compactRevision === revision && view.index === index;
+    const hash = await hashPinned(backend.pin(), {
+      hashRevision: revision,
+      compactRevision: before,
+      keptAt: revision,
+      index,
+      isValid,
+    });
+    if (hash === undefined) return;
+    const found = { hash, compactRevision: before, hashRevision: revision };
+    this.#newest = [found, ...this.#newest].slice(0, compactionHashesMax);
+  }
+}
+
+function hasLive(index: KeyIndex, revision: Revision): boolean {
+  let isFound = false;
+  index.forEach({ start: '', end: undefined, single: false }, (entry) => {
+    isFound = entry.isLiveAt(revision);
+    return !isFound;
+  });
+  return isFound;
+}
