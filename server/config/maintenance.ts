@@ -97,7 +97,7 @@ function autoCompaction(values: Values): AutoCompaction | undefined {
     throw invalid('auto-compaction-retention', text, 'a number of revisions');
   }
   const retentionMs = number === undefined ? durationMs(text) : number * hourMs;
-  if (retentionMs === undefined || !isSafe) {
+  if (retentionMs === undefined || retentionMs < 0 || !isSafe) {
     throw invalid('auto-compaction-retention', text, 'hours, or a duration such as 5m');
   }
   return retentionMs === 0 ? undefined : { mode, retentionMs };

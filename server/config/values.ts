@@ -17,7 +17,7 @@ export function durationOf(values: Values, flag: FlagName, fallbackMs: number): 
   const text = values.get(flag);
   if (text === undefined) return fallbackMs;
   const ms = durationMs(text);
-  if (ms !== undefined) return ms;
+  if (ms !== undefined && ms >= 0) return ms;
   throw invalid(flag, text, 'a duration such as 30s or 1h');
 }
 

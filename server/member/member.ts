@@ -129,8 +129,17 @@ async function whenReady(member: LocalMember, failed: Promise<Error>): Promise<v
       () => true,
       () => false,
     );
-    if (await Promise.race([isReady, failed.then(() => false)])) return;
+    const isServing = await Promise.race([isReady, failed.then(() => false)]);
+    if (isServing && isKnown(member)) return;
+    if (isServing) await new Promise<void>((resolve) => nodeClock.after(publishPollMs, resolve));
   }
+}
+
+const publishPollMs = 10;
+
+function isKnown(member: LocalMember): boolean {
+  const { memberId, name } = member;
+  return member.members().some((other) => other.id === memberId && other.name === name);
 }
 
 /** The network that the replica is opened with: its peers can only be met once there is a replica. */

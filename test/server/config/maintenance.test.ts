@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { readCommandLine } from '../../../server/config/config.ts';
-import { durationMs } from '../../../server/config/duration.ts';
 import { UsageError } from '../../../server/config/flags.ts';
 import type { MaintenanceConfig } from '../../../server/config/maintenance.ts';
 
@@ -12,25 +11,6 @@ function configOf(line: string, env: Env = {}): MaintenanceConfig {
   assert(read.kind === 'serve');
   return read.config.maintenance;
 }
-
-test('durations are those of Go', () => {
-  const cases: Record<string, number | undefined> = {
-    '0': 0,
-    '300ms': 300,
-    '1.5s': 1500,
-    '1h30m': 5_400_000,
-    '+2m': 120_000,
-    '.5h': 1_800_000,
-    '100us': 0.1,
-    '1': undefined,
-    '': undefined,
-    '-5m': undefined,
-    '5 m': undefined,
-    '5d': undefined,
-    '1e3s': undefined,
-  };
-  for (const [text, ms] of Object.entries(cases)) assert.equal(durationMs(text), ms, text);
-});
 
 suite('maintenance flags', () => {
   test('the quota', () => {
@@ -116,6 +96,8 @@ suite('maintenance flags', () => {
     ['--auto-compaction-retention=-1', /expected hours, or a duration such as 5m$/],
     ['--auto-compaction-retention=99999999999999', /expected hours/],
     ['--auto-compaction-mode=revision --auto-compaction-retention=5m', /expected a number of/],
+    ['--corrupt-check-time=-5s', /expected a duration/],
+    ['--auto-compaction-retention=-5m', /expected hours/],
     ['--corrupt-check-time=5', /expected a duration such as 30s or 1h$/],
     ['--compact-hash-check-time=0s', /must be >0 \(set to 0s\)$/],
     ['--max-learners=-1', /at least 0$/],
