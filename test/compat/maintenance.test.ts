@@ -241,6 +241,43 @@ test('progress is notified on an interval, and not right after an event', option
   }),
 );
 
+test('hashes of compacted revisions, which members compare', options, () =>
+  withStores({}, async (stores) => {
+    await both(stores, async (channel) => {
+      const hashes: object[] = [];
+      let compacted = -1;
+      for (let round = 0; round < 4; round++) {
+        for (let n = 0; n < 30; n++) {
+          const key = bytes(`k${(n * (round + 3)) % 17}`);
+          if (n % 5 === round) await channel.call(KV.methods.deleteRange, { key });
+          else await channel.call(KV.methods.put, { key, value: bytes(`${round}-${n}`) });
+        }
+        const { header } = must(await channel.call(KV.methods.range, { key: a }));
+        const revision = (header?.revision ?? 0) - 2 * round;
+        must(await channel.call(KV.methods.compact, { revision, physical: true }));
+        hashes.push(await hashOf(channel, revision, compacted), await hashOf(channel, 0, revision));
+        compacted = revision;
+      }
+      return hashes;
+    });
+  }),
+);
+
+/** Once the compaction has been seen to: it takes its hash meanwhile. */
+async function hashOf(channel: GrpcChannel, revision: number, compacted: number): Promise<object> {
+  for (let tries = 0; ; tries++) {
+    const answer = must(await channel.call(Maintenance.methods.hashKV, { revision }));
+    const { hash, compactRevision } = answer;
+    if (compactRevision === compacted || tries === 100) return { hash, compactRevision };
+    await sleep(20);
+  }
+}
+
+function must<Response>(outcome: Outcome<Response>): Response {
+  assert.ok(outcome.kind === 'ok', text(outcome));
+  return outcome.response;
+}
+
 suite('compaction by itself', options, () => {
   test('periodic', () =>
     withStores(
