@@ -188,9 +188,9 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: 'apply/applier.js',
-        find: 'backend.setApplied({ index: entry.index, term: entry.term });\n        return { id, ...answer, revision: store.revision };',
+        find: 'backend.setApplied({ index: entry.index, term: entry.term });\n        const cost',
         replace:
-          'if (answer.error === undefined) backend.setApplied({ index: entry.index, term: entry.term });\n        return { id, ...answer, revision: store.revision };',
+          'if (answer.error === undefined) backend.setApplied({ index: entry.index, term: entry.term });\n        const cost',
       },
     ],
   },
