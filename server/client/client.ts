@@ -24,19 +24,21 @@ import {
   type TxnResponse,
 } from '../proto/gen/rpc.ts';
 import type { Method } from '../proto/wire.ts';
-import { Endpoint } from './endpoint.ts';
+import { Endpoint, type EndpointOptions, type TlsOptions } from './endpoint.ts';
 import { ClientError, mayRetry, type Repeat } from './errors.ts';
 import { type Bytes, bytesOf, type Keys, oneKey } from './keys.ts';
 import { renewOnce } from './lease-renewal.ts';
 import { Watch, type WatchOptions } from './watch.ts';
 
 export interface ClientOptions {
-  /** Client URLs of members, `http://host:port` or `host:port`; the one that answered last is asked first. */
+  /** Client URLs of members, `http://host:port`, `https://host:port` or `host:port`; the one that answered last is asked first. */
   readonly endpoints: readonly string[];
   /** How long a call may take, every attempt included. 5 s by default. */
   readonly timeoutMs?: number;
   /** Lines of `IP name name...` that are asked before DNS; by default what MAINSTAY_HOSTS_FILE names. */
   readonly hostsFile?: string;
+  /** For endpoints of https, and those without a scheme. */
+  readonly tls?: TlsOptions;
 }
 
 export interface PutOptions {
@@ -69,7 +71,7 @@ const attemptMsMin = 1_000;
  */
 export class Client {
   readonly #timeoutMs: number;
-  readonly #lookup: ReturnType<typeof hostLookup>;
+  readonly #connection: EndpointOptions;
   readonly #endpoints: Endpoint[];
   /** Of the endpoint that answered last. */
   #current = 0;
@@ -77,8 +79,9 @@ export class Client {
   constructor(options: ClientOptions) {
     if (options.endpoints.length === 0) throw new TypeError('a client needs an endpoint');
     this.#timeoutMs = options.timeoutMs ?? 5_000;
-    this.#lookup = hostLookup(options.hostsFile ?? process.env['MAINSTAY_HOSTS_FILE']);
-    this.#endpoints = options.endpoints.map((url) => new Endpoint(url, this.#lookup));
+    const lookup = hostLookup(options.hostsFile ?? process.env['MAINSTAY_HOSTS_FILE']);
+    this.#connection = { lookup, tls: options.tls };
+    this.#endpoints = options.endpoints.map((url) => new Endpoint(url, this.#connection));
   }
 
   get endpoints(): string[] {
@@ -228,7 +231,7 @@ export class Client {
 
   /** Runs with the endpoint of that URL, ours or one for the time being. */
   async #at<T>(url: string, run: (endpoint: Endpoint) => Promise<T>): Promise<T> {
-    const asked = new Endpoint(url, this.#lookup);
+    const asked = new Endpoint(url, this.#connection);
     const own = this.#endpoints.find((endpoint) => endpoint.url === asked.url);
     if (own !== undefined) return run(own);
     try {

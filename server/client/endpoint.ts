@@ -1,5 +1,6 @@
 import type { LookupAddress } from 'node:dns';
-import type { LookupFunction } from 'node:net';
+import { isIP, type LookupFunction } from 'node:net';
+import { checkServerIdentity } from 'node:tls';
 import * as grpc from '@grpc/grpc-js';
 import { asBuffer } from '../base/bytes.ts';
 import type { Method } from '../proto/wire.ts';
@@ -16,18 +17,39 @@ export interface CallOptions {
   readonly requiresLeader?: boolean;
 }
 
+/** How to connect to endpoints of https. */
+export interface TlsOptions {
+  /** Who may have signed the members' certificates, PEM; by default the public authorities. */
+  readonly ca?: string | Uint8Array;
+  /** Our own certificate and its key, PEM; both or none. */
+  readonly cert?: string | Uint8Array;
+  readonly key?: string | Uint8Array;
+  /** The name that a member's certificate must be for; by default the host of its URL. */
+  readonly serverName?: string;
+  /** Believe any certificate: for tests only. */
+  readonly insecureSkipVerify?: boolean;
+}
+
+export interface EndpointOptions {
+  readonly lookup: LookupFunction;
+  readonly tls?: TlsOptions | undefined;
+}
+
 /** One member's client URL and the connection to it. Names are resolved for each connection, by our own lookup. */
 export class Endpoint {
   readonly url: string;
   readonly #lookup: LookupFunction;
+  readonly #tls: TlsOptions;
   #connecting: Promise<grpc.Client> | undefined;
   #client: grpc.Client | undefined;
   #isClosed = false;
 
-  /** `url`: `http://host:port` or `host:port`. */
-  constructor(url: string, lookup: LookupFunction) {
-    this.url = url.includes('://') ? url : `http://${url}`;
+  /** `url`: `http://host:port`, `https://host:port`, or `host:port`, which is https where there is `tls`. */
+  constructor(url: string, { lookup, tls }: EndpointOptions) {
+    const scheme = tls === undefined ? 'http' : 'https';
+    this.url = url.includes('://') ? url : `${scheme}://${url}`;
     this.#lookup = lookup;
+    this.#tls = tls ?? {};
   }
 
   async unary<Request, Response>(
@@ -122,10 +144,14 @@ export class Endpoint {
 
   async #connect(timeoutMs: number): Promise<grpc.Client> {
     this.#drop();
-    const { hostname, port, host } = new URL(this.url);
-    const address = await this.#resolve(hostname.replace(/^\[|\]$/g, ''));
+    const { hostname, port, host, protocol } = new URL(this.url);
+    const isSecure = protocol === 'https:';
+    const name = hostname.replace(/^\[|\]$/g, '');
+    const address = await this.#resolve(name);
     const target = `ipv${address.family}:${address.family === 6 ? `[${address.address}]` : address.address}`;
-    const client = new grpc.Client(`${target}:${port || '80'}`, grpc.credentials.createInsecure(), {
+    const { credentials, options } = isSecure ? tlsOf(name, this.#tls) : plain;
+    const client = new grpc.Client(`${target}:${port || (isSecure ? '443' : '80')}`, credentials, {
+      ...options,
       'grpc.default_authority': host,
       'grpc.use_local_subchannel_pool': 1,
       'grpc.enable_retries': 0,
@@ -161,6 +187,23 @@ export class Endpoint {
   #error(what: { code: number; text: string; isUncertain: boolean }, cause: unknown): ClientError {
     return new ClientError({ ...what, endpoint: this.url }, { cause });
   }
+}
+
+const plain = { credentials: grpc.credentials.createInsecure(), options: {} };
+
+function tlsOf(host: string, { ca, cert, key, serverName, insecureSkipVerify }: TlsOptions) {
+  const checked = serverName ?? host;
+  const credentials = grpc.credentials.createSsl(pem(ca), pem(key), pem(cert), {
+    checkServerIdentity: (_name, certificate) => checkServerIdentity(checked, certificate),
+    rejectUnauthorized: insecureSkipVerify !== true,
+  });
+  // The name in the handshake cannot be an IP address (RFC 6066); grpc-js cannot leave it out.
+  const sni = isIP(checked) === 0 ? checked : 'localhost';
+  return { credentials, options: { 'grpc.ssl_target_name_override': sni } };
+}
+
+function pem(text: string | Uint8Array | undefined): Buffer | null {
+  return text === undefined ? null : Buffer.from(text);
 }
 
 /** Fails as soon as the first attempt to connect has, which grpc-js itself would repeat until the deadline. */

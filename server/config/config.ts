@@ -13,6 +13,7 @@ import {
   walSegmentBytesDefault,
 } from './limits.ts';
 import { type MaintenanceConfig, maintenanceConfig } from './maintenance.ts';
+import { checkTlsUrls, type TlsConfig, tlsConfig } from './tls.ts';
 import { memberUrls, parseUrl, UrlError } from './urls.ts';
 
 /** What the flags say, checked and frozen. URLs are texts as etcd prints them; a list of them is sorted. */
@@ -42,6 +43,8 @@ export interface Config {
   readonly bcryptCost: number;
   readonly logLevel: LogLevel;
   readonly maintenance: MaintenanceConfig;
+  readonly clientTls: TlsConfig;
+  readonly peerTls: TlsConfig;
   /** The log on disk goes on in a new segment when one has grown past this. `MAINSTAY_WAL_SEGMENT_BYTES`, for tests. */
   readonly walSegmentBytes: number;
 }
@@ -108,6 +111,8 @@ function configOf(values: Values, env: Environment): Config {
     bcryptCost: whole(values, 'bcrypt-cost', bcryptCostDefault),
     logLevel: logLevel(values),
     maintenance: maintenanceConfig(values, env),
+    clientTls: tlsConfig(values, ''),
+    peerTls: tlsConfig(values, 'peer-'),
     walSegmentBytes: segmentBytes(env['MAINSTAY_WAL_SEGMENT_BYTES']),
   };
   checkMember(config, values);
@@ -123,6 +128,8 @@ function checkMember(config: Config, values: Values): void {
   checkBindable(config.listenPeerUrls, 'listen-peer-urls');
   checkReachable(config.advertiseClientUrls, 'advertise-client-urls');
   checkReachable(config.advertisePeerUrls, 'initial-advertise-peer-urls');
+  checkTlsUrls(config.clientTls, '', config.listenClientUrls);
+  checkTlsUrls(config.peerTls, 'peer-', config.listenPeerUrls);
   if (values.has('listen-client-urls') && !values.has('advertise-client-urls')) {
     throw new UsageError(
       '--advertise-client-urls is required when --listen-client-urls is set explicitly',
@@ -136,7 +143,8 @@ function checkMember(config: Config, values: Values): void {
 
 function checkBindable(listenUrls: readonly string[], flag: FlagName): void {
   for (const url of listenUrls) {
-    const { host } = parseUrl(url);
+    const { scheme, host } = parseUrl(url);
+    if (scheme.startsWith('unix')) continue;
     if (host !== 'localhost' && isIP(host) === 0) {
       throw new UsageError(`--${flag}: expected IP in URL for binding (${url})`);
     }
@@ -208,12 +216,7 @@ function urls(values: Values, flag: FlagName, fallback: string): string[] {
 
 function checkedUrls(texts: readonly string[], flag: FlagName): string[] {
   try {
-    const checked = memberUrls(texts);
-    const other = checked.find((url) => parseUrl(url).scheme !== 'http');
-    if (other !== undefined) {
-      throw new UsageError(`--${flag}: only http:// is supported yet, not ${other}`);
-    }
-    return checked;
+    return memberUrls(texts);
   } catch (error) {
     if (error instanceof UrlError) throw new UsageError(`--${flag}: ${error.message}`);
     throw error;

@@ -16,7 +16,7 @@ export class UsageError extends Error {
 
 interface Flag {
   readonly name: string;
-  readonly group: 'Member' | 'Clustering' | 'Maintenance' | 'Auth' | 'Logging';
+  readonly group: 'Member' | 'Clustering' | 'Maintenance' | 'Auth' | 'Security' | 'Logging';
   /** What stands for the value in the help. */
   readonly value: string;
   readonly defaultText: string;
@@ -244,6 +244,138 @@ const flags = [
     'false',
     'Allowed with the flag before; what is left is kept on disk in any case.',
   ),
+  flag(
+    'cert-file',
+    'Security',
+    'FILE',
+    '',
+    'Certificate of the listeners for clients, PEM; read again when it changes.',
+  ),
+  flag('key-file', 'Security', 'FILE', '', 'Its key, PEM.'),
+  flag(
+    'client-cert-auth',
+    'Security',
+    'true|false',
+    'false',
+    'Clients need a certificate that --trusted-ca-file has signed.',
+  ),
+  flag(
+    'trusted-ca-file',
+    'Security',
+    'FILE',
+    '',
+    'Who signs certificates of clients, PEM; given, clients need one.',
+  ),
+  flag(
+    'client-cert-file',
+    'Security',
+    'FILE',
+    '',
+    'Certificate to show when connecting to the own client port.',
+  ),
+  flag('client-key-file', 'Security', 'FILE', '', 'Its key, PEM.'),
+  flag(
+    'client-crl-file',
+    'Security',
+    'FILE',
+    '',
+    'Certificates that are refused although they are signed, DER or PEM.',
+  ),
+  flag(
+    'client-cert-allowed-hostname',
+    'Security',
+    'NAMES',
+    '',
+    'Host names, one of which a certificate of a client must be for.',
+  ),
+  flag(
+    'auto-tls',
+    'Security',
+    'true|false',
+    'false',
+    'Make a certificate for the listeners for clients.',
+  ),
+  flag(
+    'peer-cert-file',
+    'Security',
+    'FILE',
+    '',
+    'Certificate of this member among its peers, PEM; read again when it changes.',
+  ),
+  flag('peer-key-file', 'Security', 'FILE', '', 'Its key, PEM.'),
+  flag(
+    'peer-client-cert-auth',
+    'Security',
+    'true|false',
+    'false',
+    'Peers need a certificate that --peer-trusted-ca-file has signed.',
+  ),
+  flag(
+    'peer-trusted-ca-file',
+    'Security',
+    'FILE',
+    '',
+    'Who signs certificates of peers, PEM; given, peers need one.',
+  ),
+  flag(
+    'peer-client-cert-file',
+    'Security',
+    'FILE',
+    '--peer-cert-file',
+    'Certificate to show when connecting to peers.',
+  ),
+  flag('peer-client-key-file', 'Security', 'FILE', '--peer-key-file', 'Its key, PEM.'),
+  flag(
+    'peer-crl-file',
+    'Security',
+    'FILE',
+    '',
+    'Certificates of peers that are refused although they are signed, DER or PEM.',
+  ),
+  flag(
+    'peer-cert-allowed-cn',
+    'Security',
+    'NAMES',
+    '',
+    'Common names, one of which a certificate of a peer must have.',
+  ),
+  flag(
+    'peer-cert-allowed-hostname',
+    'Security',
+    'NAMES',
+    '',
+    'Host names, one of which a certificate of a peer must be for.',
+  ),
+  flag(
+    'peer-skip-client-san-verification',
+    'Security',
+    'true|false',
+    'false',
+    'Peers may come from other addresses than their certificates name.',
+  ),
+  flag(
+    'peer-auto-tls',
+    'Security',
+    'true|false',
+    'false',
+    'Make a certificate for this member among its peers.',
+  ),
+  flag(
+    'self-signed-cert-validity',
+    'Security',
+    'YEARS',
+    '1',
+    'How long certificates that are made are valid.',
+  ),
+  flag(
+    'cipher-suites',
+    'Security',
+    'NAMES',
+    'AEAD with ECDHE',
+    'Cipher suites of TLS 1.2, best first, by their names in Go.',
+  ),
+  flag('tls-min-version', 'Security', 'TLS1.2|TLS1.3', 'TLS1.2', 'Oldest version of TLS.'),
+  flag('tls-max-version', 'Security', 'TLS1.2|TLS1.3', 'TLS1.3', 'Newest version of TLS.'),
   flag('log-level', 'Logging', 'LEVEL', 'info', 'debug, info, warn, error, panic or fatal.'),
 ] as const;
 
@@ -282,6 +414,7 @@ const graduatedFlags: ReadonlySet<string> = new Set([
   'downgrade-check-time',
   'max-learners',
   'bootstrap-defrag-threshold-megabytes',
+  'peer-skip-client-san-verification',
 ]);
 
 function currentName(given: string): string {
@@ -294,11 +427,7 @@ const unsupportedFlags = new Set(
   `wal-dir listen-client-http-urls max-snapshots max-wals backend-bbolt-freelist-type
   backend-batch-interval backend-batch-limit max-concurrent-streams enable-grpc-gateway   socket-reuse-port socket-reuse-address raft-read-timeout
   raft-write-timeout discovery discovery-fallback discovery-proxy discovery-srv discovery-srv-name discovery-token
-  discovery-endpoints v2-deprecation cert-file key-file
-  client-cert-auth client-cert-file client-key-file client-crl-file client-cert-allowed-hostname trusted-ca-file
-  auto-tls peer-cert-file peer-key-file peer-client-cert-auth peer-trusted-ca-file peer-cert-allowed-cn
-  peer-cert-allowed-hostname peer-auto-tls peer-client-cert-file peer-client-key-file self-signed-cert-validity
-  peer-crl-file peer-skip-client-san-verification cipher-suites cors host-whitelist tls-min-version tls-max-version
+  discovery-endpoints v2-deprecation cors host-whitelist
   enable-pprof metrics listen-metrics-urls enable-log-rotation
   log-rotation-config-json enable-distributed-tracing distributed-tracing-address distributed-tracing-service-name
   distributed-tracing-instance-id distributed-tracing-sampling-rate proxy proxy-failure-wait
@@ -426,11 +555,9 @@ export function helpText(program: string): string {
     '    --initial-cluster a=http://10.0.0.1:2380,b=http://10.0.0.2:2380,c=http://10.0.0.3:2380',
     '',
     'Every flag can be given by the environment instead: --data-dir as ETCD_DATA_DIR. Both at once is an error.',
-    ...(['Member', 'Clustering', 'Maintenance', 'Auth', 'Logging'] as const).flatMap((group) => [
-      '',
-      `${group}:`,
-      ...helpOf(group),
-    ]),
+    ...(['Member', 'Clustering', 'Maintenance', 'Auth', 'Security', 'Logging'] as const).flatMap(
+      (group) => ['', `${group}:`, ...helpOf(group)],
+    ),
     '',
     '  --version                            Print the versions and exit.',
     '',
@@ -444,6 +571,6 @@ function helpOf(group: Flag['group']): string[] {
     .filter((each) => each.group === group)
     .map((each) => {
       const left = `  --${each.name} ${each.value}`;
-      return `${left.padEnd(38)} ${each.help} [${each.defaultText}]`;
+      return `${left.padEnd(38)} ${each.help}${each.defaultText && ` [${each.defaultText}]`}`;
     });
 }

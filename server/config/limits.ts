@@ -99,6 +99,12 @@ export const lingerMs = 1_000;
 export const drainMsMax = 5_000;
 /** How long stopping may take in all before the process ends itself. */
 export const stopMsMax = 30_000;
+/** From accept to the end of the TLS handshake, the look at the certificate included; etcd's number. */
+export const handshakeMsMax = 10_000;
+/** Connections of one listener whose handshake goes on: above it the oldest is dropped. */
+export const handshakesPendingMax = 1_000;
+/** Files of certificates are read again for a handshake, but not more often. */
+export const certificateReadMsMin = 100;
 /** From accept to the end of the first request's headers. */
 export const headersMsMax = 10_000;
 /** A stream whose client does not read: beyond it the producer is told to wait. */
@@ -200,5 +206,6 @@ assert(
 );
 assert(streamWindowBytes <= sessionWindowBytes, 'one stream cannot fill more than its session');
 assert(drainMsMax < stopMsMax, 'calls under way can end before the process does');
+assert(handshakesPendingMax < connectionsMax, 'half-open handshakes leave room for others');
 assert(keepaliveIntervalMs < timerMsMax, 'a keepalive fits a timer');
 assert(electionMsMax < timerMsMax, 'an election timeout fits a timer');

@@ -39,7 +39,12 @@ export function memberUrls(texts: readonly string[]): string[] {
 }
 
 /** What to bind for a listen URL; `localhost` is IPv4's, as it is for etcd. */
-export function listenAddress(url: string): { readonly host: string; readonly port: number } {
-  const { host, port } = parseUrl(url);
+export type ListenAddress =
+  | { readonly host: string; readonly port: number }
+  | { readonly path: string };
+
+export function listenAddress(url: string): ListenAddress {
+  const { scheme, host, port } = parseUrl(url);
+  if (scheme.startsWith('unix')) return { path: host };
   return { host: host === 'localhost' ? '127.0.0.1' : host, port };
 }

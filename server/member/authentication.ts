@@ -19,8 +19,11 @@ import {
   passwordsWaitingMax,
   simpleTokensMax,
 } from '../config/limits.ts';
+import type { TlsConfig } from '../config/tls.ts';
 
-export type AuthenticationConfig = Pick<Config, 'authToken' | 'authTokenTtlMs' | 'bcryptCost'>;
+export type AuthenticationConfig = Pick<Config, 'authToken' | 'authTokenTtlMs' | 'bcryptCost'> & {
+  readonly clientTls: Pick<TlsConfig, 'isClientCertRequired'>;
+};
 
 interface Modules {
   readonly port: MemberPort;
@@ -41,7 +44,10 @@ export function authenticatorOf(modules: Modules, config: AuthenticationConfig):
       taskMsMax: passwordMsMax,
     },
   );
-  return new Authenticator({ port, tokens, passwords, logger }, { clientCertAuth: false });
+  return new Authenticator(
+    { port, tokens, passwords, logger },
+    { clientCertAuth: config.clientTls.isClientCertRequired },
+  );
 }
 
 function tokensOf({ port, clock, random }: Modules, config: AuthenticationConfig): Tokens {

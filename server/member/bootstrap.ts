@@ -1,7 +1,6 @@
-import * as http from 'node:http';
-import type { LookupFunction } from 'node:net';
 import type { Logger } from '../base/logger.ts';
 import type { Config } from '../config/config.ts';
+import type { PeerDialer } from '../transport/peer-dialer.ts';
 import { clusterIdOf, memberIdOf } from './ids.ts';
 import { DataRefusedError } from './peer-service.ts';
 import type { Beginning } from './replica.ts';
@@ -26,7 +25,7 @@ interface RemoteCluster {
 
 export interface BootstrapModules {
   readonly logger: Logger;
-  readonly lookup: LookupFunction;
+  readonly dialer: PeerDialer;
 }
 
 /** How a member without data begins: with the other first ones, or by joining those who are there. */
@@ -86,11 +85,12 @@ function refuseIfKnown(remote: RemoteCluster, memberId: bigint): void {
 
 /** Undefined when the peer does not answer. */
 function askMembers(
-  { lookup, logger }: BootstrapModules,
+  { dialer, logger }: BootstrapModules,
   url: string,
 ): Promise<RemoteCluster | undefined> {
   return new Promise((resolve) => {
-    const request = http.get(`${url}/members`, { lookup, timeout: askTimeoutMs }, (response) => {
+    const request = dialer.request(url, '/members', { timeout: askTimeoutMs });
+    request.on('response', (response) => {
       let text = '';
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => {
@@ -103,6 +103,7 @@ function askMembers(
       logger.debug({ url, error: error.message }, 'a peer does not tell its members yet');
       resolve(undefined);
     });
+    request.end();
   });
 }
 

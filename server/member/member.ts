@@ -1,5 +1,4 @@
 import type { PinnedState } from '../backend/backend.ts';
-import { hostLookup } from '../base/hosts.ts';
 import { hexId } from '../base/ids.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Config } from '../config/config.ts';
@@ -21,6 +20,7 @@ import { ReplicaPeers } from './peer-service.ts';
 import type { Beginning, ReplicaNetwork, ReplicaOptions } from './replica.ts';
 import { Replica } from './replica.ts';
 import { refuseUnfinishedRestore } from './restored-data.ts';
+import { tlsOf } from './tls.ts';
 import { Upkeep } from './upkeep.ts';
 
 /** A member that serves. */
@@ -34,9 +34,9 @@ export interface RunningMember {
 /** Builds and wires every module of one member, and starts it; resolves when it serves clients. */
 export async function startMember(config: Config, logger: Logger): Promise<RunningMember> {
   refuseUnfinishedRestore(config.dataDir);
-  const lookup = hostLookup(process.env['MAINSTAY_HOSTS_FILE']);
   const hasLog = listSegments(nodeFileSystem, walDirectoryOf(config)).length > 0;
-  const beginning = hasLog ? undefined : await decideBeginning({ logger, lookup }, config);
+  const { dialer, ...tls } = tlsOf({ logger }, config);
+  const beginning = hasLog ? undefined : await decideBeginning({ logger, dialer }, config);
   let fail: (error: Error) => void = () => {};
   const failed = new Promise<Error>((resolve) => {
     fail = resolve;
@@ -67,7 +67,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
   const ports = { port: member, clock: nodeClock, random: nodeRandom, logger };
   const authenticator = authenticatorOf(ports, config);
   const service = new ReplicaPeers({ replica, answers: member, logger, fatal: fail });
-  const peers = new PeerNetwork({ service, logger, lookup });
+  const peers = new PeerNetwork({ service, logger, dialer, credentials: tls.peer });
   network.bind(peers, replica);
   await peers.listen(config.listenPeerUrls);
   const upkeep = new Upkeep({ replica, member, peers, clock: nodeClock, logger }, config);
@@ -77,7 +77,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
   }
   replica.start();
   upkeep.start();
-  const clients = await ClientListener.open({ port: member, authenticator, logger }, config);
+  const clients = await ClientListener.open({ ...ports, authenticator, tls: tls.client }, config);
   const fields = {
     'local-member-id': hexId(member.memberId),
     'cluster-id': hexId(member.clusterId),

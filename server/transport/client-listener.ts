@@ -6,9 +6,13 @@ import type { Logger } from '../base/logger.ts';
 import type { Config } from '../config/config.ts';
 import { connectionsMax, drainMsMax, grpcOverheadBytes, headersMsMax } from '../config/limits.ts';
 import type { MaintenanceConfig } from '../config/maintenance.ts';
+import { isSecure } from '../config/tls.ts';
 import { listenAddress } from '../config/urls.ts';
 import { GrpcServer } from './grpc.ts';
 import { HttpServer } from './http.ts';
+import { listening } from './listening.ts';
+import { TlsAcceptor } from './tls-acceptor.ts';
+import type { TlsCredentials } from './tls-credentials.ts';
 
 /** An address that cannot be bound: in use, not ours, not allowed. */
 export class ListenError extends Error {
@@ -24,20 +28,26 @@ export type ClientListenerConfig = Pick<
   Config,
   'listenClientUrls' | 'requestBytesMax' | 'txnOpsMax'
 > & { readonly maintenance?: Pick<MaintenanceConfig, 'watchProgressNotifyMs' | 'keepalive'> };
+/** A TLS handshake begins so; neither HTTP/2 nor HTTP/1.1 does. */
+const handshakeStart = 0x16;
 
 export interface ClientListenerModules {
   readonly port: MemberPort;
   readonly authenticator?: Authenticator;
   readonly logger: Logger;
+  /** For URLs of https and unixs. */
+  readonly tls?: TlsCredentials;
 }
 
-/** Every port for clients: gRPC and HTTP/1.1 on each, told apart by the first bytes. */
+/** Every port for clients: gRPC and HTTP/1.1 on each, told apart by the first bytes, in clear or over TLS. */
 export class ClientListener {
   readonly #logger: Logger;
   readonly #grpc: GrpcServer;
   readonly #http: HttpServer;
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
+  readonly #credentials: TlsCredentials | undefined;
+  readonly #acceptors: TlsAcceptor[] = [];
 
   private constructor(modules: ClientListenerModules, config: ClientListenerConfig) {
     const messageBytesMax = config.requestBytesMax + grpcOverheadBytes;
@@ -47,8 +57,9 @@ export class ClientListener {
       { txnOpsMax, messageBytesMax, requestBytesMax, ...maintenance },
       modules.authenticator,
     );
-    const { logger } = modules;
+    const { logger, tls: credentials } = modules;
     this.#logger = logger;
+    this.#credentials = credentials;
     this.#grpc = new GrpcServer({ services, logger }, { messageBytesMax, ...maintenance });
     this.#http = new HttpServer(modules);
   }
@@ -60,7 +71,7 @@ export class ClientListener {
   ): Promise<ClientListener> {
     const listener = new ClientListener(modules, config);
     try {
-      for (const url of config.listenClientUrls) await listener.#listen(url);
+      for (const urls of sameAddress(config.listenClientUrls)) await listener.#listen(urls);
     } catch (error) {
       for (const server of listener.#servers) server.close();
       throw error;
@@ -81,31 +92,68 @@ export class ClientListener {
   /** Refuses new connections and calls, lets those under way end, then closes everything. */
   async stop(): Promise<void> {
     for (const server of this.#servers) server.close();
+    for (const acceptor of this.#acceptors) acceptor.close();
     this.#http.stop();
     await this.#grpc.stop(drainMsMax);
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  #listen(url: string): Promise<void> {
-    const server = createServer((socket) => {
-      this.#accept(socket);
-    });
+  /** URLs of one address, which may differ in their scheme. */
+  async #listen(urls: readonly [string, ...string[]]): Promise<void> {
+    const [url] = urls;
+    const server = createServer(this.#receiver(urls));
     server.maxConnections = connectionsMax;
-    return new Promise((resolve, reject) => {
-      server.once('error', (error) => {
-        reject(
-          new ListenError(`cannot listen for clients on ${url}: ${error.message}`, {
-            cause: error,
-          }),
-        );
-      });
-      server.listen(listenAddress(url), () => {
-        this.#servers.push(server);
-        server.removeAllListeners('error').on('error', (error) => {
-          this.#logger.error({ url, error }, 'accepting clients failed');
-        });
-        resolve();
-      });
+    try {
+      await listening(server, listenAddress(url));
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new ListenError(`cannot listen for clients on ${url}: ${reason}`, { cause: error });
+    }
+    this.#servers.push(server);
+    server.on('error', (error) => {
+      this.#logger.error({ url, error }, 'accepting clients failed');
+    });
+  }
+
+  /** What becomes of a new connection. */
+  #receiver(urls: readonly string[]): (socket: Socket) => void {
+    const plain = this.#accept.bind(this);
+    if (!urls.some(isSecure)) return plain;
+    const secured = this.#securedBefore(plain);
+    if (urls.every(isSecure)) return secured;
+    return (socket) => {
+      this.#either(socket, { plain, secured });
+    };
+  }
+
+  /** A receiver of connections that are handed on after their handshake. */
+  #securedBefore(secured: (socket: Socket) => void): Receiver {
+    const [credentials, logger] = [this.#credentials, this.#logger];
+    if (credentials === undefined) throw new ListenError('no certificate to listen with');
+    const acceptor = new TlsAcceptor({ credentials, logger, secured }, 'client');
+    this.#acceptors.push(acceptor);
+    return (socket) => {
+      acceptor.accept(socket);
+    };
+  }
+
+  /** One address for both: the first byte tells. */
+  #either(socket: Socket, { plain, secured }: Record<'plain' | 'secured', Receiver>): void {
+    const drop = (): void => {
+      socket.destroy();
+    };
+    const patience = setTimeout(drop, headersMsMax);
+    socket.on('error', drop);
+    socket.once('close', () => {
+      clearTimeout(patience);
+    });
+    socket.once('readable', () => {
+      clearTimeout(patience);
+      const seen = socket.read() as Buffer | null;
+      if (seen === null) return drop();
+      socket.unshift(seen);
+      if (seen[0] === handshakeStart) secured(socket);
+      else plain(socket);
     });
   }
 
@@ -129,6 +177,20 @@ export class ClientListener {
       clearTimeout(patience);
     });
   }
+}
+
+type Receiver = (socket: Socket) => void;
+
+function sameAddress(urls: readonly string[]): (readonly [string, ...string[]])[] {
+  const byAddress = new Map<string, [string, ...string[]]>();
+  for (const url of urls) {
+    const address = JSON.stringify(listenAddress(url));
+    const known = byAddress.get(address);
+    // Port 0 is another port each time.
+    if (known === undefined || url.endsWith(':0')) byAddress.set(known ? url : address, [url]);
+    else known.push(url);
+  }
+  return [...byAddress.values()];
 }
 
 /** Reads until it is clear what the client speaks, and puts back what was read. */

@@ -6,6 +6,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { StatusError } from '../api/errors.ts';
 import type { Services } from '../api/services.ts';
 import { AssertionError } from '../base/assert.ts';
@@ -63,6 +64,8 @@ export class GrpcServer {
 
   /** Takes over a socket on which the client speaks HTTP/2 with prior knowledge; what was read of it is unshifted. */
   accept(socket: Socket): void {
+    // Node refuses HTTP/2 on TLS that ALPN has not agreed on; its first bytes have.
+    if (socket instanceof TLSSocket) socket.alpnProtocol = 'h2';
     // Not in 'session': node goes on reading of a session that is destroyed there, and throws.
     if (this.#isStopping || socket.destroyed) socket.destroy();
     else this.#server.emit('connection', socket);

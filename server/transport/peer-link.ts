@@ -1,10 +1,11 @@
-import * as http from 'node:http';
-import type { LookupFunction, Socket } from 'node:net';
+import type * as http from 'node:http';
+import type { Socket } from 'node:net';
 import type { MemberId } from '../base/ids.ts';
 import { hexId } from '../base/ids.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Message } from '../raft/messages.ts';
 import { encodeMessage } from './message-codec.ts';
+import type { PeerDialer } from './peer-dialer.ts';
 import { frameHead } from './peer-frames.ts';
 import type { PeerHello, PeerRefusal } from './peer-hello.ts';
 import { helloHeaders, peerProtocol } from './peer-hello.ts';
@@ -17,7 +18,7 @@ const dialTimeoutMs = 5000;
 
 export interface PeerLinkModules {
   readonly logger: Logger;
-  readonly lookup: LookupFunction;
+  readonly dialer: PeerDialer;
   readonly localAddress: string | undefined;
   /** What to say, made anew for each connection. */
   readonly hello: (peer: MemberId) => PeerHello;
@@ -77,10 +78,9 @@ export class PeerLink {
   #dial(): void {
     const url = this.#urls[this.#attempts % this.#urls.length];
     if (this.#isClosed || url === undefined) return;
-    const { lookup, localAddress, hello } = this.#modules;
-    const request = http.request(`${url}/mainstay/peer`, {
+    const { dialer, localAddress, hello } = this.#modules;
+    const request = dialer.request(url, '/mainstay/peer', {
       headers: { ...helloHeaders(hello(this.#peer)), connection: 'Upgrade', upgrade: peerProtocol },
-      lookup,
       timeout: dialTimeoutMs,
       ...(localAddress === undefined ? {} : { localAddress }),
     });

@@ -1,15 +1,22 @@
 import * as http from 'node:http';
-import type { AddressInfo, LookupFunction, Socket } from 'node:net';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { type ErrorName, EtcdError } from '../base/errors.ts';
 import type { MemberId } from '../base/ids.ts';
 import { hexId } from '../base/ids.ts';
 import type { Logger } from '../base/logger.ts';
+import { headersMsMax } from '../config/limits.ts';
+import { isSecure } from '../config/tls.ts';
+import { listenAddress } from '../config/urls.ts';
 import type { Message, SnapshotMessage } from '../raft/messages.ts';
+import { listening } from './listening.ts';
 import { decodeMessage, encodeMessage } from './message-codec.ts';
+import type { PeerDialer } from './peer-dialer.ts';
 import { FrameReader } from './peer-frames.ts';
 import type { PeerHello, PeerRefusal } from './peer-hello.ts';
 import { helloHeaders, peerProtocol, readHello } from './peer-hello.ts';
 import { PeerLink } from './peer-link.ts';
+import { TlsAcceptor } from './tls-acceptor.ts';
+import type { TlsCredentials } from './tls-credentials.ts';
 
 /** What a member does with what its peers send. */
 export interface PeerService {
@@ -37,7 +44,8 @@ export type PeerQuestion =
 export interface PeerNetworkModules {
   readonly service: PeerService;
   readonly logger: Logger;
-  readonly lookup: LookupFunction;
+  readonly dialer: PeerDialer;
+  readonly credentials: TlsCredentials;
 }
 
 const bodyBytesMax = 64 * 1024;
@@ -50,33 +58,63 @@ export class PeerNetwork {
   readonly #service: PeerService;
   readonly #modules: PeerNetworkModules;
   readonly #links = new Map<MemberId, PeerLink>();
-  readonly #servers: http.Server[] = [];
+  readonly #http: http.Server;
+  readonly #servers: Server[] = [];
+  readonly #acceptors: TlsAcceptor[] = [];
   /** The connections that peers have made, with who it is once that is known. */
   readonly #sockets = new Map<Socket, MemberId | undefined>();
+  /** What ends those that have not asked for anything yet. */
+  readonly #silent = new WeakMap<Socket, NodeJS.Timeout>();
   #localAddress: string | undefined;
 
   constructor(modules: PeerNetworkModules) {
     this.#modules = modules;
     this.#service = modules.service;
+    this.#http = this.#makeServer();
   }
 
   /** Rejects when an address cannot be had. */
   async listen(urls: readonly string[]): Promise<AddressInfo[]> {
     const addresses: AddressInfo[] = [];
     for (const url of urls) {
-      const { hostname, port } = new URL(url);
-      const server = this.#makeServer();
-      const host = hostname.replace(/^\[|\]$/g, '');
-      await listening(server, { host, port: Number(port) });
+      const at = listenAddress(url);
+      const server = createServer(isSecure(url) ? this.#secured() : this.#accepted);
+      await listening(server, at);
       this.#servers.push(server);
       addresses.push(server.address() as AddressInfo);
-      if (host.startsWith('127.')) this.#localAddress ??= host;
+      if ('host' in at && at.host.startsWith('127.')) this.#localAddress ??= at.host;
     }
     return addresses;
   }
 
+  #secured(): (socket: Socket) => void {
+    const { credentials, logger } = this.#modules;
+    const acceptor = new TlsAcceptor({ credentials, logger, secured: this.#accepted }, 'peer');
+    this.#acceptors.push(acceptor);
+    return (socket) => {
+      acceptor.accept(socket);
+    };
+  }
+
+  /** A connection on which a peer has to say soon what it wants. */
+  readonly #accepted = (socket: Socket): void => {
+    this.#sockets.set(socket, undefined);
+    const drop = (): void => {
+      socket.destroy();
+    };
+    const patience = setTimeout(drop, headersMsMax);
+    this.#silent.set(socket, patience);
+    socket.on('error', drop);
+    socket.on('close', () => {
+      clearTimeout(patience);
+      this.#sockets.delete(socket);
+    });
+    this.#http.emit('connection', socket);
+  };
+
   #makeServer(): http.Server {
     const server = http.createServer({ keepAliveTimeout: 10_000 }, (request, response) => {
+      clearTimeout(this.#silent.get(request.socket));
       this.#serve(request, response).catch((error: unknown) => {
         this.#modules.logger.warn({ error: String(error) }, 'a request of a peer failed');
         if (!response.headersSent) response.writeHead(500);
@@ -84,9 +122,7 @@ export class PeerNetwork {
       });
     });
     server.on('upgrade', (request, socket: Socket, head) => {
-      socket.on('error', () => socket.destroy());
-      this.#sockets.set(socket, undefined);
-      socket.on('close', () => this.#sockets.delete(socket));
+      clearTimeout(this.#silent.get(socket));
       void this.#upgrade(request, socket, head);
     });
     return server;
@@ -208,11 +244,11 @@ export class PeerNetwork {
   }
 
   #open(peer: { id: MemberId; urls: readonly string[] }): PeerLink {
-    const { logger, lookup } = this.#modules;
+    const { logger, dialer } = this.#modules;
     const service = this.#service;
     const modules = {
       logger,
-      lookup,
+      dialer,
       localAddress: this.#localAddress,
       hello: (id: MemberId) => service.hello(id),
       meet: (id: MemberId, incarnation: string) => service.meet(id, incarnation),
@@ -274,34 +310,22 @@ export class PeerNetwork {
     const url = this.#links.get(peer)?.urls[0];
     if (url === undefined) throw new EtcdError('NoLeader');
     const localAddress = this.#localAddress;
-    return http.request(`${url}${target.path}`, {
+    return this.#modules.dialer.request(url, target.path, {
       method: 'POST',
       headers: target.headers,
-      lookup: this.#modules.lookup,
       ...(localAddress === undefined ? {} : { localAddress }),
     });
   }
 
   async close(): Promise<void> {
     for (const link of this.#links.values()) link.close();
+    for (const acceptor of this.#acceptors) acceptor.close();
     for (const socket of this.#sockets.keys()) socket.destroy();
+    this.#modules.dialer.close();
     await Promise.all(
-      this.#servers.map((server) => {
-        server.closeAllConnections();
-        return new Promise((resolve) => server.close(resolve));
-      }),
+      this.#servers.map((server) => new Promise((resolve) => server.close(resolve))),
     );
   }
-}
-
-function listening(server: http.Server, at: { host: string; port: number }): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(at, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
 }
 
 function drained(request: http.ClientRequest): Promise<void> {

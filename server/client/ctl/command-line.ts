@@ -13,6 +13,11 @@ const globalOptions = {
   endpoints: { type: 'string' },
   'write-out': { type: 'string', short: 'w' },
   'command-timeout': { type: 'string' },
+  cacert: { type: 'string' },
+  cert: { type: 'string' },
+  key: { type: 'string' },
+  'insecure-skip-tls-verify': { type: 'string' },
+  'insecure-transport': { type: 'string' },
   help: { type: 'boolean', short: 'h' },
 } as const satisfies Options;
 
@@ -52,6 +57,14 @@ const commandOptions = {
   },
 } as const satisfies Record<string, Options>;
 
+/** Files of certificates, and what else says how to connect. */
+export interface TlsFlags {
+  readonly cacert: string | undefined;
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+  readonly isInsecure: boolean;
+}
+
 export type CommandName = keyof typeof commandOptions;
 
 /** Commands that work with files; the others only ask members. */
@@ -66,8 +79,9 @@ export class CommandLine {
 
   constructor(argv: readonly string[], env: Readonly<Record<string, string | undefined>>) {
     this.#env = env;
-    const words = commandWords(argv);
-    const { values, positionals } = parsed(argv, commandOptions[words ?? 'member list']);
+    const given = argv.map((argument) => switched(argument));
+    const words = commandWords(given);
+    const { values, positionals } = parsed(given, commandOptions[words ?? 'member list']);
     this.#values = values as Record<string, string | boolean | undefined>;
     if (words === undefined && positionals.length > 0 && positionals[0] !== 'help') {
       throw new UsageError(`unknown command "${positionals.join(' ')}"`);
@@ -91,6 +105,43 @@ export class CommandLine {
     if (amount === undefined)
       throw new UsageError(`--command-timeout: "${text}" is no time like 5s`);
     return Number(amount) * (unit === 'ms' ? 1 : unit === 's' ? 1_000 : 60_000);
+  }
+
+  /** Undefined where nothing speaks for TLS but an endpoint's own scheme. As etcdctl. */
+  get tls(): TlsFlags | undefined {
+    const [cacert, cert, key] = [
+      this.#setting('cacert'),
+      this.#setting('cert'),
+      this.#setting('key'),
+    ];
+    if ((cert === undefined) !== (key === undefined)) {
+      throw new UsageError(
+        `KeyFile and CertFile must both be present[key: ${key ?? ''}, cert: ${cert ?? ''}]`,
+      );
+    }
+    const isInsecure = this.#switch('insecure-skip-tls-verify', false);
+    const isWanted = !this.#switch('insecure-transport', true);
+    if (cacert === undefined && cert === undefined && !isInsecure && !isWanted) return undefined;
+    return { cacert, cert, key, isInsecure };
+  }
+
+  /** A global option, or what the environment says. */
+  #setting(name: string): string | undefined {
+    const variable = name.toUpperCase().replaceAll('-', '_');
+    return (
+      this.text(name) ||
+      this.#env[`MAINSTAYCTL_${variable}`] ||
+      this.#env[`ETCDCTL_${variable}`] ||
+      undefined
+    );
+  }
+
+  #switch(name: string, fallback: boolean): boolean {
+    const text = this.#setting(name) ?? String(fallback);
+    if (text !== 'true' && text !== 'false') {
+      throw new UsageError(`--${name}: "${text}" is not true or false`);
+    }
+    return text === 'true';
   }
 
   format(fallback: Format): Format {
@@ -123,6 +174,12 @@ export class CommandLine {
       throw new UsageError(`--${name}: "${text}" is no hexadecimal id`);
     return BigInt.asIntN(64, BigInt(`0x${text}`));
   }
+}
+
+/** As for Go's flags: `--switch` alone is `--switch=true`, and takes a value only with `=`. */
+function switched(argument: string): string {
+  const isSwitch = argument === '--insecure-skip-tls-verify' || argument === '--insecure-transport';
+  return isSwitch ? `${argument}=true` : argument;
 }
 
 function commandWords(argv: readonly string[]): CommandName | undefined {
@@ -165,8 +222,7 @@ function withGoBooleans(argv: readonly string[], options: Options): string[] {
 
 function checkEndpoint(endpoint: string): void {
   const url = endpoint.includes('://') ? endpoint : `http://${endpoint}`;
-  if (url.startsWith('https://')) throw new UsageError('https endpoints are not supported yet');
-  if (!url.startsWith('http://') || !URL.canParse(url)) {
+  if (!/^https?:\/\//.test(url) || !URL.canParse(url)) {
     throw new UsageError(`--endpoints: "${endpoint}" is not of the form HOST:PORT`);
   }
 }

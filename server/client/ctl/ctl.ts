@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { Client } from '../client.ts';
+import type { TlsOptions } from '../endpoint.ts';
 import { ClientError, CompactedError } from '../errors.ts';
-import { CommandLine, UsageError } from './command-line.ts';
+import { CommandLine, type TlsFlags, UsageError } from './command-line.ts';
 import { commands, type FileCommands, type Terminal } from './commands.ts';
 import { helpOf, overview } from './help.ts';
 
@@ -24,7 +26,13 @@ export async function runCtl(
     }
     const hostsFile = env['MAINSTAY_HOSTS_FILE'];
     const { endpoints, timeoutMs } = line;
-    const client = new Client({ endpoints, timeoutMs, ...(hostsFile && { hostsFile }) });
+    const tls = line.tls && tlsOf(line.tls);
+    const client = new Client({
+      endpoints,
+      timeoutMs,
+      ...(hostsFile && { hostsFile }),
+      ...(tls && { tls }),
+    });
     try {
       const run = { ...commands, ...fileCommands }[line.command];
       return (await run({ line, client, terminal })) ? 0 : 1;
@@ -33,6 +41,23 @@ export async function runCtl(
     }
   } catch (error) {
     return complain(error, terminal, line?.command === 'put');
+  }
+}
+
+function tlsOf({ cacert, cert, key, isInsecure }: TlsFlags): TlsOptions {
+  return {
+    ...(cacert !== undefined && { ca: content(cacert) }),
+    ...(cert !== undefined && { cert: content(cert) }),
+    ...(key !== undefined && { key: content(key) }),
+    insecureSkipVerify: isInsecure,
+  };
+}
+
+function content(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
   }
 }
 

@@ -14,6 +14,12 @@ Where to ask:
   --endpoints HOST:PORT,...    or MAINSTAYCTL_ENDPOINTS, or ETCDCTL_ENDPOINTS [127.0.0.1:2379]
   --command-timeout 5s         how long a call may take, every attempt included
 
+How, where members speak TLS (each also as MAINSTAYCTL_CACERT..., or ETCDCTL_CACERT...):
+  --cacert FILE                who signs the members' certificates [public authorities]
+  --cert FILE --key FILE       the certificate to show, and its key
+  --insecure-skip-tls-verify   believe any certificate
+  --insecure-transport=false   TLS although nothing else asks for it
+
 What to print:
   -w, --write-out simple|table|json
 

@@ -138,7 +138,12 @@ suite('authentication of a member', () => {
     const make = (authToken: AuthTokenConfig) =>
       authenticatorOf(
         { port: new FakeMember(), clock: nodeClock, random: nodeRandom, logger: silentLogger },
-        { authToken, authTokenTtlMs: 0, bcryptCost: 10 },
+        {
+          authToken,
+          authTokenTtlMs: 0,
+          bcryptCost: 10,
+          clientTls: { isClientCertRequired: false },
+        },
       );
     const jwt = {
       kind: 'jwt',
