@@ -20,9 +20,12 @@ const runTimeoutMs = 30_000;
 /** etcdctl as it is, against the members that a cluster has now. */
 export class Etcdctl {
   readonly #endpoints: readonly string[];
+  readonly #flags: readonly string[];
 
-  constructor(cluster: TestCluster) {
+  /** `flags` go before every command: certificates, a user. */
+  constructor(cluster: TestCluster, flags: readonly string[] = []) {
     this.#endpoints = cluster.endpoints;
+    this.#flags = flags;
   }
 
   /** Runs a command to its end, which may be an error. */
@@ -33,7 +36,8 @@ export class Etcdctl {
   /** Starts a command that goes on by itself: watch, lock, elect, lease keep-alive. */
   start(args: readonly string[], options: RunOptions = {}): RunningEtcdctl {
     const endpoints = options.endpoints ?? this.#endpoints;
-    return new RunningEtcdctl(['--endpoints', endpoints.join(','), ...args], options.input ?? '');
+    const all = ['--endpoints', endpoints.join(','), ...this.#flags, ...args];
+    return new RunningEtcdctl(all, options.input ?? '');
   }
 }
 

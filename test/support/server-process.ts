@@ -21,6 +21,8 @@ export interface ClusterOptions {
   readonly flags?: readonly string[];
   /** More environment variables for every member. */
   readonly environment?: Environment;
+  /** Of the members' URLs; `http` by default. The flags must name certificates for `https`. */
+  readonly schemes?: { readonly client?: 'http' | 'https'; readonly peer?: 'http' | 'https' };
 }
 
 type Environment = Readonly<Record<string, string>>;
@@ -203,6 +205,7 @@ export class TestCluster {
   readonly #directory: string;
   readonly #flags: readonly string[];
   readonly #environment: Environment;
+  readonly #schemes: NonNullable<ClusterOptions['schemes']>;
 
   /** Resolves when every member serves clients. */
   static async start(options: ClusterOptions): Promise<TestCluster> {
@@ -224,10 +227,11 @@ export class TestCluster {
     return cluster;
   }
 
-  private constructor({ program, flags = [], environment = {} }: ClusterOptions) {
+  private constructor({ program, flags = [], environment = {}, schemes = {} }: ClusterOptions) {
     this.program = program;
     this.#flags = flags;
     this.#environment = environment;
+    this.#schemes = schemes;
     this.#directory = mkdtempSync(join(tmpdir(), `mainstay-test-${program}-`));
   }
 
@@ -249,8 +253,8 @@ export class TestCluster {
       program: this.program,
       name: `m${this.members.length + 1}`,
       directory: this.#directory,
-      clientUrl: `http://127.0.0.1:${clientPort}`,
-      peerUrl: `http://127.0.0.1:${peerPort}`,
+      clientUrl: `${this.#schemes.client ?? 'http'}://127.0.0.1:${clientPort}`,
+      peerUrl: `${this.#schemes.peer ?? 'http'}://127.0.0.1:${peerPort}`,
       environment: this.#environment,
     });
     this.members.push(member);

@@ -174,7 +174,10 @@ suite('mainstayctl', () => {
     [['put', 'k', 'v', '--lease', 'xyz'], /no hexadecimal id/],
     [['get', 'a', '-w', 'yaml'], /is not simple, table or json/],
     [['get', 'a', '--command-timeout', '5'], /no time like 5s/],
-    [['status', '--endpoints', 'https://a:1'], /https endpoints are not supported yet/],
+    [['status', '--endpoints', 'unix://a:1'], /not of the form HOST:PORT/],
+    [['get', 'k', '--cert', 'c.pem'], /KeyFile and CertFile must both be present/],
+    [['get', 'k', '--cacert', '/no/such/file'], /ENOENT/],
+    [['get', 'k', '--insecure-transport=1'], /"1" is not true or false/],
     [['status', '--endpoints', 'a:b'], /not of the form HOST:PORT/],
   ];
   for (const [words, message] of wrong) {

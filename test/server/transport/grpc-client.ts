@@ -6,8 +6,12 @@ import type { Method } from '../../../server/proto/wire.ts';
 export class TestClient {
   readonly #client: grpc.Client;
 
-  constructor(address: string, options: grpc.ClientOptions = {}) {
-    this.#client = new grpc.Client(address, grpc.credentials.createInsecure(), {
+  constructor(
+    address: string,
+    options: grpc.ClientOptions = {},
+    credentials = grpc.credentials.createInsecure(),
+  ) {
+    this.#client = new grpc.Client(address, credentials, {
       'grpc.use_local_subchannel_pool': 1,
       'grpc.max_receive_message_length': -1,
       'grpc.max_send_message_length': -1,

@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { Authority, Files, type Pair, tlsFlags } from '../support/certificates.ts';
+import { Etcdctl } from '../support/etcdctl.ts';
+import { type Program, TestCluster } from '../support/server-process.ts';
+import { needs, toolPath } from '../support/tools.ts';
+
+// What clients that are not ours see over TLS: etcdctl, curl and openssl, on three members of this store and of etcd.
+
+interface Setting {
+  readonly cluster: TestCluster;
+  readonly files: Files;
+  readonly ca: string;
+  /** Flags of etcdctl and mainstayctl. */
+  readonly flags: readonly string[];
+  readonly authority: Authority;
+}
+
+async function withTls(
+  { program, size = 3, more = [] }: { program: Program; size?: number; more?: readonly string[] },
+  body: (setting: Setting) => Promise<void>,
+): Promise<void> {
+  const files = new Files();
+  const authority = await Authority.create('ca');
+  const ca = files.write('ca.pem', authority.cert);
+  const member = files.writePair('member', await authority.issue());
+  const { certFile, keyFile } = files.writePair(
+    'ann',
+    await authority.issue({ commonName: 'ann' }),
+  );
+  const cluster = await TestCluster.start({
+    program,
+    size,
+    schemes: { client: 'https', peer: 'https' },
+    flags: [...tlsFlags(member, ca), ...more],
+  });
+  try {
+    const flags = ['--cacert', ca, '--cert', certFile, '--key', keyFile];
+    await cluster.showLogsOnFailure(() => body({ cluster, files, ca, flags, authority }));
+  } finally {
+    await cluster.stop();
+    files.remove();
+  }
+}
+
+const options = { ...needs('etcdctl', 'curl', 'openssl'), timeout: 3 * 60_000 };
+
+test('etcdctl, mainstayctl and curl on three members over TLS', options, () =>
+  withTls({ program: 'mainstay' }, async ({ cluster, flags, ca, files }) => {
+    const ctl = new Etcdctl(cluster, flags);
+    const watching = ctl.start(['watch', 'k']);
+    const put = await ctl.run(['put', 'k', 'v']);
+    assert.equal(put.stdout, 'OK\n', put.stderr);
+    assert.equal((await ctl.run(['get', 'k', '--print-value-only'])).stdout, 'v\n');
+    await ctl.run(['put', 'k', 'w']);
+    assert.deepEqual((await watching.lines(3)).slice(-3, -2), ['PUT']);
+    watching.interrupt();
+    const health = await ctl.run(['endpoint', 'health', '--cluster']);
+    assert.equal(health.code, 0, health.stderr);
+    const members = await ctl.run(['member', 'list']);
+    assert.equal(members.stdout.match(/started, .*https:.*https:/g)?.length, 3, members.stdout);
+
+    const own = await mainstayctl([...flags, '--endpoints', cluster.endpoints.join(), 'get', 'k']);
+    assert.deepEqual(own, { status: 0, output: 'k\nw\n' });
+    const environment = {
+      ETCDCTL_CACERT: ca,
+      ETCDCTL_CERT: files.path('ann.pem'),
+      MAINSTAYCTL_KEY: files.path('ann-key.pem'),
+      ETCDCTL_ENDPOINTS: cluster.endpoints.join().replaceAll('https://', ''),
+    };
+    assert.deepEqual(await mainstayctl(['get', 'k'], environment), { status: 0, output: 'k\nw\n' });
+    const unverified = ['--insecure-skip-tls-verify', '--cert', files.path('ann.pem')];
+    unverified.push('--key', files.path('ann-key.pem'), '--endpoints', cluster.endpoints.join());
+    assert.deepEqual(await mainstayctl([...unverified, 'get', 'k']), {
+      status: 0,
+      output: 'k\nw\n',
+    });
+    const unknown = await mainstayctl(['--endpoints', cluster.endpoints.join(), 'get', 'k']);
+    assert.equal(unknown.status, 1, unknown.output);
+
+    for (const version of ['--http1.1', '--http2']) {
+      const { stdout } = await curl([version, ...flags, `${cluster.endpoints[0]}/version`]);
+      assert.match(stdout, /"etcdserver":"3\./, version);
+    }
+    const stranger = await (await Authority.create('stranger')).issue({ commonName: 'eve' });
+    for (const shown of [undefined, stranger]) {
+      const refused = await new Etcdctl(cluster, refusedFlags(files, ca, shown)).run([
+        '--command-timeout=2s',
+        'get',
+        'k',
+      ]);
+      assert.equal(refused.code, 1);
+      assert.match(refused.stderr, /context deadline exceeded|certificate/);
+    }
+  }),
+);
+
+function refusedFlags(files: Files, ca: string, pair: Pair | undefined): string[] {
+  if (pair === undefined) return ['--cacert', ca];
+  const { certFile, keyFile } = files.writePair('eve', pair);
+  return ['--cacert', ca, '--cert', certFile, '--key', keyFile];
+}
+
+const run = promisify(execFile);
+
+function curl(args: readonly string[]): Promise<{ stdout: string }> {
+  return run(toolPath('curl'), ['-sS', '--max-time', '10', ...args]);
+}
+
+const ctlMain = fileURLToPath(new URL('../../server/ctl/main.js', import.meta.url));
+
+/** Its exit status, and what it wrote to both outputs. */
+async function mainstayctl(
+  args: readonly string[],
+  environment: Record<string, string> = {},
+): Promise<{ status: number; output: string }> {
+  const env = { PATH: process.env['PATH'], ...environment };
+  try {
+    const { stdout, stderr } = await run(process.execPath, [ctlMain, ...args], { env });
+    return { status: 0, output: stdout + stderr };
+  } catch (error) {
+    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
+    return { status: code, output: stdout + stderr };
+  }
+}
