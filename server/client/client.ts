@@ -1,300 +1,262 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { hostLookup } from '../base/hosts.ts';
-import type { KeyValue } from '../proto/gen/kv.ts';
 import {
+  AlarmAction,
+  type AlarmMember,
+  type AlarmResponse,
+  AlarmType,
   Cluster,
-  DeleteRangeRequest,
-  type DeleteRangeResponse,
+  type CompactionResponse,
+  type DowngradeAction,
+  type DowngradeResponse,
+  type HashKVResponse,
   KV,
-  Lease,
-  LeaseGrantRequest,
-  type LeaseGrantResponse,
-  LeaseTimeToLiveRequest,
-  type LeaseTimeToLiveResponse,
   Maintenance,
   type MemberAddResponse,
   type MemberListResponse,
-  PutRequest,
-  type PutResponse,
-  RangeRequest,
-  type RangeResponse,
+  type MemberUpdateResponse,
   type SnapshotResponse,
   type StatusResponse,
-  TxnRequest,
-  type TxnResponse,
 } from '../proto/gen/rpc.ts';
-import type { Method } from '../proto/wire.ts';
+import { AuthAdmin } from './auth-admin.ts';
+import {
+  type Attempt,
+  type CallOptions,
+  Calls,
+  idempotentWrite,
+  localRead,
+  read,
+  write,
+} from './calls.ts';
 import { Endpoint, type EndpointOptions, type TlsOptions } from './endpoint.ts';
-import { ClientError, mayRetry, type Repeat } from './errors.ts';
-import { type Bytes, bytesOf, type Keys, oneKey } from './keys.ts';
-import { renewOnce } from './lease-renewal.ts';
-import { Watch, type WatchOptions } from './watch.ts';
+import { Endpoints } from './endpoints.ts';
+import { ClientError } from './errors.ts';
+import { etcdTexts } from './etcd-texts.ts';
+import { KeySpace } from './key-space.ts';
+import { Prefix } from './prefix.ts';
+import { checkedBytes, snapshotParts } from './snapshot.ts';
+import { type Credentials, Tokens } from './tokens.ts';
 
 export interface ClientOptions {
-  /** Client URLs of members, `http://host:port`, `https://host:port` or `host:port`; the one that answered last is asked first. */
+  /** Client URLs of members: `http://host:port`, `https://host:port` or `host:port`. They are asked in turn. */
   readonly endpoints: readonly string[];
   /** How long a call may take, every attempt included. 5 s by default. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
+  /** Whose calls these are, when the cluster has authentication on. */
+  readonly credentials?: Credentials | undefined;
+  /** How `https://` endpoints are checked and what they are shown. */
+  readonly tls?: TlsOptions | undefined;
   /** Lines of `IP name name...` that are asked before DNS; by default what MAINSTAY_HOSTS_FILE names. */
-  readonly hostsFile?: string;
-  /** For endpoints of https, and those without a scheme. */
-  readonly tls?: TlsOptions;
+  readonly hostsFile?: string | undefined;
 }
 
-export interface PutOptions {
-  readonly lease?: bigint;
-  readonly prevKv?: boolean;
-  /**
-   * Whether the put may be sent again when it is not known whether it took effect. Then it can be written twice, and
-   * the second time after what others wrote meanwhile.
-   */
-  readonly mayRepeat?: boolean;
+export interface SnapshotOptions {
+  /** The member's client URL; it need not be one of the client's endpoints. */
+  readonly endpoint?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
-
-interface Attempt {
-  readonly repeat: Repeat;
-  /** Only this one is asked. */
-  readonly endpoint?: Endpoint;
-}
-
-const read: Attempt = { repeat: 'harmless' };
-const write: Attempt = { repeat: 'never' };
-
-const backoffMsMin = 25;
-const backoffMsMax = 500;
-/** What a call that may be repeated waits for one member, before it asks the next. */
-const attemptMsMin = 1_000;
 
 /**
- * A client of the etcd v3 API. Calls go to one endpoint and move on to the next when that is safe: reads whenever a
- * member is unavailable, writes only when the request provably had no effect. Failures are {@link ClientError}s.
+ * A client of the etcd v3 API. Calls go to the endpoints in turn, past those that failed, and move on to the next when
+ * that is safe: reads and what is idempotent whenever a member is unavailable, writes only when the request provably had
+ * no effect. Failures are {@link ClientError}s. Close it: its connections keep the process alive.
  */
-export class Client {
-  readonly #timeoutMs: number;
-  readonly #connection: EndpointOptions;
-  readonly #endpoints: Endpoint[];
-  /** Of the endpoint that answered last. */
-  #current = 0;
+export class Client extends KeySpace {
+  /** Users and roles. */
+  readonly auth: AuthAdmin;
+  readonly #calls: Calls;
+  readonly #endpointOptions: EndpointOptions;
 
   constructor(options: ClientOptions) {
     if (options.endpoints.length === 0) throw new TypeError('a client needs an endpoint');
-    this.#timeoutMs = options.timeoutMs ?? 5_000;
+    const { endpoints, timeoutMs = 5_000, credentials, tls } = options;
     const lookup = hostLookup(options.hostsFile ?? process.env['MAINSTAY_HOSTS_FILE']);
-    this.#connection = { lookup, tls: options.tls };
-    this.#endpoints = options.endpoints.map((url) => new Endpoint(url, this.#connection));
+    const tokens = credentials === undefined ? undefined : new Tokens(credentials);
+    const places = new Endpoints(endpoints.map((url) => new Endpoint(url, { lookup, tls })));
+    const calls = new Calls(places, { timeoutMs, tokens });
+    super(calls, new Prefix(new Uint8Array()));
+    this.#endpointOptions = { lookup, tls };
+    this.#calls = calls;
+    this.auth = new AuthAdmin(calls);
   }
 
   get endpoints(): string[] {
-    return this.#endpoints.map(({ url }) => url);
+    return this.#calls.endpoints.all.map(({ url }) => url);
   }
 
+  /** Ends every call, watch and session, and closes the connections. Leases are not revoked: they expire. */
   close(): void {
-    for (const endpoint of this.#endpoints) endpoint.close();
+    this.#calls.close();
   }
 
-  // Keys and values
-
-  put(key: Bytes, value: Bytes, options: PutOptions = {}): Promise<PutResponse> {
-    const { lease, prevKv, mayRepeat } = options;
-    const request = PutRequest.create({
-      key: bytesOf(key),
-      value: bytesOf(value),
-      ...(lease === undefined ? {} : { lease }),
-      ...(prevKv === undefined ? {} : { prevKv }),
-    });
-    return this.#call(KV.methods.put, request, mayRepeat === true ? read : write);
+  /** From now on asks the members that the cluster has now, at the client URLs that they advertise; which these are. */
+  async syncEndpoints(options: CallOptions = {}): Promise<string[]> {
+    const { members } = await this.memberList(options);
+    const urls = members.filter(({ isLearner }) => !isLearner).flatMap((each) => each.clientURLs);
+    if (urls.length > 0) this.#calls.endpoints.replace(urls.map((url) => this.#endpointOf(url)));
+    return this.endpoints;
   }
 
-  /** The key's value, undefined when it is not there. */
-  async get(key: Bytes, options: Partial<RangeRequest> = {}): Promise<KeyValue | undefined> {
-    const { kvs } = await this.range(oneKey(key), options);
-    return kvs[0];
-  }
-
-  range(keys: Keys, options: Partial<RangeRequest> = {}): Promise<RangeResponse> {
-    return this.#call(KV.methods.range, RangeRequest.create({ ...options, ...keys }), read);
-  }
-
-  delete(keys: Keys, options: Partial<DeleteRangeRequest> = {}): Promise<DeleteRangeResponse> {
-    const request = DeleteRangeRequest.create({ ...options, ...keys });
-    return this.#call(KV.methods.deleteRange, request, write);
-  }
-
-  txn(request: Partial<TxnRequest>): Promise<TxnResponse> {
-    return this.#call(KV.methods.txn, TxnRequest.create(request), write);
-  }
-
-  /** Events of the keys, from now or from `startRevision`, without gap or repetition over reconnections. */
-  watch(keys: Keys, options: WatchOptions = {}): Watch {
-    return new Watch(
-      {
-        keys,
-        next: (failed) => (failed === undefined ? this.#endpoint() : this.#after(failed)),
-        timeoutMs: this.#timeoutMs,
-      },
-      options,
-    );
-  }
-
-  // Leases
-
-  leaseGrant(ttlSeconds: number, id = 0n): Promise<LeaseGrantResponse> {
-    const request = LeaseGrantRequest.create({ TTL: ttlSeconds, ID: id });
-    return this.#call(Lease.methods.leaseGrant, request, write);
-  }
-
-  async leaseRevoke(id: bigint): Promise<void> {
-    await this.#call(Lease.methods.leaseRevoke, { ID: id }, write);
-  }
-
-  /** Renews the lease once; its TTL in seconds, 0 when it is not there. */
-  leaseKeepAlive(id: bigint): Promise<number> {
-    return this.#attempt(read, (endpoint, timeoutMs) => renewOnce(endpoint, id, timeoutMs));
-  }
-
-  leaseTimeToLive(id: bigint, keys = false): Promise<LeaseTimeToLiveResponse> {
-    const request = LeaseTimeToLiveRequest.create({ ID: id, keys });
-    return this.#call(Lease.methods.leaseTimeToLive, request, read);
+  /** Forgets the history before a revision. `physical`: answered when it is gone from the disk of the member asked. */
+  compact(
+    revision: number,
+    options: CallOptions & { physical?: boolean | undefined } = {},
+  ): Promise<CompactionResponse> {
+    const { physical = false } = options;
+    return this.#calls.unary(KV.methods.compact, { revision, physical }, write, options);
   }
 
   // Members
 
-  memberList(options: { linearizable?: boolean } = {}): Promise<MemberListResponse> {
+  memberList(
+    options: CallOptions & { linearizable?: boolean | undefined } = {},
+  ): Promise<MemberListResponse> {
     const { linearizable = true } = options;
-    return this.#call(Cluster.methods.memberList, { linearizable }, read);
+    const how = linearizable ? read : localRead;
+    return this.#calls.unary(Cluster.methods.memberList, { linearizable }, how, options);
   }
 
   memberAdd(
     peerURLs: readonly string[],
-    options: { isLearner?: boolean } = {},
+    options: CallOptions & { isLearner?: boolean | undefined } = {},
   ): Promise<MemberAddResponse> {
     const request = { peerURLs: [...peerURLs], isLearner: options.isLearner ?? false };
-    return this.#call(Cluster.methods.memberAdd, request, write);
+    return this.#calls.unary(Cluster.methods.memberAdd, request, write, options);
   }
 
-  async memberPromote(id: bigint): Promise<void> {
-    await this.#call(Cluster.methods.memberPromote, { ID: id }, write);
+  memberUpdate(
+    id: bigint,
+    peerURLs: readonly string[],
+    options: CallOptions = {},
+  ): Promise<MemberUpdateResponse> {
+    const request = { ID: id, peerURLs: [...peerURLs] };
+    return this.#calls.unary(Cluster.methods.memberUpdate, request, write, options);
   }
 
-  async memberRemove(id: bigint): Promise<void> {
-    await this.#call(Cluster.methods.memberRemove, { ID: id }, write);
+  async memberPromote(id: bigint, options: CallOptions = {}): Promise<void> {
+    await this.#calls.unary(Cluster.methods.memberPromote, { ID: id }, write, options);
   }
 
-  /** What one member says of itself. `endpoint` need not be one of this client's. */
-  async status(endpoint: string): Promise<StatusResponse> {
-    return this.#at(endpoint, (at) => this.#statusOf(at));
+  async memberRemove(id: bigint, options: CallOptions = {}): Promise<void> {
+    await this.#calls.unary(Cluster.methods.memberRemove, { ID: id }, write, options);
   }
 
-  /** Asks the leader, whichever endpoint that is, to hand leadership to a voter. */
-  async moveLeader(targetID: bigint): Promise<void> {
-    await this.#at(await this.#leaderUrl(), (endpoint) =>
-      this.#call(Maintenance.methods.moveLeader, { targetID }, { ...write, endpoint }),
+  // One member. `endpoint` need not be one of this client's.
+
+  /** What the member says of itself. */
+  status(endpoint: string, options: CallOptions = {}): Promise<StatusResponse> {
+    return this.#at(endpoint, localRead, (how) =>
+      this.#calls.unary(Maintenance.methods.status, {}, how, options),
+    );
+  }
+
+  /** The hash of all keys and values up to a revision, 0 for the newest: equal on all members. */
+  hashKV(
+    endpoint: string,
+    options: CallOptions & { revision?: number | undefined } = {},
+  ): Promise<HashKVResponse> {
+    const { revision = 0 } = options;
+    return this.#at(endpoint, localRead, (how) =>
+      this.#calls.unary(Maintenance.methods.hashKV, { revision }, how, options),
+    );
+  }
+
+  /** Gives back the space that compaction has freed. */
+  async defragment(endpoint: string, options: CallOptions = {}): Promise<void> {
+    await this.#at(endpoint, { repeat: 'never' }, (how) =>
+      this.#calls.unary(Maintenance.methods.defragment, {}, how, options),
     );
   }
 
   /**
-   * The whole state of one member as etcd's database file, in pieces; the last one is the SHA-256 over all others. Of
-   * the first endpoint: which member it was must not change between two pieces.
+   * The member's state as the bytes of a snapshot file, checked; of the next member in turn when none is named. Fails
+   * when it is cut or damaged: what came until then is no snapshot.
    */
-  async *snapshot(options: { signal?: AbortSignal } = {}): AsyncGenerator<SnapshotResponse> {
-    const endpoint = this.#endpoint();
-    const timeoutMs = this.#timeoutMs;
-    const stream = await endpoint.responses(Maintenance.methods.snapshot, {}, { timeoutMs });
-    const cancel = () => stream.cancel();
-    options.signal?.addEventListener('abort', cancel, { once: true });
+  snapshot(options: SnapshotOptions = {}): AsyncGenerator<Uint8Array, void, void> {
+    return this.#fromOne(options, (endpoint) =>
+      checkedBytes(snapshotParts(this.#calls, endpoint, options), endpoint),
+    );
+  }
+
+  /** The same in the messages that bring it, unchecked: they say how much is to come, and the version. */
+  snapshotParts(options: SnapshotOptions = {}): AsyncGenerator<SnapshotResponse, void, void> {
+    return this.#fromOne(options, (endpoint) => snapshotParts(this.#calls, endpoint, options));
+  }
+
+  async *#fromOne<T>(
+    { endpoint }: SnapshotOptions,
+    run: (endpoint: Endpoint) => AsyncGenerator<T, void, void>,
+  ): AsyncGenerator<T, void, void> {
+    const own = endpoint === undefined ? this.#calls.endpoints.next() : this.#own(endpoint);
+    const asked = own ?? this.#endpointOf(endpoint ?? '');
     try {
-      for await (const response of stream) yield response as SnapshotResponse;
-    } catch (error) {
-      throw endpoint.failure(error);
+      yield* run(asked);
     } finally {
-      options.signal?.removeEventListener('abort', cancel);
-      cancel();
+      if (own === undefined) asked.close();
     }
   }
 
-  #statusOf(endpoint: Endpoint): Promise<StatusResponse> {
-    return this.#call(Maintenance.methods.status, {}, { ...read, endpoint });
+  // The cluster
+
+  alarms(options: CallOptions = {}): Promise<AlarmResponse> {
+    const request = { action: AlarmAction.GET, memberID: 0n, alarm: AlarmType.NONE };
+    return this.#calls.unary(Maintenance.methods.alarm, request, read, options);
   }
 
-  async #leaderUrl(): Promise<string> {
-    const { endpoint } = await this.#attempt(read, async (at, timeoutMs) => {
-      const status = await at.unary(Maintenance.methods.status, {}, { timeoutMs });
-      if (status.leader === 0n) throw noLeader(at);
+  /** What was disarmed: nothing when the alarm was not raised. */
+  disarm({ memberID, alarm }: AlarmMember, options: CallOptions = {}): Promise<AlarmResponse> {
+    const request = { action: AlarmAction.DEACTIVATE, memberID, alarm };
+    return this.#calls.unary(Maintenance.methods.alarm, request, idempotentWrite, options);
+  }
+
+  /** Asks the leader, whichever endpoint that is, to hand leadership to a voter. */
+  async moveLeader(targetID: bigint, options: CallOptions = {}): Promise<void> {
+    await this.#at(await this.#leaderUrl(options), write, (how) =>
+      this.#calls.unary(Maintenance.methods.moveLeader, { targetID }, how, options),
+    );
+  }
+
+  downgrade(
+    action: DowngradeAction,
+    version: string,
+    options: CallOptions = {},
+  ): Promise<DowngradeResponse> {
+    return this.#calls.unary(Maintenance.methods.downgrade, { action, version }, write, options);
+  }
+
+  async #leaderUrl(options: CallOptions): Promise<string> {
+    const { endpoint } = await this.#calls.attempt(localRead, options, async (at, how) => {
+      const status = await at.unary(Maintenance.methods.status, {}, how);
+      if (status.leader === 0n) throw noLeader(at.url);
       return { endpoint: status.leader === status.header?.memberId ? at.url : status.leader };
     });
     if (typeof endpoint === 'string') return endpoint;
-    const { members } = await this.memberList({ linearizable: false });
+    const { members } = await this.memberList({ ...options, linearizable: false });
     const url = members.find(({ ID }) => ID === endpoint)?.clientURLs[0];
-    if (url === undefined) throw noLeader(this.#endpoint());
+    if (url === undefined) throw noLeader(this.endpoints.join(' '));
     return url;
   }
 
   /** Runs with the endpoint of that URL, ours or one for the time being. */
-  async #at<T>(url: string, run: (endpoint: Endpoint) => Promise<T>): Promise<T> {
-    const asked = new Endpoint(url, this.#connection);
-    const own = this.#endpoints.find((endpoint) => endpoint.url === asked.url);
-    if (own !== undefined) return run(own);
+  async #at<T>(url: string, attempt: Attempt, run: (attempt: Attempt) => Promise<T>): Promise<T> {
+    const own = this.#own(url);
+    const endpoint = own ?? this.#endpointOf(url);
     try {
-      return await run(asked);
+      return await run({ ...attempt, endpoint });
     } finally {
-      asked.close();
+      if (own === undefined) endpoint.close();
     }
   }
 
-  #call<Request, Response>(
-    method: Method<Request, Response>,
-    request: Request,
-    attempt: Attempt,
-  ): Promise<Response> {
-    return this.#attempt(attempt, (endpoint, timeoutMs) =>
-      endpoint.unary(method, request, { timeoutMs }),
-    );
+  #own(url: string): Endpoint | undefined {
+    const { url: whole } = new Endpoint(url, this.#endpointOptions);
+    return this.#calls.endpoints.all.find((endpoint) => endpoint.url === whole);
   }
 
-  /** Tries one endpoint after the other, as long as there is time and another try is safe. */
-  async #attempt<T>(
-    { repeat, endpoint }: Attempt,
-    run: (endpoint: Endpoint, timeoutMs: number) => Promise<T>,
-  ): Promise<T> {
-    const deadline = performance.now() + this.#timeoutMs;
-    let backoffMs = backoffMsMin;
-    for (let tries = 1; ; tries++) {
-      const asked = endpoint ?? this.#endpoint();
-      const leftMs = deadline - performance.now();
-      try {
-        return await run(asked, repeat === 'harmless' ? this.#attemptMs(leftMs) : leftMs);
-      } catch (error) {
-        const failure = asked.failure(error);
-        if (!mayRetry(failure, repeat) || performance.now() + backoffMs >= deadline) throw failure;
-        if (endpoint === undefined) this.#after(asked);
-      }
-      if (endpoint === undefined && tries % this.#endpoints.length !== 0) continue;
-      await pause(backoffMs * (0.5 + Math.random() / 2));
-      backoffMs = Math.min(2 * backoffMs, backoffMsMax);
-    }
-  }
-
-  /** A member that hangs must not use up the time that others could answer in. */
-  #attemptMs(leftMs: number): number {
-    return Math.min(leftMs, Math.max(attemptMsMin, this.#timeoutMs / this.#endpoints.length));
-  }
-
-  #endpoint(): Endpoint {
-    return this.#endpoints[this.#current % this.#endpoints.length] as Endpoint;
-  }
-
-  /** The endpoint after one that failed; the current one when others have moved on already. */
-  #after(failed: Endpoint): Endpoint {
-    if (this.#endpoint() === failed) this.#current = (this.#current + 1) % this.#endpoints.length;
-    return this.#endpoint();
+  #endpointOf(url: string): Endpoint {
+    return this.#own(url) ?? new Endpoint(url, this.#endpointOptions);
   }
 }
 
-function noLeader({ url }: Endpoint): ClientError {
-  return new ClientError({
-    code: 14,
-    text: 'etcdserver: no leader',
-    endpoint: url,
-    isUncertain: false,
-  });
+function noLeader(endpoint: string): ClientError {
+  return new ClientError({ code: 14, text: etcdTexts.noLeader, endpoint, isUncertain: false });
 }

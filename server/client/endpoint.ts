@@ -1,93 +1,139 @@
 import type { LookupAddress } from 'node:dns';
+import type { EventEmitter } from 'node:events';
 import { isIP, type LookupFunction } from 'node:net';
 import { checkServerIdentity } from 'node:tls';
 import * as grpc from '@grpc/grpc-js';
 import { asBuffer } from '../base/bytes.ts';
+import { Health, ServingStatus } from '../proto/gen/health.ts';
 import type { Method } from '../proto/wire.ts';
-import { ClientError } from './errors.ts';
+import type { Stop } from './abort.ts';
+import { ClientError, failureOf } from './errors.ts';
 
 /** Well above the server's minimum of 5 s between pings. */
 const keepaliveMs = 10_000;
 const keepaliveTimeoutMs = 5_000;
 const dialMsMax = 2_000;
 
-export interface CallOptions {
-  readonly timeoutMs: number;
-  /** Fail at once when the member sees no leader. */
-  readonly requiresLeader?: boolean;
+/** Certificates and keys are PEM. */
+export interface TlsOptions {
+  /** Of the authorities that the server's certificate is checked against; those of Node by default. */
+  readonly ca?: string | Uint8Array | undefined;
+  /** The client's own certificate, with `key`. */
+  readonly cert?: string | Uint8Array | undefined;
+  readonly key?: string | Uint8Array | undefined;
+  /** The name that the server's certificate must have, by default the endpoint's host. */
+  readonly serverName?: string | undefined;
 }
 
-/** How to connect to endpoints of https. */
-export interface TlsOptions {
-  /** Who may have signed the members' certificates, PEM; by default the public authorities. */
-  readonly ca?: string | Uint8Array;
-  /** Our own certificate and its key, PEM; both or none. */
-  readonly cert?: string | Uint8Array;
-  readonly key?: string | Uint8Array;
-  /** The name that a member's certificate must be for; by default the host of its URL. */
-  readonly serverName?: string;
-  /** Believe any certificate: for tests only. */
-  readonly insecureSkipVerify?: boolean;
+export interface SendOptions {
+  readonly timeoutMs: number;
+  readonly signal?: Stop;
+  /** Fail at once when the member sees no leader. */
+  readonly requiresLeader?: boolean | undefined;
+  /** Of the user that asks. */
+  readonly token?: string | undefined;
 }
 
 export interface EndpointOptions {
   readonly lookup: LookupFunction;
+  /** For `https://` and for URLs without a scheme. */
   readonly tls?: TlsOptions | undefined;
+}
+
+/** What a call in flight can be ended by. */
+interface Cancellable {
+  cancel(): void;
 }
 
 /** One member's client URL and the connection to it. Names are resolved for each connection, by our own lookup. */
 export class Endpoint {
   readonly url: string;
-  readonly #lookup: LookupFunction;
-  readonly #tls: TlsOptions;
+  readonly #options: EndpointOptions;
+  readonly #inFlight = new Set<Cancellable>();
   #connecting: Promise<grpc.Client> | undefined;
+  /** The connection, or one that is being made. */
   #client: grpc.Client | undefined;
   #isClosed = false;
 
-  /** `url`: `http://host:port`, `https://host:port`, or `host:port`, which is https where there is `tls`. */
-  constructor(url: string, { lookup, tls }: EndpointOptions) {
-    const scheme = tls === undefined ? 'http' : 'https';
+  /** `url`: `http://host:port`, `https://host:port` or `host:port`. */
+  constructor(url: string, options: EndpointOptions) {
+    const scheme = options.tls === undefined ? 'http' : 'https';
     this.url = url.includes('://') ? url : `${scheme}://${url}`;
-    this.#lookup = lookup;
-    this.#tls = tls ?? {};
+    this.#options = options;
+    const { protocol } = new URL(this.url);
+    if (protocol !== 'http:' && protocol !== 'https:') {
+      throw new TypeError(`an endpoint is a URL of http or https, not ${url}`);
+    }
+  }
+
+  get isConnected(): boolean {
+    return this.#client !== undefined && isReady(this.#client);
   }
 
   async unary<Request, Response>(
     method: Method<Request, Response>,
     request: Request,
-    options: CallOptions,
+    options: SendOptions,
   ): Promise<Response> {
     const deadline = Date.now() + options.timeoutMs;
-    const client = await this.#connected(options.timeoutMs);
+    const client = await this.#connected(options);
     return new Promise((resolve, reject) => {
-      client.makeUnaryRequest(
+      const call = client.makeUnaryRequest(
         method.path,
-        (message: Request) => asBuffer(method.request.encode(message)),
+        encoderOf(method),
         (bytes) => method.response.decode(bytes),
         request,
         metadataOf(options),
         { deadline },
         (error, response) => {
+          settled();
           if (error === null && response !== undefined) resolve(response);
           else reject(this.#failed(error));
         },
       );
+      const settled = this.#track(call, options.signal);
     });
   }
 
   /** `timeoutMs` is for connecting; the stream itself ends with `deadline`, in milliseconds of the wall clock. */
   async stream<Request, Response>(
     method: Method<Request, Response>,
-    options: CallOptions & { deadline?: number },
+    options: SendOptions & { deadline?: number },
   ): Promise<grpc.ClientDuplexStream<Request, Response>> {
-    const client = await this.#connected(options.timeoutMs);
-    return client.makeBidiStreamRequest(
+    const client = await this.#connected(options);
+    const stream = client.makeBidiStreamRequest(
       method.path,
-      (message: Request) => asBuffer(method.request.encode(message)),
+      encoderOf(method),
       (bytes) => method.response.decode(bytes),
       metadataOf(options),
       options.deadline === undefined ? {} : { deadline: options.deadline },
     );
+    this.#follow(stream, options.signal);
+    return stream;
+  }
+
+  /** One request, many responses. `timeoutMs` is for connecting. */
+  async serverStream<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    options: SendOptions,
+  ): Promise<grpc.ClientReadableStream<Response>> {
+    const client = await this.#connected(options);
+    const stream = client.makeServerStreamRequest(
+      method.path,
+      encoderOf(method),
+      (bytes) => method.response.decode(bytes),
+      request,
+      metadataOf(options),
+    );
+    this.#follow(stream, options.signal);
+    return stream;
+  }
+
+  /** Resolves when the member can be reached and answers; does not say that it has a leader. */
+  async probe(timeoutMs: number): Promise<void> {
+    const { status } = await this.unary(Health.methods.check, { service: '' }, { timeoutMs });
+    if (status !== ServingStatus.SERVING) throw this.#unreachable('the member does not serve');
   }
 
   /** A call with one request and many responses. `timeoutMs` is for connecting only. */
@@ -111,8 +157,10 @@ export class Endpoint {
     return error instanceof ClientError ? error : this.#failed(error as grpc.ServiceError);
   }
 
+  /** Ends what is in flight. */
   close(): void {
     this.#isClosed = true;
+    for (const call of this.#inFlight) call.cancel();
     this.#drop();
   }
 
@@ -121,36 +169,70 @@ export class Endpoint {
     this.#client = undefined;
   }
 
+  /** Cancels the call when the signal is aborted or the endpoint closed; call the result when it has ended. */
+  #track(call: Cancellable, signal: Stop): () => void {
+    const cancel = () => {
+      call.cancel();
+    };
+    this.#inFlight.add(call);
+    signal?.addEventListener('abort', cancel);
+    return () => {
+      this.#inFlight.delete(call);
+      signal?.removeEventListener('abort', cancel);
+    };
+  }
+
+  #follow(stream: EventEmitter & Cancellable, signal: Stop): void {
+    stream.on('status', this.#track(stream, signal));
+    // Whoever reads is told; an error that comes when nobody does any more must not end the process.
+    stream.on('error', () => {});
+  }
+
   #failed(error: grpc.ServiceError | null): ClientError {
     const code = error?.code ?? grpc.status.UNKNOWN;
     const text = error?.details || error?.message || 'no response';
-    if (code === grpc.status.UNAVAILABLE && !text.startsWith('etcdserver: ')) this.#drop();
-    return this.#error({ code, text, isUncertain: isUncertain(code) }, error);
+    const isConnection = code === grpc.status.UNAVAILABLE && !text.startsWith('etcdserver: ');
+    if (isConnection && !this.isConnected) this.#drop();
+    return failureOf({ code, text }, this.url, error);
   }
 
   /** A connection that is ready. Until there is one nothing has been sent. */
-  async #connected(timeoutMs: number): Promise<grpc.Client> {
-    const client = this.#client;
-    if (client?.getChannel().getConnectivityState(false) === grpc.connectivityState.READY) {
-      return client;
+  async #connected({ timeoutMs, signal }: SendOptions): Promise<grpc.Client> {
+    if (!this.isConnected) {
+      this.#connecting ??= this.#connect().finally(() => {
+        this.#connecting = undefined;
+      });
+      await this.#inTime(this.#connecting, timeoutMs);
     }
-    this.#connecting ??= this.#connect(Math.min(timeoutMs, dialMsMax));
+    if (signal?.aborted === true) throw this.#unreachable('not sent', signal.reason);
+    if (this.#client === undefined) throw this.#unreachable('the client is closed');
+    return this.#client;
+  }
+
+  async #inTime<T>(connecting: Promise<T>, timeoutMs: number): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => {
+        reject(this.#unreachable('cannot connect in time'));
+      }, timeoutMs);
+    });
     try {
-      return await this.#connecting;
+      return await Promise.race([connecting, late]);
     } finally {
-      this.#connecting = undefined;
+      clearTimeout(timer);
     }
   }
 
-  async #connect(timeoutMs: number): Promise<grpc.Client> {
+  async #connect(): Promise<grpc.Client> {
     this.#drop();
-    const { hostname, port, host, protocol } = new URL(this.url);
-    const isSecure = protocol === 'https:';
+    const { hostname, protocol, port, host } = new URL(this.url);
     const name = hostname.replace(/^\[|\]$/g, '');
-    const address = await this.#resolve(name);
-    const target = `ipv${address.family}:${address.family === 6 ? `[${address.address}]` : address.address}`;
-    const { credentials, options } = isSecure ? tlsOf(name, this.#tls) : plain;
-    const client = new grpc.Client(`${target}:${port || (isSecure ? '443' : '80')}`, credentials, {
+    const { address, family } = await this.#resolve(name);
+    if (this.#isClosed) throw this.#unreachable('the client is closed');
+    const target = `ipv${family}:${family === 6 ? `[${address}]` : address}`;
+    const isTls = protocol === 'https:';
+    const { credentials, options } = isTls ? tlsOf(name, this.#options.tls ?? {}) : plain;
+    const client = new grpc.Client(`${target}:${port || (isTls ? '443' : '80')}`, credentials, {
       ...options,
       'grpc.default_authority': host,
       'grpc.use_local_subchannel_pool': 1,
@@ -160,42 +242,37 @@ export class Endpoint {
       'grpc.keepalive_time_ms': keepaliveMs,
       'grpc.keepalive_timeout_ms': keepaliveTimeoutMs,
     });
+    this.#client = client;
     try {
-      await ready(client, timeoutMs);
-      if (this.#isClosed) throw new Error('the client is closed');
+      await ready(client, dialMsMax);
     } catch (error) {
-      client.close();
+      if (this.#client === client) this.#drop();
       throw this.#unreachable('cannot connect', error);
     }
-    this.#client = client;
     return client;
   }
 
   #resolve(hostname: string): Promise<LookupAddress> {
     return new Promise((resolve, reject) => {
-      this.#lookup(hostname, {}, (error, address, family) => {
+      this.#options.lookup(hostname, {}, (error, address, family) => {
         if (error !== null) reject(this.#unreachable(`cannot resolve ${hostname}`, error));
         else resolve({ address: String(address), family: family ?? 4 });
       });
     });
   }
 
-  #unreachable(text: string, cause: unknown): ClientError {
-    return this.#error({ code: grpc.status.UNAVAILABLE, text, isUncertain: false }, cause);
-  }
-
-  #error(what: { code: number; text: string; isUncertain: boolean }, cause: unknown): ClientError {
-    return new ClientError({ ...what, endpoint: this.url }, { cause });
+  #unreachable(text: string, cause?: unknown): ClientError {
+    const what = { code: grpc.status.UNAVAILABLE, text, endpoint: this.url, isUncertain: false };
+    return new ClientError(what, { cause });
   }
 }
 
 const plain = { credentials: grpc.credentials.createInsecure(), options: {} };
 
-function tlsOf(host: string, { ca, cert, key, serverName, insecureSkipVerify }: TlsOptions) {
+function tlsOf(host: string, { ca, cert, key, serverName }: TlsOptions) {
   const checked = serverName ?? host;
   const credentials = grpc.credentials.createSsl(pem(ca), pem(key), pem(cert), {
     checkServerIdentity: (_name, certificate) => checkServerIdentity(checked, certificate),
-    rejectUnauthorized: insecureSkipVerify !== true,
   });
   // The name in the handshake cannot be an IP address (RFC 6066); grpc-js cannot leave it out.
   const sni = isIP(checked) === 0 ? checked : 'localhost';
@@ -203,7 +280,12 @@ function tlsOf(host: string, { ca, cert, key, serverName, insecureSkipVerify }: 
 }
 
 function pem(text: string | Uint8Array | undefined): Buffer | null {
-  return text === undefined ? null : Buffer.from(text);
+  if (text === undefined) return null;
+  return typeof text === 'string' ? Buffer.from(text) : asBuffer(text);
+}
+
+function isReady(client: grpc.Client): boolean {
+  return client.getChannel().getConnectivityState(false) === grpc.connectivityState.READY;
 }
 
 /** Fails as soon as the first attempt to connect has, which grpc-js itself would repeat until the deadline. */
@@ -217,6 +299,7 @@ function ready(client: grpc.Client, timeoutMs: number): Promise<void> {
       if (state === grpc.connectivityState.TRANSIENT_FAILURE) {
         return reject(new Error('connection refused'));
       }
+      if (state === grpc.connectivityState.SHUTDOWN) return reject(new Error('closed'));
       channel.watchConnectivityState(state, deadline, (error) => {
         if (error === undefined) check();
         else reject(error);
@@ -226,22 +309,13 @@ function ready(client: grpc.Client, timeoutMs: number): Promise<void> {
   });
 }
 
-/** Codes after which a request that was sent may have taken effect. */
-function isUncertain(code: number): boolean {
-  switch (code) {
-    case grpc.status.UNAVAILABLE:
-    case grpc.status.DEADLINE_EXCEEDED:
-    case grpc.status.CANCELLED:
-    case grpc.status.UNKNOWN:
-    case grpc.status.INTERNAL:
-      return true;
-    default:
-      return false;
-  }
+function encoderOf<Request>({ request }: Method<Request, unknown>): (message: Request) => Buffer {
+  return (message) => request.encode(message);
 }
 
-function metadataOf({ requiresLeader }: CallOptions): grpc.Metadata {
+function metadataOf({ requiresLeader, token }: SendOptions): grpc.Metadata {
   const metadata = new grpc.Metadata();
   if (requiresLeader === true) metadata.set('hasleader', 'true');
+  if (token !== undefined && token !== '') metadata.set('token', token);
   return metadata;
 }

@@ -1,6 +1,6 @@
-import { status } from '@grpc/grpc-js';
+import { isPassing, isUncertainCode, refusedBeforeProposing } from './retry.ts';
 
-/** How a call failed. Decide by `code` and `text`, which are the server's where it answered. */
+/** How a call failed. Decide by `code` and `text`, which are the server's where it answered: {@link etcdTexts}. */
 export class ClientError extends Error {
   override name = 'ClientError';
   /** gRPC's status code. */
@@ -22,6 +22,11 @@ export class ClientError extends Error {
     this.endpoint = what.endpoint;
     this.isUncertain = what.isUncertain;
   }
+
+  /** Whether the same request, a write too, can be sent again: it had no effect, and another time it may be taken. */
+  get isSafeToRetry(): boolean {
+    return !this.isUncertain && isPassing(this);
+  }
 }
 
 /** The watched history is gone: read the range anew, then watch from the revision of that answer. */
@@ -36,19 +41,23 @@ export class CompactedError extends Error {
   }
 }
 
-/** Refusals that are decided before anything is proposed, so that asking another member is safe for every request. */
-const refusals: ReadonlySet<string> = new Set([
-  'etcdserver: no leader',
-  'etcdserver: rpc not supported for learner',
-  'etcdserver: not capable',
-]);
+/** The lease of a session is gone or may be gone by now, and with it every lock and office held by it. */
+export class LeaseLostError extends Error {
+  override name = 'LeaseLostError';
+  readonly leaseId: bigint;
 
-/** What it means to do a call twice: nothing (reads), or what must not happen. */
-export type Repeat = 'harmless' | 'never';
+  constructor(leaseId: bigint, why: string, options?: { cause?: unknown }) {
+    super(`lease ${BigInt.asUintN(64, leaseId).toString(16)} is lost: ${why}`, options);
+    this.leaseId = leaseId;
+  }
+}
 
-/** Whether another member may be asked after this failure. */
-export function mayRetry(error: ClientError, repeat: Repeat): boolean {
-  if (refusals.has(error.text)) return true;
-  const isPassing = error.code === status.UNAVAILABLE || error.code === status.DEADLINE_EXCEEDED;
-  return isPassing && (repeat === 'harmless' || !error.isUncertain);
+/** A server's answer that is no success, or the transport's end of a call, as an error. */
+export function failureOf(
+  { code, text }: { code: number; text: string },
+  endpoint: string,
+  cause?: unknown,
+): ClientError {
+  const isUncertain = isUncertainCode(code) && !refusedBeforeProposing(text);
+  return new ClientError({ code, text, endpoint, isUncertain }, { cause });
 }

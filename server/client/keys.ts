@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import { copyBytes, emptyBytes } from '../base/bytes.ts';
+import { asBuffer, copyBytes, emptyBytes } from '../base/bytes.ts';
 
 /** Text stands for its UTF-8 bytes. */
 export type Bytes = string | Uint8Array;
@@ -10,10 +10,16 @@ export interface Keys {
   readonly rangeEnd: Uint8Array;
 }
 
-const openEnd: Uint8Array = new Uint8Array(1);
+/** The end of a range without end, and the first key of all. */
+export const openEnd: Uint8Array = new Uint8Array(1);
 
 export function bytesOf(text: Bytes): Uint8Array {
   return typeof text === 'string' ? Buffer.from(text) : text;
+}
+
+/** The text that stands in UTF-8 in a key or a value. */
+export function textOf(bytes: Uint8Array | undefined): string {
+  return bytes === undefined ? '' : asBuffer(bytes).toString();
 }
 
 export function oneKey(key: Bytes): Keys {
@@ -40,8 +46,22 @@ function nonEmpty(key: Uint8Array): Uint8Array {
   return key.length === 0 ? openEnd : key;
 }
 
+/** The key right after another. */
+export function keyAfter(key: Uint8Array): Uint8Array {
+  return joined(key, openEnd);
+}
+
+export function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
+  return Buffer.concat([first, second]);
+}
+
+/** One key or a range of keys, by what it was named with. */
+export function keysOf(keys: Bytes | Keys): Keys {
+  return typeof keys === 'object' && 'rangeEnd' in keys ? keys : oneKey(keys);
+}
+
 /** The first key after all that begin with the prefix. */
-function prefixEnd(prefix: Uint8Array): Uint8Array {
+export function prefixEnd(prefix: Uint8Array): Uint8Array {
   const last = prefix.findLastIndex((byte) => byte < 0xff);
   if (last < 0) return openEnd;
   const end = copyBytes(prefix.subarray(0, last + 1));

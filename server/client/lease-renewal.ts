@@ -1,14 +1,10 @@
 import { Lease } from '../proto/gen/rpc.ts';
-import type { Endpoint } from './endpoint.ts';
+import type { Endpoint, SendOptions } from './endpoint.ts';
 
 /** One keep-alive on a stream of its own; the TTL in seconds. */
-export async function renewOnce(
-  endpoint: Endpoint,
-  id: bigint,
-  timeoutMs: number,
-): Promise<number> {
-  const deadline = Date.now() + timeoutMs;
-  const stream = await endpoint.stream(Lease.methods.leaseKeepAlive, { timeoutMs, deadline });
+export async function renewOnce(endpoint: Endpoint, id: bigint, how: SendOptions): Promise<number> {
+  const deadline = Date.now() + how.timeoutMs;
+  const stream = await endpoint.stream(Lease.methods.leaseKeepAlive, { ...how, deadline });
   try {
     return await new Promise((resolve, reject) => {
       stream.on('data', ({ TTL }) => {

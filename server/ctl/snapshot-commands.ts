@@ -84,7 +84,7 @@ async function download(
   let progress: Progress | undefined;
   let former: Uint8Array | undefined;
   let version = '';
-  for await (const response of client.snapshot({ signal: terminal.signal })) {
+  for await (const response of client.snapshotParts({ signal: terminal.signal })) {
     const { blob, remainingBytes } = response;
     const totalBytes = blob.length + remainingBytes;
     progress ??= new Progress(terminal, { what: 'saving', totalBytes });

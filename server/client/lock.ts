@@ -1,0 +1,92 @@
+import type { Compare } from '../proto/gen/rpc.ts';
+import type { CallOptions } from './calls.ts';
+import { Contender } from './contender.ts';
+import type { KeySpace } from './key-space.ts';
+import type { Session, SessionOptions } from './session.ts';
+
+export interface LockOptions extends SessionOptions {
+  /** Whose lease holds the lock. By default a session of the lock's own, which ends with it. */
+  readonly session?: Session | undefined;
+  /** Ends the waiting for the lock. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A lock that is held. */
+export class Lock {
+  readonly name: string;
+  /**
+   * Greater than that of every holder before: whatever the lock protects can refuse who comes with a smaller one, such as
+   * a holder that has been paused and does not know yet that its lease is over.
+   */
+  readonly revision: number;
+  readonly #contender: Contender;
+  readonly #session: Session;
+  readonly #giveBack: (options: CallOptions) => Promise<void>;
+
+  constructor(
+    name: string,
+    holder: {
+      contender: Contender;
+      session: Session;
+      giveBack: (options: CallOptions) => Promise<void>;
+    },
+  ) {
+    this.name = name;
+    this.revision = holder.contender.revision;
+    this.#contender = holder.contender;
+    this.#session = holder.session;
+    this.#giveBack = holder.giveBack;
+  }
+
+  /** The key that stands for this holder. */
+  get key(): string {
+    return this.#contender.key;
+  }
+
+  /** Aborted when the lock is, or may be, lost: hand it to what is done under the lock. */
+  get lost(): AbortSignal {
+    return this.#session.lost;
+  }
+
+  /** For a transaction that is to be done only while the lock is held. */
+  get guard(): Compare {
+    return this.#contender.guard;
+  }
+
+  /** The next in line has it then. */
+  unlock(options: CallOptions = {}): Promise<void> {
+    return this.#giveBack(options);
+  }
+}
+
+/** Waits for the lock; `tries` instead gives up at once, with undefined, when another holds it. */
+export async function acquire(
+  space: KeySpace,
+  name: string,
+  options: LockOptions & { tries: boolean },
+): Promise<Lock | undefined> {
+  const session = options.session ?? (await space.session(options));
+  const prefix = `${name}/`;
+  const unclaim = session.claim(prefix);
+  const giveBack = async (contender: Contender | undefined, how: CallOptions) => {
+    unclaim();
+    if (options.session === undefined) await session.end(how);
+    else if (session.isOpen) await contender?.leave(how);
+  };
+  let contender: Contender | undefined;
+  try {
+    contender = await Contender.enter(space, { prefix, session, value: '' }, options);
+    if (options.tries && !contender.isFirst) {
+      await giveBack(contender, {});
+      return undefined;
+    }
+    await contender.first(options);
+  } catch (error) {
+    await giveBack(contender, {}).catch(() => {
+      // The lease ends it; what is told is why there is no lock.
+    });
+    throw error;
+  }
+  const held = contender;
+  return new Lock(name, { contender, session, giveBack: (how) => giveBack(held, how) });
+}

@@ -1,0 +1,70 @@
+import { status } from '@grpc/grpc-js';
+import { etcdTexts } from './etcd-texts.ts';
+
+// Which failed calls may be made again. etcd's Go client (clientv3/retry.go) repeats reads on every UNAVAILABLE, and
+// writes only when no connection was there to send them on. So do we, and beyond that a write goes to another member
+// after a refusal of which the server's code shows that it comes before anything is proposed, or instead of applying.
+
+/** What it means to do a call twice: nothing (reads and what is idempotent), or what must not happen (writes). */
+export type Repeat = 'harmless' | 'never';
+
+/** How a call ended. */
+export interface Ending {
+  readonly code: number;
+  readonly text: string;
+}
+
+/** Refusals by the member that was asked, before proposing: another one, or the same a little later, may accept. */
+const memberRefusals: ReadonlySet<string> = new Set([
+  etcdTexts.noLeader,
+  etcdTexts.notSupportedForLearner,
+  etcdTexts.notCapable,
+  etcdTexts.tooManyRequests,
+]);
+
+/** The server knows the caller no more; checked before proposing and when applying, which then does nothing. */
+const tokenRefusals: ReadonlySet<string> = new Set([
+  etcdTexts.invalidAuthToken,
+  etcdTexts.authOldRevision,
+]);
+
+/** Codes after which a request that was sent may have taken effect. */
+const uncertainCodes: ReadonlySet<number> = new Set([
+  status.UNAVAILABLE,
+  status.DEADLINE_EXCEEDED,
+  status.CANCELLED,
+  status.UNKNOWN,
+  status.INTERNAL,
+]);
+
+export function isUncertainCode(code: number): boolean {
+  return uncertainCodes.has(code);
+}
+
+export function refusedBeforeProposing(text: string): boolean {
+  return memberRefusals.has(text) || tokenRefusals.has(text);
+}
+
+/** Whether a new token may help. `user name is empty` is said to calls without one. */
+export function needsNewToken({ text }: Ending): boolean {
+  return tokenRefusals.has(text) || text === etcdTexts.userNameEmpty;
+}
+
+/** A state of this member or of the cluster that goes by, rather than something wrong with the request. */
+export function isPassing({ code, text }: Ending): boolean {
+  return (
+    code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED || refusedBeforeProposing(text)
+  );
+}
+
+/** Whether it is about the member that was asked, so that the next call had better ask another one. */
+export function blamesMember({ code, text }: Ending): boolean {
+  return (
+    code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED || memberRefusals.has(text)
+  );
+}
+
+/** Whether the call may be made again after this failure. */
+export function mayRetry(failure: Ending & { isUncertain: boolean }, repeat: Repeat): boolean {
+  return isPassing(failure) && (repeat === 'harmless' || !failure.isUncertain);
+}
