@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 /** What ends a wait early: its `reason` is then thrown. */
 export type Stop = AbortSignal | undefined;
 
@@ -7,22 +9,30 @@ export function throwIfAborted(stops: readonly Stop[]): void {
 
 /** The promise, or the reason of the first signal that is aborted before. Leaves no listener behind. */
 export async function orAborted<T>(promise: Promise<T>, stops: readonly Stop[]): Promise<T> {
+  const signals = stops.filter((stop) => stop !== undefined);
+  if (signals.length === 0) return promise;
   // What comes of it is told through the signal, when that was first.
   promise.catch(() => {});
-  throwIfAborted(stops);
+  throwIfAborted(signals);
   let stopped = () => {};
   const aborted = new Promise<void>((resolve) => {
     stopped = resolve;
   });
-  for (const stop of stops) stop?.addEventListener('abort', stopped);
+  for (const signal of signals) whenAborted(signal, stopped);
   try {
     return await Promise.race([
       promise,
-      aborted.then((): Promise<never> => Promise.reject(reasonOf(stops))),
+      aborted.then((): Promise<never> => Promise.reject(reasonOf(signals))),
     ]);
   } finally {
-    for (const stop of stops) stop?.removeEventListener('abort', stopped);
+    for (const signal of signals) signal.removeEventListener('abort', stopped);
   }
+}
+
+/** Any number of calls may share a signal: that is no leak to warn of. */
+export function whenAborted(signal: AbortSignal, listener: () => void): void {
+  setMaxListeners(0, signal);
+  signal.addEventListener('abort', listener);
 }
 
 /** Waits, unless a signal is aborted: then its reason is thrown. */

@@ -110,7 +110,7 @@ export class Calls {
       const attemptMs = repeat === 'harmless' ? this.#attemptMs(leftMs, timeoutMs) : leftMs;
       const how = { timeoutMs: attemptMs, signal, requiresLeader };
       try {
-        const result = await orAborted(this.#withToken(asked, how, run), stops);
+        const result = await orAborted(this.#withToken(asked, how, run), [signal]);
         this.endpoints.succeeded(asked);
         return result;
       } catch (error) {
@@ -136,7 +136,7 @@ export class Calls {
     options: SendOptions,
   ): Promise<ClientDuplexStream<Request, Response>> {
     const open = (at: Endpoint, how: SendOptions) => at.stream(method, how);
-    return orAborted(this.#withToken(endpoint, options, open), [options.signal, this.closed]);
+    return orAborted(this.#withToken(endpoint, options, open), [options.signal]);
   }
 
   serverStream<Request, Response>(
@@ -145,7 +145,7 @@ export class Calls {
     options: SendOptions,
   ): Promise<ClientReadableStream<Response>> {
     const open = (at: Endpoint, how: SendOptions) => at.serverStream(method, request, how);
-    return orAborted(this.#withToken(endpoint, options, open), [options.signal, this.closed]);
+    return orAborted(this.#withToken(endpoint, options, open), [options.signal]);
   }
 
   /** Runs with the user's token, which is forgotten when it is refused. */

@@ -1,16 +1,10 @@
 import { EventType, type KeyValue } from '../proto/gen/kv.ts';
-import {
-  type Compare,
-  type ResponseHeader,
-  SortOrder,
-  SortTarget,
-  type TxnResponse,
-} from '../proto/gen/rpc.ts';
+import { type Compare, SortOrder, SortTarget, type TxnResponse } from '../proto/gen/rpc.ts';
 import { orAborted, type Stop, throwIfAborted } from './abort.ts';
 import type { CallOptions } from './calls.ts';
 import { createRevisionOf, isMissing } from './compare.ts';
 import { CompactedError } from './errors.ts';
-import type { KeySpace } from './key-space.ts';
+import type { Headed, KeySpace } from './key-space.ts';
 import { type Bytes, keysUnder, oneKey } from './keys.ts';
 import type { Session } from './session.ts';
 import { deleteOp, kvsAt, putOp, rangeOp } from './txn.ts';
@@ -57,7 +51,7 @@ export class Contender {
 
   private constructor(
     space: KeySpace,
-    line: { prefix: string; session: Session; key: string; answer: TxnResponse },
+    line: { prefix: string; session: Session; key: string; answer: Headed<TxnResponse> },
   ) {
     const { prefix, session, key, answer } = line;
     this.#space = space;
@@ -65,7 +59,7 @@ export class Contender {
     this.#session = session;
     this.key = key;
     const own = answer.succeeded ? undefined : kvsAt(answer, 0)[0];
-    this.revision = own?.createRevision ?? revisionOf(answer);
+    this.revision = own?.createRevision ?? answer.header.revision;
     this.isFirst = kvsAt(answer, 1)[0]?.createRevision === this.revision;
   }
 
@@ -97,7 +91,7 @@ export class Contender {
       const { kvs, header } = await orAborted(range, stops);
       const [before] = kvs;
       if (before === undefined) return;
-      await this.#whenDeleted(before, (header?.revision ?? 0) + 1, stops);
+      await this.#whenDeleted(before, header.revision + 1, stops);
     }
   }
 
@@ -118,8 +112,4 @@ async function firstDelete(watch: AsyncIterable<{ events: { type: EventType }[] 
   for await (const { events } of watch) {
     if (events.some(({ type }) => type === EventType.DELETE)) return;
   }
-}
-
-function revisionOf({ header }: { header: ResponseHeader | undefined }): number {
-  return header?.revision ?? 0;
 }

@@ -93,7 +93,7 @@ export class Election {
       ...options,
       ...oldest,
     });
-    return { kv: kvs[0], revision: header?.revision ?? 0 };
+    return { kv: kvs[0], revision: header.revision };
   }
 
   async #firstPut(options: WatchOptions): Promise<void> {

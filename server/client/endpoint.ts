@@ -6,7 +6,7 @@ import * as grpc from '@grpc/grpc-js';
 import { asBuffer } from '../base/bytes.ts';
 import { Health, ServingStatus } from '../proto/gen/health.ts';
 import type { Method } from '../proto/wire.ts';
-import type { Stop } from './abort.ts';
+import { type Stop, whenAborted } from './abort.ts';
 import { ClientError, failureOf } from './errors.ts';
 
 /** Well above the server's minimum of 5 s between pings. */
@@ -175,7 +175,7 @@ export class Endpoint {
       call.cancel();
     };
     this.#inFlight.add(call);
-    signal?.addEventListener('abort', cancel);
+    if (signal !== undefined) whenAborted(signal, cancel);
     return () => {
       this.#inFlight.delete(call);
       signal?.removeEventListener('abort', cancel);

@@ -11,6 +11,7 @@ import {
   type PutResponse,
   RangeRequest,
   type RangeResponse,
+  ResponseHeader,
   TxnRequest,
   type TxnResponse,
 } from '../proto/gen/rpc.ts';
@@ -36,6 +37,9 @@ import {
 import { Watch, type WatchOptions } from './watch.ts';
 
 export type RangeOptions = RangeFields & CallOptions;
+
+/** An answer, of which every one has a header: the store's revision when it was given. */
+export type Headed<Response> = Response & { header: ResponseHeader };
 
 interface Repeatable {
   /**
@@ -73,10 +77,12 @@ export class KeySpace {
 
   // Keys and values
 
-  async put(key: Bytes, value: Bytes, options: PutOptions = {}): Promise<PutResponse> {
+  async put(key: Bytes, value: Bytes, options: PutOptions = {}): Promise<Headed<PutResponse>> {
     const request = putRequest(this.#prefix.key(bytesOf(key)), value, options);
     const how = options.mayRepeat === true ? idempotentWrite : write;
-    return this.#prefix.ofPut(await this.#calls.unary(KV.methods.put, request, how, options));
+    return headed(
+      this.#prefix.ofPut(await this.#calls.unary(KV.methods.put, request, how, options)),
+    );
   }
 
   /** The key's value, undefined when it is not there. */
@@ -85,14 +91,16 @@ export class KeySpace {
     return kvs[0];
   }
 
-  async range(keys: Keys, options: RangeOptions = {}): Promise<RangeResponse> {
+  async range(keys: Keys, options: RangeOptions = {}): Promise<Headed<RangeResponse>> {
     const request = RangeRequest.create({ ...options, ...this.#prefix.keys(keys) });
     const how = request.serializable ? localRead : read;
-    return this.#prefix.ofRange(await this.#calls.unary(KV.methods.range, request, how, options));
+    return headed(
+      this.#prefix.ofRange(await this.#calls.unary(KV.methods.range, request, how, options)),
+    );
   }
 
   /** A range of any size: see {@link pages}. */
-  pages(keys: Keys, options: PageOptions = {}): AsyncGenerator<RangeResponse, void, void> {
+  pages(keys: Keys, options: PageOptions = {}): AsyncGenerator<Headed<RangeResponse>, void, void> {
     return pages((...page) => this.range(...page), keys, options);
   }
 
@@ -101,21 +109,21 @@ export class KeySpace {
     return entries(this.pages(keys, options));
   }
 
-  async delete(keys: Keys, options: DeleteOptions = {}): Promise<DeleteRangeResponse> {
+  async delete(keys: Keys, options: DeleteOptions = {}): Promise<Headed<DeleteRangeResponse>> {
     const prevKv = options.prevKv ?? false;
     const request = DeleteRangeRequest.create({ ...this.#prefix.keys(keys), prevKv });
     const how = options.mayRepeat === true ? idempotentWrite : write;
     const answer = await this.#calls.unary(KV.methods.deleteRange, request, how, options);
-    return this.#prefix.ofDelete(answer);
+    return headed(this.#prefix.ofDelete(answer));
   }
 
   /** A transaction in one piece; {@link when} writes one step by step. One that only reads may be repeated. */
-  async txn(request: Partial<TxnRequest>, options: TxnOptions = {}): Promise<TxnResponse> {
+  async txn(request: Partial<TxnRequest>, options: TxnOptions = {}): Promise<Headed<TxnResponse>> {
     const whole = TxnRequest.create(request);
     const isRepeatable = options.mayRepeat === true || isReadOnly(whole);
     const how = isRepeatable ? idempotentWrite : write;
     const sent = this.#prefix.request(whole);
-    return this.#prefix.ofTxn(await this.#calls.unary(KV.methods.txn, sent, how, options));
+    return headed(this.#prefix.ofTxn(await this.#calls.unary(KV.methods.txn, sent, how, options)));
   }
 
   /** Begins a transaction: `when(isMissing('k')).do(putOp('k', 'v')).otherwise(rangeOp('k')).commit()`. */
@@ -134,16 +142,21 @@ export class KeySpace {
   stm<T>(
     apply: (attempt: StmAttempt) => Promise<T>,
     options: StmOptions = {},
-  ): Promise<{ result: T; response: TxnResponse }> {
+  ): Promise<{ result: T; response: Headed<TxnResponse> }> {
     return runStm(this, apply, options);
   }
 
   // Leases
 
   /** Without an id the server picks one. Then it may be asked twice: what is granted in vain expires. */
-  leaseGrant(ttlSeconds: number, id = 0n, options: CallOptions = {}): Promise<LeaseGrantResponse> {
+  async leaseGrant(
+    ttlSeconds: number,
+    id = 0n,
+    options: CallOptions = {},
+  ): Promise<Headed<LeaseGrantResponse>> {
     const how = id === 0n ? idempotentWrite : write;
-    return this.#calls.unary(Lease.methods.leaseGrant, { TTL: ttlSeconds, ID: id }, how, options);
+    const request = { TTL: ttlSeconds, ID: id };
+    return headed(await this.#calls.unary(Lease.methods.leaseGrant, request, how, options));
   }
 
   /** Fails with `requested lease not found` when it was not there, unless an attempt before may have revoked it. */
@@ -171,16 +184,16 @@ export class KeySpace {
   async leaseTimeToLive(
     id: bigint,
     options: LeaseTimeToLiveOptions | boolean = {},
-  ): Promise<LeaseTimeToLiveResponse> {
+  ): Promise<Headed<LeaseTimeToLiveResponse>> {
     const { keys = false, ...rest } = typeof options === 'boolean' ? { keys: options } : options;
     const { leaseTimeToLive } = Lease.methods;
     const answer = await this.#calls.unary(leaseTimeToLive, { ID: id, keys }, read, rest);
     answer.keys = this.#prefix.ofKeys(answer.keys);
-    return answer;
+    return headed(answer);
   }
 
-  leases(options: CallOptions = {}): Promise<LeaseLeasesResponse> {
-    return this.#calls.unary(Lease.methods.leaseLeases, {}, read, options);
+  async leases(options: CallOptions = {}): Promise<Headed<LeaseLeasesResponse>> {
+    return headed(await this.#calls.unary(Lease.methods.leaseLeases, {}, read, options));
   }
 
   /** A lease that is kept alive until the session, or the client, is closed. */
@@ -206,4 +219,9 @@ export class KeySpace {
   election(name: string): Election {
     return new Election(this, name);
   }
+}
+
+function headed<T extends { header: ResponseHeader | undefined }>(answer: T): Headed<T> {
+  const header = answer.header ?? ResponseHeader.create();
+  return Object.assign(answer, { header });
 }

@@ -1,6 +1,7 @@
 import type { KeyValue } from '../proto/gen/kv.ts';
 import { type RangeResponse, SortOrder, SortTarget } from '../proto/gen/rpc.ts';
 import type { CallOptions } from './calls.ts';
+import type { Headed } from './key-space.ts';
 import { type Keys, keyAfter } from './keys.ts';
 import type { RangeFields } from './txn.ts';
 
@@ -16,10 +17,10 @@ const defaultPageSize = 1000;
  * for when it is wanted. Fails with `mvcc: required revision has been compacted` when that happens meanwhile.
  */
 export async function* pages(
-  range: (keys: Keys, options: RangeFields & CallOptions) => Promise<RangeResponse>,
+  range: (keys: Keys, options: RangeFields & CallOptions) => Promise<Headed<RangeResponse>>,
   keys: Keys,
   options: PageOptions,
-): AsyncGenerator<RangeResponse, void, void> {
+): AsyncGenerator<Headed<RangeResponse>, void, void> {
   const { pageSize = defaultPageSize, ...fields } = options;
   requireKeyOrder(fields);
   if (!(pageSize >= 1)) throw new RangeError('a page has at least one key');
@@ -27,7 +28,7 @@ export async function* pages(
   let revision = fields.revision ?? 0;
   for (;;) {
     const page = await range(rest, { ...fields, revision, limit: pageSize });
-    if (revision === 0) revision = page.header?.revision ?? 0;
+    if (revision === 0) revision = page.header.revision;
     yield page;
     const last = page.kvs.at(-1);
     if (!page.more || last === undefined) return;

@@ -118,13 +118,12 @@ export class Prefix {
     return response;
   }
 
-  ofEvents(events: Event[]): Event[] {
-    if (this.isEmpty) return events;
+  ofEvents(events: readonly Event[]): void {
+    if (this.isEmpty) return;
     for (const { kv, prevKv } of events) {
       this.#ofKv(kv);
       this.#ofKv(prevKv);
     }
-    return events;
   }
 
   #ofOp({ response }: ResponseOp): void {

@@ -4,7 +4,7 @@ import type { Compare, RangeResponse, RequestOp, TxnResponse } from '../proto/ge
 import { pause } from './abort.ts';
 import type { CallOptions } from './calls.ts';
 import { modRevisionOf } from './compare.ts';
-import type { KeySpace } from './key-space.ts';
+import type { Headed, KeySpace } from './key-space.ts';
 import { type Bytes, bytesOf, oneKey } from './keys.ts';
 import { deleteOp, type PutFields, putOp, rangeOp } from './txn.ts';
 
@@ -94,7 +94,7 @@ export class StmAttempt {
   }
 
   /** Undefined when something has changed meanwhile: then {@link readings} has what it is now. */
-  async commit(): Promise<TxnResponse | undefined> {
+  async commit(): Promise<Headed<TxnResponse> | undefined> {
     const read = [...this.#readings.values()];
     const writes = [...this.#writes.values()];
     const answer = await this.#space
@@ -106,7 +106,7 @@ export class StmAttempt {
     for (const [place, { key }] of read.entries()) {
       const response = answer.responses[place]?.response;
       if (response?.kind === 'responseRange') {
-        const reading = readingOf(key, response.value, answer.header?.revision);
+        const reading = readingOf(key, response.value, answer.header.revision);
         this.#readings.set(latin1(key), reading);
       }
     }
@@ -160,7 +160,7 @@ export async function runStm<T>(
   space: KeySpace,
   apply: (attempt: StmAttempt) => Promise<T>,
   { isolation = 'serializableSnapshot', ...options }: StmOptions,
-): Promise<{ result: T; response: TxnResponse }> {
+): Promise<{ result: T; response: Headed<TxnResponse> }> {
   let fetched = new Map<string, Reading>();
   for (;;) {
     const attempt = new StmAttempt(space, { isolation, fetched, options });

@@ -9,6 +9,7 @@ import {
   type TxnResponse,
 } from '../proto/gen/rpc.ts';
 import type { CallOptions } from './calls.ts';
+import type { Headed } from './key-space.ts';
 import { type Bytes, bytesOf, type Keys, keysOf } from './keys.ts';
 
 export type RangeFields = Partial<Omit<RangeRequest, 'key' | 'rangeEnd'>>;
@@ -60,11 +61,13 @@ export function putRequest(key: Bytes, value: Bytes, fields: PutFields): PutRequ
 /** A transaction being written: which compares, what to do when all hold, what otherwise. Nothing is sent before `commit`. */
 export class Txn {
   readonly #request: TxnRequest;
-  readonly #send: ((request: TxnRequest, options: TxnOptions) => Promise<TxnResponse>) | undefined;
+  readonly #send:
+    | ((request: TxnRequest, options: TxnOptions) => Promise<Headed<TxnResponse>>)
+    | undefined;
 
   constructor(
     compares: readonly Compare[],
-    send?: (request: TxnRequest, options: TxnOptions) => Promise<TxnResponse>,
+    send?: (request: TxnRequest, options: TxnOptions) => Promise<Headed<TxnResponse>>,
   ) {
     this.#request = TxnRequest.create({ compare: [...compares] });
     this.#send = send;
@@ -87,7 +90,7 @@ export class Txn {
     return this.#request;
   }
 
-  commit(options: TxnOptions = {}): Promise<TxnResponse> {
+  commit(options: TxnOptions = {}): Promise<Headed<TxnResponse>> {
     if (this.#send === undefined) throw new TypeError('part of a transaction has no commit');
     return this.#send(this.#request, options);
   }

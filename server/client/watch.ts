@@ -1,5 +1,5 @@
 import { type ClientDuplexStream, status } from '@grpc/grpc-js';
-import type { Event } from '../proto/gen/kv.ts';
+import type { Event, KeyValue } from '../proto/gen/kv.ts';
 import {
   FilterType,
   WatchCreateRequest,
@@ -7,7 +7,7 @@ import {
   type WatchResponse,
   Watch as WatchService,
 } from '../proto/gen/rpc.ts';
-import { pause } from './abort.ts';
+import { pause, whenAborted } from './abort.ts';
 import type { Calls } from './calls.ts';
 import type { Endpoint } from './endpoint.ts';
 import { type ClientError, CompactedError, failureOf } from './errors.ts';
@@ -35,11 +35,14 @@ export interface WatchOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A put or a delete. `kv` of a delete has only the key and, as `modRevision`, when it was deleted. */
+export type WatchEvent = Event & { kv: KeyValue };
+
 /** Everything that happened to the watched keys up to `revision`, after the batch before. */
 export interface WatchBatch {
   readonly revision: number;
   /** Never part of a revision. Empty: only progress. */
-  readonly events: Event[];
+  readonly events: WatchEvent[];
 }
 
 export interface WatchTarget {
@@ -152,7 +155,7 @@ export class Watch implements AsyncIterable<WatchBatch> {
     if (this.#release !== undefined) return;
     const { signal } = this.#options;
     const forget = this.#calls.closeWithClient({ close: this.#cancel });
-    signal?.addEventListener('abort', this.#cancel);
+    if (signal !== undefined) whenAborted(signal, this.#cancel);
     this.#release = () => {
       forget();
       signal?.removeEventListener('abort', this.#cancel);
@@ -207,13 +210,14 @@ export class Watch implements AsyncIterable<WatchBatch> {
     throwIfCancelled(response, endpoint);
     if (response.created) return undefined;
     if (response.events.length === 0 && this.#held.length === 0) return this.#progress(response);
-    const events = this.#whole(response).filter(
-      ({ kv }) => (kv?.modRevision ?? 0) >= this.#startRevision,
-    );
-    const revision = events.at(-1)?.kv?.modRevision;
+    const isNew = (event: Event): event is WatchEvent =>
+      (event.kv?.modRevision ?? 0) >= this.#startRevision;
+    const events = this.#whole(response).filter(isNew);
+    const revision = events.at(-1)?.kv.modRevision;
     if (revision === undefined) return undefined;
     this.#startRevision = revision + 1;
-    return { revision, events: this.#target.prefix.ofEvents(events) };
+    this.#target.prefix.ofEvents(events);
+    return { revision, events };
   }
 
   /** Also that nothing is new, for those who have asked. */

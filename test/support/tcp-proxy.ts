@@ -1,0 +1,75 @@
+import { createConnection, createServer, type Server, type Socket } from 'node:net';
+import { freePort } from './server-process.ts';
+
+/** Stands between a client and one address of a server, and can do to their connections what networks do. */
+export class TcpProxy {
+  readonly url: string;
+  readonly #server: Server;
+  readonly #pairs = new Set<readonly [Socket, Socket]>();
+  #isOpen = true;
+  #connections = 0;
+
+  /** `target`: the server's URL. */
+  static async open(target: string): Promise<TcpProxy> {
+    const port = await freePort();
+    const proxy = new TcpProxy(target, port);
+    await new Promise<void>((resolve) => {
+      proxy.#server.listen(port, '127.0.0.1', resolve);
+    });
+    return proxy;
+  }
+
+  private constructor(target: string, port: number) {
+    const { protocol, hostname, port: targetPort } = new URL(target);
+    this.url = `${protocol}//127.0.0.1:${port}`;
+    this.#server = createServer((client) => {
+      if (this.#isOpen) this.#join(client, createConnection(Number(targetPort), hostname));
+      else client.destroy();
+    });
+  }
+
+  /** How many connections were made through it so far. */
+  get connections(): number {
+    return this.#connections;
+  }
+
+  /** Resets every connection; new ones are taken. */
+  cut(): void {
+    for (const [client, server] of this.#pairs) {
+      client.resetAndDestroy();
+      server.destroy();
+    }
+  }
+
+  /** Whether connections are taken; those that there are stay. */
+  set isOpen(isOpen: boolean) {
+    this.#isOpen = isOpen;
+  }
+
+  /** Nothing gets through, and nothing is refused. */
+  hold(): void {
+    for (const [client, server] of this.#pairs) {
+      client.unpipe(server);
+      server.unpipe(client);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.cut();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  #join(client: Socket, server: Socket): void {
+    const pair = [client, server] as const;
+    this.#pairs.add(pair);
+    this.#connections++;
+    const part = () => {
+      this.#pairs.delete(pair);
+      client.destroy();
+      server.destroy();
+    };
+    for (const socket of pair) socket.on('error', part).on('close', part);
+    client.pipe(server);
+    server.pipe(client);
+  }
+}
