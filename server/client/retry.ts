@@ -26,6 +26,15 @@ const memberRefusals: ReadonlySet<string> = new Set([
 const tokenRefusals: ReadonlySet<string> = new Set([
   etcdTexts.invalidAuthToken,
   etcdTexts.authOldRevision,
+  // Maintenance calls of etcd 3.5 have the untranslated texts.
+  'auth: invalid auth token',
+  'auth: revision in header is old',
+]);
+
+/** Said to calls without a token. */
+const noTokenRefusals: ReadonlySet<string> = new Set([
+  etcdTexts.userNameEmpty,
+  'auth: user name is empty',
 ]);
 
 /** Codes after which a request that was sent may have taken effect. */
@@ -42,29 +51,33 @@ export function isUncertainCode(code: number): boolean {
 }
 
 export function refusedBeforeProposing(text: string): boolean {
-  return memberRefusals.has(text) || tokenRefusals.has(text);
+  return [memberRefusals, tokenRefusals, noTokenRefusals].some((texts) => texts.has(text));
 }
 
-/** Whether a new token may help. `user name is empty` is said to calls without one. */
+/** Whether a new token may help. */
 export function needsNewToken({ text }: Ending): boolean {
-  return tokenRefusals.has(text) || text === etcdTexts.userNameEmpty;
+  return tokenRefusals.has(text) || noTokenRefusals.has(text);
 }
 
 /** A state of this member or of the cluster that goes by, rather than something wrong with the request. */
 export function isPassing({ code, text }: Ending): boolean {
   return (
-    code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED || refusedBeforeProposing(text)
+    isUnavailable(code) || memberRefusals.has(text) || tokenRefusals.has(text)
   );
 }
 
 /** Whether it is about the member that was asked, so that the next call had better ask another one. */
 export function blamesMember({ code, text }: Ending): boolean {
   return (
-    code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED || memberRefusals.has(text)
+isUnavailable(code) || memberRefusals.has(text)
   );
 }
 
 /** Whether the call may be made again after this failure. */
 export function mayRetry(failure: Ending & { isUncertain: boolean }, repeat: Repeat): boolean {
   return isPassing(failure) && (repeat === 'harmless' || !failure.isUncertain);
+}
+
+function isUnavailable(code: number): boolean {
+  return code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED;
 }

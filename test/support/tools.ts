@@ -7,6 +7,7 @@ export type ToolName =
   | 'curl'
   | 'etcd'
   | 'etcdctl'
+  | 'etcdctl-3.4'
   | 'etcdutl'
   | 'h2load'
   | 'ip'
@@ -14,6 +15,7 @@ export type ToolName =
   | 'mount'
   | 'nft'
   | 'openssl'
+  | 'python3-etcd3'
   | 'strace';
 
 interface VersionRule {
@@ -28,6 +30,7 @@ const etcdVersion = { accepted: /version: 3\.5\./i, wanted: '3.5' };
 const versionRules: Partial<Record<ToolName, VersionRule>> = {
   etcd: { args: ['--version'], ...etcdVersion },
   etcdctl: { args: ['version'], ...etcdVersion },
+  'etcdctl-3.4': { args: ['version'], accepted: /version: 3\.4\./i, wanted: '3.4' },
   etcdutl: { args: ['version'], ...etcdVersion },
 };
 
@@ -73,7 +76,20 @@ function find(name: ToolName): Finding {
   return finding;
 }
 
+/** Debian's own Python, which has Debian's packages; another one may come first in PATH. */
+const debianPython = '/usr/bin/python3';
+
+function lookForPackage(name: string): Finding {
+  try {
+    execFileSync(debianPython, ['-c', `import ${name}`], { stdio: 'ignore', timeout: 30_000 });
+    return { path: debianPython };
+  } catch {
+    return { missing: `${debianPython} has no package ${name}` };
+  }
+}
+
 function look(name: ToolName): Finding {
+  if (name === 'python3-etcd3') return lookForPackage('etcd3');
   const path = inPath(name);
   if (path === undefined) return { missing: `${name} is not in PATH` };
   const rule = versionRules[name];

@@ -22,7 +22,7 @@ onBoth('leases, locks and elections', {}, (store) => {
     const client = store.client();
     const session = await client.session({ ttlSeconds: 2 });
     await client.put('s/a', '', { lease: session.id });
-    await sleep(4_500);
+    await sleep(3_500);
     assert.equal(session.lost.aborted, false);
     assert.notEqual(await client.get('s/a'), undefined);
     await session.end();
@@ -33,9 +33,9 @@ onBoth('leases, locks and elections', {}, (store) => {
 
   test('a session says that its lease is gone', async () => {
     const client = store.client();
-    const revoked = await client.session({ ttlSeconds: 3 });
+    const revoked = await client.session({ ttlSeconds: 2 });
     const proxy = await TcpProxy.open(store.cluster.endpoints[0] ?? '');
-    const cutOff = await store.client({ endpoints: [proxy.url] }).session({ ttlSeconds: 3 });
+    const cutOff = await store.client({ endpoints: [proxy.url] }).session({ ttlSeconds: 2 });
     const start = performance.now();
     const reasons = [revoked, cutOff].map(({ lost }) => aborted(lost));
     await client.leaseRevoke(revoked.id);
@@ -44,7 +44,7 @@ onBoth('leases, locks and elections', {}, (store) => {
     for (const reason of await Promise.all(reasons)) assert(reason instanceof LeaseLostError);
     // The one that cannot ask is not later than the lease itself.
     const lasted = performance.now() - start;
-    assert(lasted < 3_200, `${lasted} ms`);
+    assert(lasted < 2_300, `${lasted} ms`);
     await proxy.close();
   });
 
@@ -79,14 +79,14 @@ onBoth('leases, locks and elections', {}, (store) => {
 
   test('a lock can be tried, given up and lost', async () => {
     const client = store.client();
-    const lock = await client.lock('l/two', { ttlSeconds: 5 });
+    const lock = await client.lock('l/two', { ttlSeconds: 2 });
     assert.equal(await client.tryLock('l/two'), undefined);
     const reason = new Error('enough');
     const signal = AbortSignal.timeout(300);
     await assert.rejects(client.lock('l/two', { signal }), { name: 'TimeoutError' });
     await assert.rejects(client.lock('l/two', { signal: AbortSignal.abort(reason) }), reason);
     assert.equal((await client.range(keysUnder('l/two/'))).kvs.length, 1);
-    const next = client.lock('l/two', { ttlSeconds: 5 });
+    const next = client.lock('l/two', { ttlSeconds: 2 });
     await client.delete(oneKey(lock.key));
     const follower = await next;
     assert(follower.revision > lock.revision);
