@@ -13,6 +13,7 @@ import { ClientError, failureOf } from './errors.ts';
 const keepaliveMs = 10_000;
 const keepaliveTimeoutMs = 5_000;
 const dialMsMax = 2_000;
+const whyNotMsMax = 500;
 
 /** Certificates and keys are PEM. */
 export interface TlsOptions {
@@ -249,7 +250,8 @@ export class Endpoint {
       await ready(client, dialMsMax);
     } catch (error) {
       if (this.#client === client) this.#drop();
-      throw this.#unreachable('cannot connect', error);
+      const why = error instanceof Error ? error.message : String(error);
+      throw this.#unreachable(`cannot connect: ${why}`, error);
     }
     return client;
   }
@@ -301,7 +303,8 @@ function ready(client: grpc.Client, timeoutMs: number): Promise<void> {
       const state = channel.getConnectivityState(true);
       if (state === grpc.connectivityState.READY) return resolve();
       if (state === grpc.connectivityState.TRANSIENT_FAILURE) {
-        return reject(new Error('connection refused'));
+        void whyNot(client).then(reject);
+        return;
       }
       if (state === grpc.connectivityState.SHUTDOWN) return reject(new Error('closed'));
       channel.watchConnectivityState(state, deadline, (error) => {
@@ -310,6 +313,27 @@ function ready(client: grpc.Client, timeoutMs: number): Promise<void> {
       });
     };
     check();
+  });
+}
+
+/** Only a call is told why its connection could not be made. */
+function whyNot(client: grpc.Client): Promise<Error> {
+  const { check } = Health.methods;
+  const deadline = Date.now() + whyNotMsMax;
+  return new Promise((resolve) => {
+    client.makeUnaryRequest(
+      check.path,
+      encoderOf(check),
+      (bytes) => check.response.decode(bytes),
+      { service: '' },
+      { deadline },
+      (error) => {
+        const [, why] =
+          /Last error: (?:Error: )?(.*?)(?:\. Resolution note|\n|$)/.exec(error?.details ?? '') ??
+          [];
+        resolve(new Error(why ?? 'connection refused'));
+      },
+    );
   });
 }
 

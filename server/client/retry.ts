@@ -61,16 +61,12 @@ export function needsNewToken({ text }: Ending): boolean {
 
 /** A state of this member or of the cluster that goes by, rather than something wrong with the request. */
 export function isPassing({ code, text }: Ending): boolean {
-  return (
-    isUnavailable(code) || memberRefusals.has(text) || tokenRefusals.has(text)
-  );
+  return isUnavailable(code) || memberRefusals.has(text) || tokenRefusals.has(text);
 }
 
 /** Whether it is about the member that was asked, so that the next call had better ask another one. */
 export function blamesMember({ code, text }: Ending): boolean {
-  return (
-isUnavailable(code) || memberRefusals.has(text)
-  );
+  return isUnavailable(code) || memberRefusals.has(text);
 }
 
 /** Whether the call may be made again after this failure. */

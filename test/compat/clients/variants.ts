@@ -44,17 +44,29 @@ export function onVariants(
   options: { skip?: string | false },
   define: (store: SecuredStore) => void,
 ): void {
-  const program = testedProgram();
-  for (const variant of variants) {
-    const lacking = variant.isSecured ? requires(program, 'tls', 'auth').skip : false;
-    const skip = lacking === false ? (options.skip ?? false) : lacking;
-    suite(`${name}, ${variant.name}`, { skip, timeout: 3 * 60_000 }, () => {
-      const store = new VariantStore(program, variant.isSecured);
-      before(() => store.start());
-      after(() => store.stop());
-      define(store);
-    });
-  }
+  for (const variant of variants) onVariant(name, { ...options, ...variant }, define);
+}
+
+export interface VariantOptions {
+  readonly isSecured: boolean;
+  readonly program?: Program;
+  readonly skip?: string | false;
+}
+
+export function onVariant(
+  name: string,
+  { isSecured, program = testedProgram(), ...options }: VariantOptions,
+  define: (store: SecuredStore) => void,
+): void {
+  const variant = variants.find((each) => each.isSecured === isSecured);
+  const lacking = isSecured ? requires(program, 'tls', 'auth').skip : false;
+  const skip = lacking === false ? (options.skip ?? false) : lacking;
+  suite(`${name}, ${variant?.name}`, { skip, timeout: 3 * 60_000 }, () => {
+    const store = new VariantStore(program, isSecured);
+    before(() => store.start());
+    after(() => store.stop());
+    define(store);
+  });
 }
 
 class VariantStore implements SecuredStore {

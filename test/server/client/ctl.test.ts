@@ -139,7 +139,7 @@ suite('mainstayctl', () => {
     );
     const { code, out } = await ctl(['status', '--endpoints', `${endpoint},127.0.0.1:1`]);
     assert.equal(code, 1);
-    assert.match(out, /127\.0\.0\.1:1 .*cannot connect\n$/);
+    assert.match(out, /127\.0\.0\.1:1 .*cannot connect: connect ECONNREFUSED 127\.0\.0\.1:1\n$/);
   });
 
   test('member list', async () => {
