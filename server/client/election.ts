@@ -67,21 +67,28 @@ export class Election {
 
   /**
    * The leader's value now, and each that follows, of this leader or the next. What comes in between may be skipped, what
-   * is last is not.
+   * is last is not. Ends when the signal is aborted.
    */
   async *observe({ signal }: Pick<CallOptions, 'signal'> = {}): AsyncGenerator<KeyValue> {
-    while (signal?.aborted !== true) {
-      const { kv, revision } = await this.#leader({ signal });
-      const options = { startRevision: revision + 1, signal };
-      if (kv !== undefined) yield kv;
+    const isOver = () => signal?.aborted === true;
+    while (!isOver()) {
       try {
-        if (kv === undefined) await this.#firstPut(options);
-        else yield* untilDeleted(this.#space.watch(oneKey(kv.key), options));
+        yield* this.#observeOne(signal);
       } catch (error) {
-        // Then who leads is read again.
+        if (isOver()) return;
+        // Of history that is gone: then who leads is read again.
         if (!(error instanceof CompactedError)) throw error;
       }
     }
+  }
+
+  /** Until this leader is gone, or until there is one. */
+  async *#observeOne(signal: AbortSignal | undefined): AsyncGenerator<KeyValue> {
+    const { kv, revision } = await this.#leader({ signal });
+    const options = { startRevision: revision + 1, signal };
+    if (kv === undefined) return this.#firstPut(options);
+    yield kv;
+    yield* untilDeleted(this.#space.watch(oneKey(kv.key), options));
   }
 
   get #prefix(): string {

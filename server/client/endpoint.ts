@@ -139,22 +139,6 @@ export class Endpoint {
     if (status !== ServingStatus.SERVING) throw this.#unreachable('the member does not serve');
   }
 
-  /** A call with one request and many responses. `timeoutMs` is for connecting only. */
-  async responses<Request, Response>(
-    method: Method<Request, Response>,
-    request: Request,
-    options: CallOptions,
-  ): Promise<grpc.ClientReadableStream<Response>> {
-    const client = await this.#connected(options.timeoutMs);
-    return client.makeServerStreamRequest(
-      method.path,
-      (message: Request) => asBuffer(method.request.encode(message)),
-      (bytes) => method.response.decode(bytes),
-      request,
-      metadataOf(options),
-    );
-  }
-
   /** What ended a call, in our words. Connections that failed are made anew, since names may have moved. */
   failure(error: unknown): ClientError {
     return error instanceof ClientError ? error : this.#failed(error as grpc.ServiceError);

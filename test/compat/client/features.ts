@@ -1,9 +1,17 @@
 import type { Program } from '../../support/server-process.ts';
 
 /** What clients can ask and this store does not serve yet. */
-const missing: readonly Feature[] = ['auth', 'tls', 'hash', 'hashKV', 'defragment', 'snapshot'];
+const missing: readonly Feature[] = ['tls', 'defragment', 'urlAuthority'];
 
-export type Feature = 'auth' | 'tls' | 'hash' | 'hashKV' | 'defragment' | 'snapshot';
+/** `urlAuthority`: an `:authority` that is a whole URL, which node:http2 refuses. */
+export type Feature =
+  | 'urlAuthority'
+  | 'auth'
+  | 'tls'
+  | 'hash'
+  | 'hashKV'
+  | 'defragment'
+  | 'snapshot';
 
 export function serves(program: Program, feature: Feature): boolean {
   return program === 'etcd' || !missing.includes(feature);

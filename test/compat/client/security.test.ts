@@ -135,7 +135,7 @@ for (const program of ['mainstay', 'etcd'] satisfies Program[]) {
       assert.equal((await failureOf(reading)).text, etcdTexts.permissionDenied);
     });
 
-    test('certificates are checked, by both sides', async () => {
+    test('certificates are checked, by both sides', requires(program, 'tls'), async () => {
       const { certificates } = store;
       assert(certificates !== undefined);
       const { ca, cert, key } = certificates;

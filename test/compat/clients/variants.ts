@@ -3,7 +3,7 @@ import { after, before, suite } from 'node:test';
 import { Client, type ClientOptions } from '../../../server/client/client.ts';
 import { Authority, Files } from '../../support/certificates.ts';
 import { type Program, TestCluster } from '../../support/server-process.ts';
-import { requires } from '../client/features.ts';
+import { requires, serves } from '../client/features.ts';
 import { testedProgram } from '../store-under-test.ts';
 
 // Clients that others have written, in clear and over TLS with authentication. With MAINSTAY_COMPAT=etcd they run on etcd.
@@ -59,7 +59,7 @@ export function onVariant(
   define: (store: SecuredStore) => void,
 ): void {
   const variant = variants.find((each) => each.isSecured === isSecured);
-  const lacking = isSecured ? requires(program, 'tls', 'auth').skip : false;
+  const lacking = isSecured ? requires(program, 'auth').skip : false;
   const skip = lacking === false ? (options.skip ?? false) : lacking;
   suite(`${name}, ${variant?.name}`, { skip, timeout: 3 * 60_000 }, () => {
     const store = new VariantStore(program, isSecured);
@@ -116,15 +116,19 @@ class VariantStore implements SecuredStore {
       this.#cluster = await TestCluster.start({ program });
       return;
     }
-    this.certificates = await this.#issue();
-    const { certFile, keyFile, caFile } = this.certificates;
-    const flags = [
-      `--cert-file=${certFile}`,
-      `--key-file=${keyFile}`,
-      `--trusted-ca-file=${caFile}`,
-      '--client-cert-auth=true',
-    ];
-    this.#cluster = await TestCluster.start({ program, flags, schemes: { client: 'https' } });
+    if (serves(program, 'tls')) {
+      this.certificates = await this.#issue();
+      const { certFile, keyFile, caFile } = this.certificates;
+      const flags = [
+        `--cert-file=${certFile}`,
+        `--key-file=${keyFile}`,
+        `--trusted-ca-file=${caFile}`,
+        '--client-cert-auth=true',
+      ];
+      this.#cluster = await TestCluster.start({ program, flags, schemes: { client: 'https' } });
+    } else {
+      this.#cluster = await TestCluster.start({ program });
+    }
     const { auth } = this.client({ credentials: undefined });
     await auth.userAdd('root', rootUser.password);
     await auth.userGrantRole({ user: 'root', role: 'root' });

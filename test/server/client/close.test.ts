@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { afterEach, test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -29,7 +30,7 @@ async function serve(): Promise<{ member: FakeMember; url: string }> {
 /** A program that has everything open when it closes its client, and must end by itself then. */
 const program = `
   const { Client, keysUnder } = await import(process.env.PACKAGE);
-  const client = new Client({ endpoints: [process.env.URL, '10.255.255.1:1'], timeoutMs: 60_000 });
+  const client = new Client({ endpoints: [process.env.URL, process.env.SILENT], timeoutMs: 60_000 });
   await client.put('k', 'v');
   const session = await client.session();
   const watch = client.watch(keysUnder(''));
@@ -48,9 +49,14 @@ const program = `
 test('a program ends when it has closed its client', { timeout: 60_000 }, async () => {
   const { member, url } = await serve();
   member.read = () => new Promise(() => {});
+  const silent = createServer();
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  closers.push(() => void silent.close());
+  const address = silent.address();
+  assert(address !== null && typeof address === 'object');
   const entry = new URL('../../../server/client/public.js', import.meta.url).href;
   const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
-    env: { ...process.env, PACKAGE: entry, URL: url },
+    env: { ...process.env, PACKAGE: entry, URL: url, SILENT: `127.0.0.1:${address.port}` },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   closers.push(() => void child.kill('SIGKILL'));
