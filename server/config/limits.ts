@@ -79,11 +79,25 @@ export const connectionsMax = 10_000;
 export const streamsPerConnectionMax = 1_000;
 /** Request headers of one call, decompressed. */
 export const headerListBytesMax = 16 * kibibyte;
+/** The same as they come, and the CONTINUATION frames that they may come in. */
+export const headerBlockBytesMax = 2 * headerListBytesMax;
+export const continuationsMax = 8;
 /**
- * What one connection's HTTP/2 session may hold, unsent responses included: above it Node refuses new streams. A list of
- * a hundred megabytes on a connection that kube-apiserver shares must not do that.
+ * Responses of one connection that are not sent yet: above it new streams are refused. A list of a hundred megabytes on
+ * a connection that kube-apiserver shares must not do that.
  */
 export const sessionBytesMax = 1024 * mebibyte;
+/** Of these, what the socket is given at once: the rest waits in its streams, so that they take turns. */
+export const socketBytesMax = 256 * kibibyte;
+/** Answers to SETTINGS, PING and the like that a client does not read: above it it is dropped. */
+export const controlBytesMax = 1 * mebibyte;
+/** Requests of one connection that have come in part: a call that would make it more is refused. */
+export const requestBytesHeldMax = 64 * mebibyte;
+/** HTTP/2 frames that ask for nothing (pings, settings, resets, empty data): at once, and on and on. */
+export const idleFramesBurstMax = 10_000;
+export const idleFramesPerSecondMax = 1_000;
+/** How long a client may take to learn that we stop, before it is told which of its calls are the last. */
+export const goawayMsMax = 1_000;
 /** What a client may send of one call, and of all calls of one connection, before we have read it. */
 export const streamWindowBytes = 1 * mebibyte;
 export const sessionWindowBytes = 4 * mebibyte;
@@ -203,6 +217,10 @@ assert(
 assert(
   appliedLagEntriesMax <= proposalsInFlightMax,
   'one member alone can reach the lag that refuses',
+);
+assert(
+  requestBytesFlagMax + grpcOverheadBytes < requestBytesHeldMax,
+  'the largest message can come in parts',
 );
 assert(streamWindowBytes <= sessionWindowBytes, 'one stream cannot fill more than its session');
 assert(drainMsMax < stopMsMax, 'calls under way can end before the process does');

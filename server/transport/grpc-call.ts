@@ -1,32 +1,46 @@
-import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
-import { TLSSocket } from 'node:tls';
 import type { Call, CallContext, Requests, Responses, UnaryCall } from '../api/call.ts';
 import { type Status, StatusError, statusOf, toStatus } from '../api/errors.ts';
-import { streamBufferBytesMax, timerMsMax } from '../config/limits.ts';
+import { EtcdError } from '../base/errors.ts';
+import { lingerMs, timerMsMax } from '../config/limits.ts';
 import { DecodeError } from '../proto/wire.ts';
-import { linger, timeoutMs, trailers } from './grpc-headers.ts';
-import { framed, MessageReader } from './grpc-messages.ts';
+import type { Deadline, Deadlines } from './deadlines.ts';
+import { responseHeaders, timeoutMs, trailers, trailersOnly } from './grpc-headers.ts';
+import { framed, MessageReader, soleMessage } from './grpc-messages.ts';
+import type { RequestHeaders } from './http2/request-headers.ts';
+import type { Http2Stream, StreamUser } from './http2/stream.ts';
 
-const responseHeaders = { ':status': 200, 'content-type': 'application/grpc' };
-/** `sendDate` is not in the types; a date costs more than it tells. */
-const responseOptions = { waitForTrailers: true, sendDate: false };
 const ok: Status = Object.freeze({ code: 0, message: '' });
 
+/** The connection that calls come on. */
 export interface CallOwner {
-  /** The call is over; `error` is what ended it, unless it ended well or the client went away. */
-  over(call: GrpcCall, error?: unknown): void;
-  /** Something was sent to the client. */
-  sent(): void;
+  readonly deadlines: Deadlines;
+  /** The largest message that a client may send. */
+  readonly messageBytesMax: number;
+  /** `address:port` of the client. */
+  readonly remoteAddress: string;
+  readonly commonName: string | undefined;
+  /** So many bytes more of requests are kept until the rest of them comes. False: that is too much. */
+  holds(bytes: number): boolean;
+  /** A service has begun to work on a request; it may go on after the call's end. */
+  ran(): void;
+  done(): void;
+  /** A call has ended with an error. */
+  failed(call: Call, error: unknown): void;
 }
 
-/** One call on one HTTP/2 stream: frames in, the service's answers out, a status at the end. */
-export class GrpcCall implements CallContext, Responses<unknown> {
+/** One call on one HTTP/2 stream: messages in, the service's answers out, a status at the end. */
+export class GrpcCall implements CallContext, Responses<unknown>, StreamUser {
   readonly call: Call;
   readonly #owner: CallOwner;
-  readonly #stream: ServerHttp2Stream;
-  readonly #headers: IncomingHttpHeaders;
-  readonly #messages: MessageReader;
-  #deadline: NodeJS.Timeout | undefined;
+  readonly #stream: Http2Stream;
+  readonly #headers: RequestHeaders;
+  /** Made when a message does not come as one part. */
+  #messages: MessageReader | undefined;
+  /** Of those, what the owner was told. */
+  #heldBytes = 0;
+  /** Received while the service was busy: the client may not send as much again yet. */
+  #withheldBytes = 0;
+  #deadline: Deadline | undefined;
   #requests: Requests<unknown> | undefined;
   #isOver = false;
   /** The service works on a request; for a unary call, its only one. */
@@ -35,61 +49,38 @@ export class GrpcCall implements CallContext, Responses<unknown> {
   #request: unknown;
   /** The client has sent its last frame. */
   #isHalfClosed = false;
-  #isFull = false;
-  #end: Status = ok;
 
   constructor(
     modules: { call: Call; owner: CallOwner },
-    wire: { stream: ServerHttp2Stream; headers: IncomingHttpHeaders },
-    messageBytesMax: number,
+    wire: { stream: Http2Stream; headers: RequestHeaders },
   ) {
     this.call = modules.call;
     this.#owner = modules.owner;
     this.#stream = wire.stream;
     this.#headers = wire.headers;
-    this.#messages = new MessageReader(messageBytesMax, this.header('grpc-encoding'));
   }
 
   start(): void {
-    // Whatever happens to the stream, 'close' follows.
-    this.#stream.on('error', () => {});
-    this.#stream.on('close', () => {
-      this.#closed();
-    });
-    if (!this.#startDeadline() || !this.#open()) return;
-    this.#stream.on('data', (chunk: Buffer) => {
-      this.#messages.push(chunk);
-      this.#deliver();
-    });
-    this.#stream.on('end', () => {
-      this.#isHalfClosed = true;
-      this.#deliver();
-    });
+    if (this.#startDeadline() && this.call.kind === 'stream') this.#open();
   }
 
   header(name: string): string | undefined {
-    const value = this.#headers[name];
-    return typeof value === 'string' ? value : value?.[0];
+    return this.#headers.get(name);
   }
 
   get remoteAddress(): string {
-    const socket = this.#stream.session?.socket;
-    return `${socket?.remoteAddress}:${socket?.remotePort}`;
+    return this.#owner.remoteAddress;
   }
 
   get commonName(): string | undefined {
-    const socket = this.#stream.session?.socket;
-    if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
-    const name: string | string[] | undefined = socket.getPeerCertificate().subject.CN;
-    return typeof name === 'string' ? name : name?.[0];
+    return this.#owner.commonName;
   }
 
+  // --- the service's side ----------------------------------------------------------------------
+
   send(response: unknown): boolean {
-    if (this.#isOver || this.#isGone) return true;
-    this.#respond();
-    this.#stream.write(framed(this.call.method.response.encode(response)));
-    if (this.#stream.writableLength >= streamBufferBytesMax) this.#isFull = true;
-    return !this.#isFull;
+    if (this.#isOver || this.#stream.isClosed) return true;
+    return this.#write(framed(this.call.method.response.encode(response)));
   }
 
   end(): void {
@@ -98,51 +89,92 @@ export class GrpcCall implements CallContext, Responses<unknown> {
 
   fail(error: unknown): void {
     if (this.#isOver) return;
-    this.#finish(error instanceof DecodeError ? undecodable(error) : toStatus(error), error);
+    this.#finish(error instanceof DecodeError ? undecodable(error) : toStatus(error));
+    this.#owner.failed(this.call, error);
   }
 
-  /** Reset by the client, or with its connection: nothing may be sent any more, though 'close' may be yet to come. */
-  get #isGone(): boolean {
-    return this.#stream.destroyed || this.#stream.closed;
+  #write(frame: Buffer): boolean {
+    if (!this.#stream.hasResponded) this.#stream.respond(responseHeaders);
+    return this.#stream.write(frame);
   }
 
-  /** False when the call is over already. */
-  #startDeadline(): boolean {
-    const ms = timeoutMs(this.header('grpc-timeout'));
-    if (Number.isNaN(ms)) this.fail(new StatusError('INTERNAL', 'malformed grpc-timeout'));
-    else if (ms <= 0) this.#finish(statusOf('DeadlineExceeded'));
-    else if (ms <= timerMsMax) {
-      this.#deadline = setTimeout(() => {
-        this.#finish(statusOf('DeadlineExceeded'));
-      }, ms);
-    }
-    return !this.#isOver;
+  #finish(status: Status): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#stopDeadline();
+    this.#release();
+    if (this.#stream.isClosed) return;
+    this.#stream.end(this.#stream.hasResponded ? trailers(status) : trailersOnly(status));
+    if (!this.#isHalfClosed) this.#linger();
   }
 
-  #open(): boolean {
-    if (this.call.kind === 'unary') return true;
-    this.#stream.on('drain', () => {
-      this.#drained();
+  /** The client is still sending: it will stop, or is made to. */
+  #linger(): void {
+    this.#deadline = this.#owner.deadlines.after(lingerMs, () => {
+      this.#stream.reset('NO_ERROR');
     });
+  }
+
+  // --- the client's side -----------------------------------------------------------------------
+
+  received(part: { bytes: Buffer; start: number; end: number }, isLast: boolean): void {
+    if (isLast) this.#isHalfClosed = true;
+    const bytes = part.end - part.start;
+    if (this.#isOver) return this.#stream.consumed(bytes);
+    const isWhole = isLast && this.#messages === undefined && this.call.kind === 'unary';
+    const message = isWhole ? soleMessage(part, this.#owner.messageBytesMax) : undefined;
+    if (message === undefined) {
+      this.#receivedPart(part);
+      return;
+    }
+    this.#stream.consumed(bytes);
     try {
-      this.#requests = this.call.open(this, this);
+      this.#request = this.call.method.request.decode(message);
+      this.#halfClosed();
     } catch (error) {
       this.fail(error);
     }
-    return !this.#isOver;
   }
 
-  /** Gives the service the messages that have come, one at a time. */
+  drained(): void {
+    if (!this.#isOver) this.#requests?.drained();
+  }
+
+  closed(): void {
+    this.#isOver = true;
+    this.#stopDeadline();
+    this.#release();
+    const requests = this.#requests;
+    this.#requests = undefined;
+    requests?.closed();
+  }
+
+  #receivedPart({ bytes, start, end }: { bytes: Buffer; start: number; end: number }): void {
+    this.#messages ??= new MessageReader(this.#owner.messageBytesMax, this.header('grpc-encoding'));
+    this.#messages.push(bytes, start, end);
+    this.#withheldBytes += end - start;
+    this.#deliver();
+  }
+
+  /** Gives the service the messages that have come, one at a time. What it cannot take yet stays in the client's window. */
   #deliver(): void {
     try {
-      while (!this.#isOver && !this.#isBusy) {
-        const message = this.#messages.take();
-        if (message === undefined) break;
-        this.#next(this.call.method.request.decode(message));
-      }
-      if (this.#isHalfClosed && !this.#isBusy && !this.#isOver) this.#halfClosed();
+      this.#takeMessages();
+      this.#hold();
+      if (this.#isBusy || this.#isOver) return;
+      this.#stream.consumed(this.#withheldBytes);
+      this.#withheldBytes = 0;
+      if (this.#isHalfClosed) this.#halfClosed();
     } catch (error) {
       this.fail(error);
+    }
+  }
+
+  #takeMessages(): void {
+    while (!this.#isOver && !this.#isBusy) {
+      const message = this.#messages?.take();
+      if (message === undefined) return;
+      this.#next(this.call.method.request.decode(message));
     }
   }
 
@@ -156,15 +188,12 @@ export class GrpcCall implements CallContext, Responses<unknown> {
     if (done !== undefined) this.#waitFor(done);
   }
 
-  /** The client's next requests stay in its stream's window meanwhile. */
   #waitFor(done: Promise<void>): void {
     this.#isBusy = true;
-    this.#stream.pause();
     done.then(
       () => {
         this.#isBusy = false;
-        this.#deliver();
-        if (!this.#isBusy) this.#stream.resume();
+        if (!this.#isOver) this.#deliver();
       },
       (error: unknown) => {
         this.fail(error);
@@ -173,72 +202,86 @@ export class GrpcCall implements CallContext, Responses<unknown> {
   }
 
   #halfClosed(): void {
-    if (!this.#messages.isEmpty) throw new StatusError('INTERNAL', 'unexpected EOF');
+    if (this.#messages?.isEmpty === false) throw new StatusError('INTERNAL', 'unexpected EOF');
     if (this.call.kind === 'unary') this.#run(this.call);
     else this.#requests?.halfClosed();
+  }
+
+  /** Keeps what has come of a message, as long as all that is kept on this connection is not too much. */
+  #hold(): void {
+    this.#messages?.hold();
+    const heldBytes = this.#isOver ? 0 : (this.#messages?.heldBytes ?? 0);
+    const more = heldBytes - this.#heldBytes;
+    this.#heldBytes = heldBytes;
+    if (more !== 0 && !this.#owner.holds(more)) throw new EtcdError('TooManyRequests');
+  }
+
+  #release(): void {
+    this.#messages = undefined;
+    if (this.#heldBytes > 0) this.#owner.holds(-this.#heldBytes);
+    this.#heldBytes = 0;
+    // What was withheld goes back to the connection with the stream's end, or here.
+    if (this.#withheldBytes > 0) this.#stream.consumed(this.#withheldBytes);
+    this.#withheldBytes = 0;
+  }
+
+  // --- running ---------------------------------------------------------------------------------
+
+  #startDeadline(): boolean {
+    const header = this.header('grpc-timeout');
+    if (header === undefined) return true;
+    const ms = timeoutMs(header);
+    if (Number.isNaN(ms)) this.fail(new StatusError('INTERNAL', 'malformed grpc-timeout'));
+    else if (ms <= 0) this.#finish(statusOf('DeadlineExceeded'));
+    else if (ms <= timerMsMax) {
+      this.#deadline = this.#owner.deadlines.after(ms, () => {
+        this.#finish(statusOf('DeadlineExceeded'));
+      });
+    }
+    return !this.#isOver;
+  }
+
+  #stopDeadline(): void {
+    if (this.#deadline === undefined) return;
+    this.#owner.deadlines.cancel(this.#deadline);
+    this.#deadline = undefined;
+  }
+
+  #open(): void {
+    if (this.call.kind !== 'stream') return;
+    try {
+      this.#requests = this.call.open(this, this);
+    } catch (error) {
+      this.fail(error);
+    }
   }
 
   #run(call: UnaryCall): void {
     if (this.#request === undefined) throw new StatusError('INTERNAL', 'no request message');
     this.#isBusy = true;
-    call.run(this.#request, this).then(
+    const running = call.run(this.#request, this);
+    this.#request = undefined;
+    this.#owner.ran();
+    running.then(
       (response) => {
+        this.#owner.done();
         this.#answer(response);
       },
       (error: unknown) => {
+        this.#owner.done();
         this.fail(error);
       },
     );
   }
 
   #answer(response: unknown): void {
-    if (this.#isOver || this.#isGone) return;
+    if (this.#isOver) return;
     try {
-      const frame = framed(this.call.method.response.encode(response));
-      this.#respond();
-      this.#stream.write(frame);
+      this.#write(framed(this.call.method.response.encode(response)));
       this.#finish(ok);
     } catch (error) {
       this.fail(error);
     }
-  }
-
-  #respond(): void {
-    this.#owner.sent();
-    if (this.#stream.headersSent) return;
-    this.#stream.respond(responseHeaders, responseOptions);
-    this.#stream.on('wantTrailers', () => {
-      if (!this.#isGone) this.#stream.sendTrailers(trailers(this.#end));
-    });
-  }
-
-  #finish(status: Status, error?: unknown): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#end = status;
-    clearTimeout(this.#deadline);
-    this.#owner.over(this, error);
-    if (this.#isGone) return;
-    if (this.#stream.headersSent) this.#stream.end();
-    else this.#stream.respond({ ...responseHeaders, ...trailers(status) }, { endStream: true });
-    this.#owner.sent();
-    if (!this.#isHalfClosed) linger(this.#stream);
-  }
-
-  #drained(): void {
-    if (!this.#isFull || this.#isOver) return;
-    this.#isFull = false;
-    this.#requests?.drained();
-  }
-
-  #closed(): void {
-    clearTimeout(this.#deadline);
-    if (!this.#isOver) {
-      this.#isOver = true;
-      this.#owner.over(this);
-    }
-    this.#requests?.closed();
-    this.#requests = undefined;
   }
 }
 

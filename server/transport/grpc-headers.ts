@@ -1,7 +1,6 @@
 import { Buffer } from 'node:buffer';
-import { constants, type ServerHttp2Stream } from 'node:http2';
 import type { Status } from '../api/errors.ts';
-import { lingerMs } from '../config/limits.ts';
+import { ResponseField, ResponseFields } from './http2/hpack-encoder.ts';
 
 const msPerUnit: Readonly<Record<string, number>> = {
   H: 3_600_000,
@@ -19,11 +18,33 @@ export function timeoutMs(header: string | undefined): number {
   return Number(amount || NaN) * (msPerUnit[unit] ?? NaN);
 }
 
-/** The headers that end a call. */
-export function trailers({ code, message }: Status): Record<string, string> {
-  return message === ''
-    ? { 'grpc-status': String(code) }
-    : { 'grpc-status': String(code), 'grpc-message': percentEncoded(message) };
+const contentType = new ResponseField('content-type', 'application/grpc', { isRepeated: true });
+const statusOk = new ResponseField('grpc-status', '0', { isRepeated: true });
+const okTrailers = new ResponseFields([statusOk]);
+
+/** The headers of every response that has a message. */
+export const responseHeaders = new ResponseFields([httpStatusField(200), contentType]);
+
+/** The fields that end a call. */
+export function trailers(status: Status): ResponseFields {
+  return status.code === 0 ? okTrailers : new ResponseFields(statusFields(status));
+}
+
+/** A response without a message: headers and trailers in one. */
+export function trailersOnly(status: Status, httpStatus = 200): ResponseFields {
+  return new ResponseFields([httpStatusField(httpStatus), contentType, ...statusFields(status)]);
+}
+
+function httpStatusField(status: number): ResponseField {
+  return new ResponseField(':status', String(status), { isRepeated: false });
+}
+
+function statusFields({ code, message }: Status): ResponseField[] {
+  const status =
+    code === 0 ? statusOk : new ResponseField('grpc-status', String(code), { isRepeated: false });
+  if (message === '') return [status];
+  const text = percentEncoded(message);
+  return [status, new ResponseField('grpc-message', text, { isRepeated: false })];
 }
 
 /** As gRPC's specification wants `grpc-message`: everything but printable ASCII, and `%` itself, as UTF-8 bytes. */
@@ -34,15 +55,4 @@ function percentEncoded(text: string): string {
       (byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`,
     ).join(''),
   );
-}
-
-/** After the end of a call that the client is still sending to: clients then stop, or are made to. */
-export function linger(stream: ServerHttp2Stream): void {
-  stream.resume();
-  const timer = setTimeout(() => {
-    stream.close(constants.NGHTTP2_NO_ERROR);
-  }, lingerMs).unref();
-  stream.once('close', () => {
-    clearTimeout(timer);
-  });
 }

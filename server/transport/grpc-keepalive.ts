@@ -1,4 +1,3 @@
-import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import {
   keepaliveIntervalMs,
   keepaliveTimeoutMs,
@@ -6,6 +5,7 @@ import {
   pingStrikesMax,
 } from '../config/limits.ts';
 import type { KeepaliveConfig } from '../config/maintenance.ts';
+import type { Http2Connection } from './http2/connection.ts';
 
 export const keepaliveDefaults: KeepaliveConfig = {
   pingMsMin: pingIntervalMsMin,
@@ -16,43 +16,52 @@ export const keepaliveDefaults: KeepaliveConfig = {
 /** grpc-go's own bound for a client without calls, whatever the flags say. */
 const idlePingMsMin = 2 * 60 * 60 * 1_000;
 
-/** What is written between two pings without any message: answers to pings, windows, settings. */
-const controlBytesMax = 128;
-
 /**
  * grpc-go's keepalive of one connection: pings that come too often end it, and a client that has been silent is pinged.
  * A client may ping every so often while it has calls, and hardly ever without.
  */
 export class GrpcKeepalive {
-  readonly #session: ServerHttp2Session;
+  readonly #connection: Http2Connection;
   readonly #options: KeepaliveConfig;
-  #streams = 0;
   #strikes = 0;
   #lastPingMs = -Infinity;
-  /** To the socket, when the last ping came. */
-  #writtenBytes = 0;
+  /** Of responses, when the last ping came. */
+  #sentFrames = 0;
   #timer: NodeJS.Timeout | undefined;
+  #isWaiting = false;
 
-  constructor(session: ServerHttp2Session, options: KeepaliveConfig) {
-    this.#session = session;
+  constructor(connection: Http2Connection, options: KeepaliveConfig) {
+    this.#connection = connection;
     this.#options = options;
-    session.on('ping', () => {
-      this.#pinged();
-    });
     this.#pingLater();
   }
 
-  began(stream: ServerHttp2Stream): void {
-    this.#streams++;
-    stream.once('close', () => {
-      this.#streams--;
-    });
+  pinged(): void {
+    this.#noticeProgress();
+    const nowMs = performance.now();
+    const wantedMs = this.#connection.streamCount > 0 ? this.#options.pingMsMin : idlePingMsMin;
+    if (nowMs - this.#lastPingMs < wantedMs) this.#strikes++;
+    this.#lastPingMs = nowMs;
+    if (this.#strikes > pingStrikesMax) {
+      this.#connection.fail('ENHANCE_YOUR_CALM', 'too_many_pings');
+    }
   }
 
-  /** After each message the client may ping once at will: grpc-go's clients measure the connection so. */
-  sent(): void {
+  /** After each part of a response the client may ping once at will: grpc-go's clients measure the connection so. */
+  #noticeProgress(): void {
+    const { sentFrames } = this.#connection.scheduler;
+    if (sentFrames === this.#sentFrames) return;
+    this.#sentFrames = sentFrames;
     this.#strikes = 0;
     this.#lastPingMs = -Infinity;
+  }
+
+  /** An answer to any ping proves that the client is there. */
+  ponged(): void {
+    if (!this.#isWaiting) return;
+    this.#isWaiting = false;
+    clearTimeout(this.#timer);
+    this.#pingLater();
   }
 
   stop(): void {
@@ -65,33 +74,11 @@ export class GrpcKeepalive {
     }, this.#options.intervalMs).unref();
   }
 
-  #pinged(): void {
-    this.#noticeProgress();
-    const nowMs = performance.now();
-    const wantedMs = this.#streams > 0 ? this.#options.pingMsMin : idlePingMsMin;
-    if (nowMs - this.#lastPingMs < wantedMs) this.#strikes++;
-    this.#lastPingMs = nowMs;
-    if (this.#strikes <= pingStrikesMax) return;
-    this.#session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM, 0, Buffer.from('too_many_pings'));
-    this.#session.destroy();
-  }
-
-  /** Of a long response every part is a message's: a client that measures the connection pings all along. */
-  #noticeProgress(): void {
-    const writtenBytes = this.#session.socket?.bytesWritten ?? 0;
-    if (writtenBytes - this.#writtenBytes > controlBytesMax) this.sent();
-    this.#writtenBytes = writtenBytes;
-  }
-
-  /** An answer to any ping proves that the client is there. */
   #ping(): void {
-    if (this.#session.destroyed) return;
+    this.#isWaiting = true;
     this.#timer = setTimeout(() => {
-      this.#session.destroy();
+      this.#connection.destroy();
     }, this.#options.timeoutMs).unref();
-    this.#session.ping((error) => {
-      clearTimeout(this.#timer);
-      if (error === null) this.#pingLater();
-    });
+    this.#connection.ping();
   }
 }

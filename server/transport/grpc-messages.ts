@@ -1,9 +1,11 @@
 import { Buffer } from 'node:buffer';
 import { StatusError } from '../api/errors.ts';
+import { emptyBytes } from '../base/bytes.ts';
 
 // gRPC's framing of messages inside a stream: one byte of flags, four of length, the message.
 
 const prefixBytes = 5;
+const heldBytesMin = 1024;
 
 /** The message with its prefix. */
 export function framed(message: Uint8Array): Buffer {
@@ -14,12 +16,19 @@ export function framed(message: Uint8Array): Buffer {
   return frame;
 }
 
-/** Takes chunks as they come and gives whole messages, which are views into the chunks where one chunk holds them. */
+/**
+ * Takes the parts of a stream's body as they come and gives whole messages. A message that came in one part is a view into
+ * it; what is left of a part is copied by {@link hold}, so that no part is kept.
+ */
 export class MessageReader {
   readonly #messageBytesMax: number;
   readonly #encoding: string | undefined;
-  #chunks: Buffer[] = [];
-  #length = 0;
+  /** The body from `#start` to `#end` has come and was not taken. */
+  #bytes: Uint8Array = emptyBytes;
+  #start = 0;
+  #end = 0;
+  /** `#bytes` is our own memory, whose rest is free. */
+  #isHeld = true;
 
   /** `encoding`: the call's `grpc-encoding`. */
   constructor(messageBytesMax: number, encoding: string | undefined) {
@@ -29,44 +38,99 @@ export class MessageReader {
 
   /** Whether nothing of a next message has come yet. */
   get isEmpty(): boolean {
-    return this.#length === 0;
+    return this.#start === this.#end;
   }
 
-  push(chunk: Buffer): void {
-    this.#chunks.push(chunk);
-    this.#length += chunk.length;
+  /** What has come and was not taken. */
+  get heldBytes(): number {
+    return this.#end - this.#start;
+  }
+
+  /** Until {@link hold}, the part must stay as it is. */
+  push(bytes: Uint8Array, start: number, end: number): void {
+    if (this.isEmpty) {
+      this.#bytes = bytes;
+      this.#start = start;
+      this.#end = end;
+      this.#isHeld = false;
+      return;
+    }
+    this.hold();
+    this.#makeRoom(end - start);
+    this.#bytes.set(bytes.subarray(start, end), this.#end);
+    this.#end += end - start;
   }
 
   /** The next message, undefined until all of it has come. Throws a StatusError with grpc-go's text. */
   take(): Uint8Array | undefined {
-    if (this.#length < prefixBytes) return undefined;
-    const prefix = this.#gathered(prefixBytes);
-    if (prefix[0] !== 0) throw compressed(this.#encoding);
-    const messageBytes = prefix.readUInt32BE(1);
-    if (messageBytes > this.#messageBytesMax) {
-      const sizes = `(${messageBytes} vs. ${this.#messageBytesMax})`;
-      throw new StatusError(
-        'RESOURCE_EXHAUSTED',
-        `grpc: received message larger than max ${sizes}`,
-      );
-    }
-    const frameBytes = prefixBytes + messageBytes;
-    if (this.#length < frameBytes) return undefined;
-    const buffer = this.#gathered(frameBytes);
-    this.#chunks[0] = buffer.subarray(frameBytes);
-    if (buffer.length === frameBytes) this.#chunks.shift();
-    this.#length -= frameBytes;
-    return buffer.subarray(prefixBytes, frameBytes);
+    const bytes = this.#bytes;
+    const start = this.#start;
+    if (this.#end - start < prefixBytes) return undefined;
+    if (bytes[start] !== 0) throw compressed(this.#encoding);
+    const messageBytes = messageBytesAt(bytes, start);
+    if (messageBytes > this.#messageBytesMax) throw tooLarge(messageBytes, this.#messageBytesMax);
+    const end = start + prefixBytes + messageBytes;
+    if (end > this.#end) return undefined;
+    this.#start = end;
+    // Not subarray, which takes twice as long.
+    return new Uint8Array(bytes.buffer, bytes.byteOffset + start + prefixBytes, messageBytes);
   }
 
-  /** The first chunk, joined with the next ones until it holds so many bytes. They have come. */
-  #gathered(bytes: number): Buffer {
-    const [first] = this.#chunks;
-    if (first !== undefined && first.length >= bytes) return first;
-    const joined = Buffer.concat(this.#chunks);
-    this.#chunks = [joined];
-    return joined;
+  /** Copies what was not taken, if it is in someone else's memory. */
+  hold(): void {
+    if (this.#isHeld) return;
+    this.#isHeld = true;
+    const bytes = this.#bytes.subarray(this.#start, this.#end);
+    this.#bytes = emptyBytes;
+    this.#start = 0;
+    this.#end = 0;
+    if (bytes.length === 0) return;
+    this.#makeRoom(bytes.length);
+    this.#bytes.set(bytes);
+    this.#end = bytes.length;
   }
+
+  /** Grows by doubling: a length in a prefix is no reason to take that memory. Messages given out keep the memory that they are in. */
+  #makeRoom(bytes: number): void {
+    if (this.#end + bytes <= this.#bytes.length) return;
+    const size = Math.max(heldBytesMin, 2 * this.heldBytes, this.heldBytes + bytes);
+    const larger = Buffer.allocUnsafeSlow(size);
+    larger.set(this.#bytes.subarray(this.#start, this.#end));
+    this.#end -= this.#start;
+    this.#start = 0;
+    this.#bytes = larger;
+  }
+}
+
+function messageBytesAt(bytes: Uint8Array, at: number): number {
+  return (
+    (((bytes[at + 1] as number) << 24) |
+      ((bytes[at + 2] as number) << 16) |
+      ((bytes[at + 3] as number) << 8) |
+      (bytes[at + 4] as number)) >>>
+    0
+  );
+}
+
+/** The message in a part that is exactly one; undefined where {@link MessageReader} has to look closer. */
+export function soleMessage(
+  part: { bytes: Uint8Array; start: number; end: number },
+  messageBytesMax: number,
+): Uint8Array | undefined {
+  const { bytes, start, end } = part;
+  const messageBytes = end - start - prefixBytes;
+  const isSole =
+    messageBytes >= 0 &&
+    messageBytes <= messageBytesMax &&
+    bytes[start] === 0 &&
+    messageBytesAt(bytes, start) === messageBytes;
+  if (!isSole) return undefined;
+  return new Uint8Array(bytes.buffer, bytes.byteOffset + start + prefixBytes, messageBytes);
+}
+
+function tooLarge(bytes: number, bytesMax: number): StatusError {
+  const text = `grpc: received message larger than max (${bytes} vs. ${bytesMax})`;
+  return new StatusError('RESOURCE_EXHAUSTED', text);
 }
 
 function compressed(encoding: string | undefined): StatusError {

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { timeoutMs, trailers } from '../../../server/transport/grpc-headers.ts';
+import type { Status } from '../../../server/api/errors.ts';
+import { timeoutMs, trailers, trailersOnly } from '../../../server/transport/grpc-headers.ts';
+import type { ResponseFields } from '../../../server/transport/http2/hpack-encoder.ts';
+
+function shown({ fields }: ResponseFields): Array<[string, string]> {
+  return fields.map(({ name, value }) => [name, value]);
+}
 
 suite('gRPC headers', () => {
   test('timeouts', () => {
@@ -24,10 +30,17 @@ suite('gRPC headers', () => {
   });
 
   test('messages are percent-encoded UTF-8', () => {
-    assert.deepEqual(trailers({ code: 0, message: '' }), { 'grpc-status': '0' });
-    assert.deepEqual(trailers({ code: 5, message: 'a %ü\n~' }), {
-      'grpc-status': '5',
-      'grpc-message': 'a %25%C3%BC%0A~',
-    });
+    assert.deepEqual(shown(trailers({ code: 0, message: '' })), [['grpc-status', '0']]);
+    const status: Status = { code: 5, message: 'a %\u00fc\n~' };
+    const fields = [
+      ['grpc-status', '5'],
+      ['grpc-message', 'a %25%C3%BC%0A~'],
+    ];
+    assert.deepEqual(shown(trailers(status)), fields);
+    assert.deepEqual(shown(trailersOnly(status, 415)), [
+      [':status', '415'],
+      ['content-type', 'application/grpc'],
+      ...fields,
+    ]);
   });
 });
