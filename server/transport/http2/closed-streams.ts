@@ -1,5 +1,5 @@
 /** Streams whose end is remembered, newest of those with the same place. */
-const rememberedMax = 512;
+const rememberedMax = 128;
 
 /** How the newest streams of a connection ended, which tells what frames for them may still mean. */
 export class ClosedStreams {
