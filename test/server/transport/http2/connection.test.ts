@@ -435,13 +435,13 @@ suite('requests and responses', () => {
       assert(headers !== undefined && body !== undefined && trailers !== undefined);
       assert.equal(headers.flags, END_HEADERS);
       assert.equal(headers.payload.length < 3, streamId === 3);
-      assert.deepEqual(client.fieldsOf(headers), [
+      assert.deepEqual(headers.fields, [
         [':status', '200'],
         ['content-type', 'text/test'],
       ]);
       assert.equal(String(body.payload), 'd'.repeat(10));
       assert.equal(trailers.flags, END_HEADERS | END_STREAM);
-      assert.deepEqual(client.fieldsOf(trailers), [['end', 'yes']]);
+      assert.deepEqual(trailers.fields, [['end', 'yes']]);
     }
     client.close();
   });
@@ -545,10 +545,7 @@ suite('requests and responses', () => {
         [FrameType.CONTINUATION, END_HEADERS],
       ],
     );
-    const [first] = frames;
-    assert(first !== undefined);
-    const payload = Buffer.concat(frames.map((each) => each.payload));
-    assert.equal(client.fieldsOf({ ...first, payload }).at(-1)?.[1].length, 40_000);
+    assert.equal(frames.at(-1)?.fields.at(-1)?.[1].length, 40_000);
     client.send(get(3));
     assert.equal((await response(client, 3)).length, 2);
     client.close();
@@ -568,7 +565,7 @@ suite('requests and responses', () => {
       const [headers] = await response(client, streamId);
       assert(headers !== undefined);
       assert(headers.payload.length > 10);
-      assert.deepEqual(client.fieldsOf(headers)[0], [':status', '200']);
+      assert.deepEqual(headers.fields[0], [':status', '200']);
     }
     client.close();
   });
@@ -646,7 +643,10 @@ suite('§5.2: flow control', () => {
       bytes += size;
       shares.set(next?.streamId ?? 0, (shares.get(next?.streamId ?? 0) ?? 0) + size);
     }
-    assert.deepEqual([...shares.keys()].sort(), [1, 3, 5]);
+    assert.deepEqual(
+      [...shares.keys()].sort((a, b) => a - b),
+      [1, 3, 5],
+    );
     for (const share of shares.values()) assert(share >= 16_384 && share <= 3 * 16_384, `${share}`);
     client.send(frame('WINDOW_UPDATE', 0, 0, uint32(1_000_000)));
     const ended = new Set<number>();

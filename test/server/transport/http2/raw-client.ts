@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer';
 import { connect, type Socket } from 'node:net';
 import {
   ErrorCode,
+  Flag,
   FrameType,
   frameHeaderBytes,
   uint32At,
@@ -15,6 +16,8 @@ export interface Frame {
   readonly flags: number;
   readonly streamId: number;
   readonly payload: Buffer;
+  /** Of a header block, with its last frame. */
+  readonly fields: ReadonlyArray<readonly [name: string, value: string]>;
 }
 
 export const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
@@ -81,7 +84,10 @@ export class RawClient {
   #frames: Frame[] = [];
   #wake: () => void = () => {};
   #isOver = false;
+  /** Fields of the HEADERS that ended a stream, by stream. */
+  readonly ends = new Map<number, Readonly<Record<string, string>>>();
   readonly #decoder = new HpackDecoder(4096);
+  #block: Buffer = Buffer.alloc(0);
 
   constructor(port: number) {
     this.socket = connect({ host: '127.0.0.1', port, noDelay: true });
@@ -134,13 +140,6 @@ export class RawClient {
     }
   }
 
-  fieldsOf({ payload }: Frame): Array<[string, string]> {
-    const fields: HeaderField[] = [];
-    const sink = { field: (field: HeaderField) => fields.push(field) };
-    this.#decoder.decode(payload, 0, payload.length, sink);
-    return fields.map(({ name, value }) => [name, value]);
-  }
-
   /** What the server makes of what was sent: how it ends the connection, which streams it resets; 'fine' otherwise. */
   async verdict(): Promise<string> {
     this.send(frame('PING', 0, 0, Buffer.from('verdict!')));
@@ -160,14 +159,29 @@ export class RawClient {
     while (this.#bytes.length >= frameHeaderBytes) {
       const end = frameHeaderBytes + this.#bytes.readUIntBE(0, 3);
       if (this.#bytes.length < end) break;
-      this.#frames.push({
-        type: this.#bytes[3] ?? 0,
-        flags: this.#bytes[4] ?? 0,
-        streamId: this.#bytes.readUInt32BE(5),
-        payload: Buffer.from(this.#bytes.subarray(frameHeaderBytes, end)),
-      });
+      const type = this.#bytes[3] ?? 0;
+      const flags = this.#bytes[4] ?? 0;
+      const payload = Buffer.from(this.#bytes.subarray(frameHeaderBytes, end));
+      const fields = this.#fieldsOf(type, flags, payload);
+      const streamId = this.#bytes.readUInt32BE(5);
+      this.#frames.push({ type, flags, streamId, payload, fields });
+      if (type === FrameType.HEADERS && (flags & Flag.END_STREAM) !== 0) {
+        this.ends.set(streamId, Object.fromEntries(fields));
+      }
       this.#bytes = this.#bytes.subarray(end);
     }
     this.#wake();
+  }
+
+  /** Every block is decoded, so that the table stays the server's. */
+  #fieldsOf(type: number, flags: number, payload: Buffer): Array<[string, string]> {
+    if (type !== FrameType.HEADERS && type !== FrameType.CONTINUATION) return [];
+    this.#block = Buffer.concat([this.#block, payload]);
+    if ((flags & Flag.END_HEADERS) === 0) return [];
+    const fields: Array<[string, string]> = [];
+    const sink = { field: ({ name, value }: HeaderField) => fields.push([name, value]) };
+    this.#decoder.decode(this.#block, 0, this.#block.length, sink);
+    this.#block = Buffer.alloc(0);
+    return fields;
   }
 }
