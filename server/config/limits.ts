@@ -95,7 +95,7 @@ export const controlBytesMax = 1 * mebibyte;
 export const requestBytesHeldMax = 64 * mebibyte;
 /** HTTP/2 frames that ask for nothing (pings, settings, resets, empty data): at once, and on and on. */
 export const idleFramesBurstMax = 10_000;
-export const idleFramesPerSecondMax = 1_000;
+export const idleFramesPerSecondMax = 5_000;
 /** How long a client may take to learn that we stop, before it is told which of its calls are the last. */
 export const goawayMsMax = 1_000;
 /** What a client may send of one call, and of all calls of one connection, before we have read it. */

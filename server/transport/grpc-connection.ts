@@ -33,6 +33,8 @@ export class GrpcConnection implements ConnectionUser, CallOwner {
   readonly #shared: GrpcShared;
   readonly #http2: Http2Connection;
   readonly #keepalive: GrpcKeepalive;
+  /** Of the client's certificate, once somebody has asked: to read it costs more than a call. */
+  #identity: { readonly commonName: string | undefined } | undefined;
   #heldBytes = 0;
   /** Requests that services work on: also those of calls that were reset meanwhile. */
   #running = 0;
@@ -66,6 +68,11 @@ export class GrpcConnection implements ConnectionUser, CallOwner {
   // --- for the calls ---------------------------------------------------------------------------
 
   get commonName(): string | undefined {
+    this.#identity ??= { commonName: this.#verifiedName() };
+    return this.#identity.commonName;
+  }
+
+  #verifiedName(): string | undefined {
     const { socket } = this.#http2;
     if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
     const name: string | string[] | undefined = socket.getPeerCertificate().subject.CN;

@@ -97,7 +97,8 @@ export class Http2Connection implements StreamOwner {
     });
     socket.on('error', () => {});
     socket.on('end', () => {
-      this.#close();
+      this.#end();
+      this.#linger();
     });
     socket.on('close', () => {
       this.#close();
@@ -219,11 +220,12 @@ export class Http2Connection implements StreamOwner {
   /** A frame that needs an open stream has come for one that is not. */
   #lateFrame(streamId: number, stream: Http2Stream | undefined): void {
     if (this.#isIdle(streamId)) throw protocolError('a frame for a stream that was never opened');
+    const isOnItsWay =
+      streamId > this.#lastId || this.#closedStreams.endOf(streamId) === 'resetByUs';
+    if (isOnItsWay) return;
     this.#flood.count();
     if (stream !== undefined) this.reset(stream, 'STREAM_CLOSED');
-    else if (streamId <= this.#lastId && this.#closedStreams.endOf(streamId) !== 'resetByUs') {
-      this.#writeReset(streamId, 'STREAM_CLOSED');
-    }
+    else this.#writeReset(streamId, 'STREAM_CLOSED');
   }
 
   #isIdle(streamId: number): boolean {
@@ -400,8 +402,9 @@ export class Http2Connection implements StreamOwner {
     }
     if (this.#isIdle(streamId)) throw protocolError('WINDOW_UPDATE of a stream never opened');
     const stream = this.#streams.get(streamId);
-    if (stream === undefined) this.#flood.count();
-    else if (increment === 0) this.reset(stream, 'PROTOCOL_ERROR');
+    // Clients enlarge windows also while the end of a response is on its way.
+    if (stream === undefined) return;
+    if (increment === 0) this.reset(stream, 'PROTOCOL_ERROR');
     else if (!stream.sendWindow.enlarge(increment)) this.reset(stream, 'FLOW_CONTROL_ERROR');
     else this.scheduler.resume(stream);
   }
