@@ -187,14 +187,20 @@ export class Gate {
       };
       const requests = open(call.privilege.kind === 'read' ? checked : responses, context);
       const authorized = async (request: Request): Promise<void> => {
-        await call.first?.(request);
         await this.authorize(call.method, request, context);
         revision = this.access.revision;
         if (!isClosed) await requests.next(request);
       };
+      const ready = (request: Request): void | Promise<void> => {
+        if (isClosed) return;
+        return this.access.isOn ? authorized(request) : requests.next(request);
+      };
       return {
         ...forwarded(requests),
-        next: (request) => (this.access.isOn ? authorized(request) : requests.next(request)),
+        next: (request) => {
+          const first = call.first?.(request);
+          return first === undefined ? ready(request) : first.then(() => ready(request));
+        },
         closed: () => {
           isClosed = true;
           requests.closed();

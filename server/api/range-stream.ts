@@ -34,13 +34,15 @@ export function rangeStreamCall(
     rangeStream,
     'refuses',
     (responses) =>
-      answersOne(responses, async (request: RangeRequest, end) => {
+      answersOne(responses, (request: RangeRequest, end) =>
+        stream(port, request, { responses, end, messageBytes }),
+      ),
+    {
+      first: (request) => {
         check(request);
-        if (!request.serializable) await port.linearizableRead();
-        await stream(port, request, { responses, end, messageBytes });
-      }),
-    // Of two faults the one that etcd would tell.
-    { first: check },
+        return request.serializable ? undefined : port.linearizableRead();
+      },
+    },
   );
 }
 

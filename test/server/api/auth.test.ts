@@ -16,6 +16,7 @@ import {
   Auth,
   type AuthenticateResponse,
   AuthUserAddRequest,
+  Cluster,
   KV,
   Lease,
   Maintenance,
@@ -412,6 +413,27 @@ suite('rights', () => {
     requests.closed();
     await next;
     assert.deepEqual(responses.sent, []);
+  });
+
+  test('a member that is behind asks whether there are users once it is up to date', async () => {
+    const behind = async (): Promise<Served> => {
+      const served = await (await Served.open()).enabled();
+      const { auth } = served.member;
+      auth.disable();
+      served.member.read = async () => auth.enable();
+      return served;
+    };
+    const linearizable = { key };
+    const { range, rangeStream, txn } = KV.methods;
+    const answers = [
+      await call((await behind()).services, range, linearizable),
+      await call((await behind()).services, txn, {}),
+      await call((await behind()).services, Cluster.methods.memberList, { linearizable: true }),
+      await call((await behind()).services, methods.userList),
+      await streamed((await behind()).services, rangeStream, linearizable),
+    ];
+    // A transaction without compares and operations looks at no key.
+    assert.deepEqual(answers.map(outcome), [noUser, 'ok', noUser, noUser, noUser]);
   });
 
   test('the end of a stream that was read is not told when rights have changed meanwhile', async () => {
