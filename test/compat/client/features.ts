@@ -1,7 +1,7 @@
 import type { Program } from '../../support/server-process.ts';
 
 /** What clients can ask and this store does not serve yet. */
-const missing: readonly Feature[] = ['tls', 'defragment', 'urlAuthority'];
+const missing: readonly Feature[] = ['tls', 'urlAuthority'];
 
 /** `urlAuthority`: an `:authority` that is a whole URL, which node:http2 refuses. */
 export type Feature =

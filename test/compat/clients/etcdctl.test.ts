@@ -91,7 +91,10 @@ class Running {
       const lines = this.#output.split('\n').slice(0, -1);
       if (lines.length >= count) return lines.slice(0, count);
       assert(this.#child.stdout !== null);
-      await once(this.#child.stdout, 'data', { signal: AbortSignal.timeout(runTimeoutMs) });
+      const signal = AbortSignal.timeout(runTimeoutMs);
+      await once(this.#child.stdout, 'data', { signal }).catch((error: unknown) => {
+        throw new Error(`no ${count} lines: ${this.#output}`, { cause: error });
+      });
     }
   }
 
@@ -203,7 +206,7 @@ for (const tool of ['etcdctl', 'etcdctl-3.4'] as const) {
         );
       }));
 
-    test('defrag', requires(store.program, 'defragment'), () =>
+    test('defrag', endpoint, () =>
       run(async (ctl) => {
         assert.match(await ctl.ok('defrag'), /^Finished defragmenting etcd member\[.*\]/);
       }),

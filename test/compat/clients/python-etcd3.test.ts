@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { needs, toolPath } from '../../support/tools.ts';
-import { serves } from '../client/features.ts';
+import { requires, serves } from '../client/features.ts';
 import { onVariants, type SecuredStore } from './variants.ts';
 
 const script = fileURLToPath(
@@ -43,7 +43,10 @@ function environmentOf({ address, certificates, user, program }: SecuredStore) {
 }
 
 onVariants("Debian's python3-etcd3", needs('python3-etcd3'), (store) => {
-  test('what its documentation shows', async () => {
+  // gRPC's Python sends a token over TLS only.
+  const options = store.user === undefined ? {} : requires(store.program, 'tls');
+
+  test('what its documentation shows', options, async () => {
     const { stdout } = await promisify(execFile)(toolPath('python3-etcd3'), [script], {
       env: environmentOf(store),
       timeout: 120_000,
