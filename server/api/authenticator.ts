@@ -48,7 +48,7 @@ export class Authenticator {
   /** While authentication is on. {@link noCaller} when the call does not say; throws InvalidAuthToken. */
   identify(context: CallContext): Caller | Promise<Caller> {
     const token = context.header('token') ?? context.header('authorization');
-    if (token !== undefined) return this.#callerOf(token.replace(/^Bearer /, ''));
+    if (token !== undefined) return this.#callerOf(firstOf(token).replace(/^Bearer /, ''));
     return this.#callerByCertificate(context) ?? noCaller;
   }
 
@@ -106,4 +106,9 @@ export class Authenticator {
       default:
     }
   }
+}
+
+/** python-etcd3 sends its token twice; a header that comes twice may come as one, joined by commas. No token has one. */
+function firstOf(values: string): string {
+  return values.split(',', 1)[0] ?? '';
 }

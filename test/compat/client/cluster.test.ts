@@ -9,7 +9,6 @@ import type { KeySpace } from '../../../server/client/key-space.ts';
 import { keysUnder, oneKey, textOf } from '../../../server/client/keys.ts';
 import { freePort } from '../../support/server-process.ts';
 import { TcpProxy } from '../../support/tcp-proxy.ts';
-import { requires } from './features.ts';
 import { failureOf, leaderOf, onBoth, type StoreToUse } from './stores.ts';
 
 /** What writers did and a watcher saw, through a fault; {@link check} says whether both agree with the store. */
@@ -129,7 +128,7 @@ onBoth('a cluster', { size: 3 }, (store) => {
     assert.deepEqual((await client.alarms()).alarms, []);
   });
 
-  test('hashes of members', requires(store.program, 'hashKV'), async () => {
+  test('hashes of members', async () => {
     const client = store.client();
     const { header } = await client.put('hash', '1');
     const hashes = await Promise.all(
@@ -141,11 +140,11 @@ onBoth('a cluster', { size: 3 }, (store) => {
     assert.equal(new Set(hashes.map(({ hash }) => hash)).size, 1);
   });
 
-  test('defragment', requires(store.program, 'defragment'), async () => {
+  test('defragment', async () => {
     await store.client().defragment(store.cluster.endpoints[0] ?? '', { timeoutMs: 30_000 });
   });
 
-  test('a snapshot comes whole', requires(store.program, 'snapshot'), async () => {
+  test('a snapshot comes whole', async () => {
     const client = store.client();
     await client.put('snap', 'x'.repeat(1_000_000));
     const chunks: Uint8Array[] = [];

@@ -8,7 +8,6 @@ import { Authority } from '../../support/certificates.ts';
 import type { Program } from '../../support/server-process.ts';
 import { needs } from '../../support/tools.ts';
 import { onVariant, rootUser, type SecuredStore } from '../clients/variants.ts';
-import { requires } from './features.ts';
 import { failureOf } from './stores.ts';
 
 // The TypeScript client with users and certificates, on this store and on etcd.
@@ -31,7 +30,7 @@ for (const program of ['mainstay', 'etcd'] satisfies Program[]) {
   const skip = program === 'etcd' ? needs('etcd').skip : false;
 
   onVariant(`the client on ${program}`, { isSecured: false, program, skip }, (store) => {
-    test('logs in when authentication is turned on', requires(program, 'auth'), async () => {
+    test('logs in when authentication is turned on', async () => {
       const client = store.client({ credentials: rootUser });
       await client.put('a', '1');
       await client.auth.userAdd('root', rootUser.password);
@@ -135,7 +134,7 @@ for (const program of ['mainstay', 'etcd'] satisfies Program[]) {
       assert.equal((await failureOf(reading)).text, etcdTexts.permissionDenied);
     });
 
-    test('certificates are checked, by both sides', requires(program, 'tls'), async () => {
+    test('certificates are checked, by both sides', async () => {
       const { certificates } = store;
       assert(certificates !== undefined);
       const { ca, cert, key } = certificates;

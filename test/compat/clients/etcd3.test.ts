@@ -8,7 +8,6 @@ import {
   EtcdPermissionDeniedError,
   type IOptions,
 } from 'etcd3';
-import { requires } from '../client/features.ts';
 import { onVariants, type SecuredStore } from './variants.ts';
 
 // What the documentation of microsoft/etcd3 shows, with that very package.
@@ -235,7 +234,7 @@ onVariants('npm etcd3', {}, (store) => {
     assert.deepEqual(alarms, []);
   });
 
-  test('users and roles', requires(store.program, 'auth'), async () => {
+  test('users and roles', async () => {
     const client = connect();
     const role = client.role('reader');
     await role.create();

@@ -212,17 +212,16 @@ for (const tool of ['etcdctl', 'etcdctl-3.4'] as const) {
       }),
     );
 
-    test('snapshot', requires(store.program, 'snapshot'), () =>
+    test('snapshot', () =>
       run(async (ctl) => {
         const files = new Files();
         const path = join(files.directory, 'snapshot.db');
         await ctl.ok(`snapshot save ${path}`);
         assert.equal(statSync(path).size % 512, 32);
         files.remove();
-      }),
-    );
+      }));
 
-    test('users and roles', requires(store.program, 'auth'), () =>
+    test('users and roles', () =>
       run(async (ctl) => {
         await ctl.ok('role add reader');
         await ctl.ok('role grant-permission reader read r/ --prefix');
@@ -243,7 +242,6 @@ for (const tool of ['etcdctl', 'etcdctl-3.4'] as const) {
         }
         await ctl.ok('user delete ann');
         await ctl.ok('role delete reader');
-      }),
-    );
+      }));
   });
 }

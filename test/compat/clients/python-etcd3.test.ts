@@ -4,7 +4,6 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { needs, toolPath } from '../../support/tools.ts';
-import { requires, serves } from '../client/features.ts';
 import { onVariants, type SecuredStore } from './variants.ts';
 
 const script = fileURLToPath(
@@ -23,16 +22,9 @@ const steps = [
   'errors',
 ];
 
-function environmentOf({ address, certificates, user, program }: SecuredStore) {
-  const served = [
-    ...(serves(program, 'defragment') ? ['defragment'] : []),
-    // The package sends no token with this one.
-    ...(serves(program, 'hash') && user === undefined ? ['hash'] : []),
-    ...(serves(program, 'snapshot') ? ['snapshot'] : []),
-  ];
+function environmentOf({ address, certificates, user }: SecuredStore) {
   return {
     STORE_ADDRESS: address,
-    STORE_SERVES: served.join(','),
     ...(certificates && {
       STORE_CA: certificates.caFile,
       STORE_CERT: certificates.certFile,
@@ -43,10 +35,7 @@ function environmentOf({ address, certificates, user, program }: SecuredStore) {
 }
 
 onVariants("Debian's python3-etcd3", needs('python3-etcd3'), (store) => {
-  // gRPC's Python sends a token over TLS only.
-  const options = store.user === undefined ? {} : requires(store.program, 'tls');
-
-  test('what its documentation shows', options, async () => {
+  test('what its documentation shows', async () => {
     const { stdout } = await promisify(execFile)(toolPath('python3-etcd3'), [script], {
       env: environmentOf(store),
       timeout: 120_000,

@@ -3,7 +3,6 @@ import { after, before, suite } from 'node:test';
 import { Client, type ClientOptions } from '../../../server/client/client.ts';
 import { Authority, Files } from '../../support/certificates.ts';
 import { type Program, TestCluster } from '../../support/server-process.ts';
-import { requires, serves } from '../client/features.ts';
 import { testedProgram } from '../store-under-test.ts';
 
 // Clients that others have written, in clear and over TLS with authentication. With MAINSTAY_COMPAT=etcd they run on etcd.
@@ -59,8 +58,7 @@ export function onVariant(
   define: (store: SecuredStore) => void,
 ): void {
   const variant = variants.find((each) => each.isSecured === isSecured);
-  const lacking = isSecured ? requires(program, 'auth').skip : false;
-  const skip = lacking === false ? (options.skip ?? false) : lacking;
+  const skip = options.skip ?? false;
   suite(`${name}, ${variant?.name}`, { skip, timeout: 3 * 60_000 }, () => {
     const store = new VariantStore(program, isSecured);
     before(() => store.start());
@@ -116,19 +114,15 @@ class VariantStore implements SecuredStore {
       this.#cluster = await TestCluster.start({ program });
       return;
     }
-    if (serves(program, 'tls')) {
-      this.certificates = await this.#issue();
-      const { certFile, keyFile, caFile } = this.certificates;
-      const flags = [
-        `--cert-file=${certFile}`,
-        `--key-file=${keyFile}`,
-        `--trusted-ca-file=${caFile}`,
-        '--client-cert-auth=true',
-      ];
-      this.#cluster = await TestCluster.start({ program, flags, schemes: { client: 'https' } });
-    } else {
-      this.#cluster = await TestCluster.start({ program });
-    }
+    this.certificates = await this.#issue();
+    const { certFile, keyFile, caFile } = this.certificates;
+    const flags = [
+      `--cert-file=${certFile}`,
+      `--key-file=${keyFile}`,
+      `--trusted-ca-file=${caFile}`,
+      '--client-cert-auth=true',
+    ];
+    this.#cluster = await TestCluster.start({ program, flags, schemes: { client: 'https' } });
     const { auth } = this.client({ credentials: undefined });
     await auth.userAdd('root', rootUser.password);
     await auth.userGrantRole({ user: 'root', role: 'root' });

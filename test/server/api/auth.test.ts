@@ -145,6 +145,7 @@ suite('authentication', () => {
       { token },
       { authorization: token },
       { authorization: `Bearer ${token}` },
+      { token: `${token}, ${token}` },
       { token, authorization: 'ignored' },
     ]) {
       assert.equal(await served.put(contextOf(headers as Record<string, string>)), 'ok');
