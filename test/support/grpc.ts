@@ -130,6 +130,15 @@ export class GrpcStream<Request, Response> {
     this.#call.end();
   }
 
+  /** Takes no more off the connection, until {@link resume}, than what has arrived. */
+  pause(): void {
+    this.#call.pause();
+  }
+
+  resume(): void {
+    this.#call.resume();
+  }
+
   cancel(): void {
     this.#call.cancel();
   }
