@@ -1,4 +1,3 @@
-import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { freePort, type MemberProcess, TestCluster } from '../support/server-process.ts';
@@ -10,18 +9,20 @@ interface Place {
 }
 
 interface Connection {
-  readonly from: MemberProcess | undefined;
   readonly near: Socket;
   readonly far: Socket;
 }
+
+type Passes = (from: MemberProcess | undefined) => boolean;
 
 /** Stands before a port, so that a test can cut what runs through it. */
 export class Bridge {
   readonly url: string;
   readonly #server: Server;
   readonly #connections = new Set<Connection>();
-  /** Who may pass; undefined is a client. */
-  #passes: (from: MemberProcess | undefined) => boolean = () => true;
+  readonly #members: readonly MemberProcess[];
+  /** Who may pass; undefined: everyone. */
+  #passes: Passes | undefined;
 
   /** Before a member's client port, on a port of its own. */
   static async to(member: MemberProcess): Promise<Bridge> {
@@ -43,10 +44,10 @@ export class Bridge {
 
   private constructor(near: Place, far: Place, members: readonly MemberProcess[]) {
     this.url = `http://${near.host}:${near.port}`;
-    this.#server = createServer((socket) => {
-      const from = members.find((member) => owns(member, socket));
-      if (this.#passes(from)) this.#join({ from, near: socket, far: connect(far.port, far.host) });
-      else socket.destroy();
+    this.#members = members;
+    this.#server = createServer((near) => {
+      this.#join({ near, far: connect(far.port, far.host) });
+      this.#check();
     });
   }
 
@@ -72,10 +73,17 @@ export class Bridge {
     for (const { near } of this.#connections) near.destroy();
   }
 
-  /** From now on only these members pass, and those of the others that are connected are cut off. */
-  passOnly(passes: (from: MemberProcess | undefined) => boolean): void {
+  /** From now on only these members pass, and the others that are connected are cut off; undefined lets everyone pass. */
+  passOnly(passes: Passes | undefined): void {
     this.#passes = passes;
-    for (const { from, near } of this.#connections) if (!passes(from)) near.destroy();
+    this.#check();
+  }
+
+  #check(): void {
+    const passes = this.#passes;
+    if (passes === undefined) return;
+    const owners = ownersOf(this.#members);
+    for (const { near } of this.#connections) if (!passes(owners(near))) near.destroy();
   }
 
   close(): void {
@@ -120,7 +128,7 @@ export class DividedStore extends Store {
   }
 
   heal(): void {
-    for (const bridge of this.#bridges.values()) bridge.passOnly(() => true);
+    for (const bridge of this.#bridges.values()) bridge.passOnly(undefined);
   }
 
   override async stop(): Promise<void> {
@@ -147,22 +155,32 @@ function placeOf(url: string): Place {
   return { host: hostname, port: Number(port) };
 }
 
-/** Whether the process of a member holds the other end of a connection to us. */
-function owns({ pid }: MemberProcess, { remotePort, localPort }: Socket): boolean {
-  if (pid === undefined || remotePort === undefined || localPort === undefined) return false;
-  const inode = inodeOf(remotePort, localPort);
-  const directory = `/proc/${pid}/fd`;
-  return readdirSync(directory).some((name) => target(`${directory}/${name}`) === inode);
+/** Tells which member's process holds the other end of a connection to us, by what Linux says of sockets now. */
+function ownersOf(
+  members: readonly MemberProcess[],
+): (socket: Socket) => MemberProcess | undefined {
+  const inodes = new Map<string, string>();
+  for (const line of readFileSync('/proc/net/tcp', 'utf8').split('\n')) {
+    const [, local, remote, , , , , , , inode] = line.trim().split(/\s+/);
+    inodes.set(`${local?.split(':')[1]} ${remote?.split(':')[1]}`, `socket:[${inode}]`);
+  }
+  const owners = new Map<string, MemberProcess>();
+  for (const member of members) {
+    const directory = `/proc/${member.pid}/fd`;
+    for (const name of namesIn(directory)) owners.set(target(`${directory}/${name}`), member);
+  }
+  const hex = (port = 0): string => port.toString(16).toUpperCase().padStart(4, '0');
+  return ({ remotePort, localPort }) =>
+    owners.get(inodes.get(`${hex(remotePort)} ${hex(localPort)}`) ?? '');
 }
 
-function inodeOf(local: number, remote: number): string {
-  const hex = (port: number): string => `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
-  const line = readFileSync('/proc/net/tcp', 'utf8')
-    .split('\n')
-    .map((text) => text.trim().split(/\s+/))
-    .find(([, from, to]) => from?.endsWith(hex(local)) === true && to?.endsWith(hex(remote)));
-  assert(line !== undefined, `no connection from port ${local} to ${remote}`);
-  return `socket:[${line[9]}]`;
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    // The process has ended meanwhile.
+    return [];
+  }
 }
 
 function target(link: string): string {

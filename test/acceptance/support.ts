@@ -375,6 +375,15 @@ export async function settlesIn(promise: Promise<unknown>, ms: number): Promise<
   return Promise.race([settled, sleep(ms, false)]);
 }
 
+/** Resolves with true when the promise is fulfilled in time; an answer that comes later is nobody's. */
+export async function succeedsIn(promise: Promise<unknown>, ms: number): Promise<boolean> {
+  const settled = promise.then(
+    () => true,
+    () => false,
+  );
+  return Promise.race([settled, sleep(ms, false)]);
+}
+
 function keysOf(keys: string | Keys): Keys {
   return typeof keys === 'string' ? oneKey(keys) : keys;
 }
