@@ -69,6 +69,7 @@ async function stream(port: MemberPort, asked: RangeRequest, to: Streamed): Prom
     to.responses.send({ rangeResponse: headed(port, port.range(asked)) });
     return;
   }
+  if (asked.sortTarget !== SortTarget.KEY) return streamSorted(port, asked, to);
   const totalMax = asked.limit > 0 ? asked.limit : Infinity;
   const start = port.revision();
   const revision = asked.revision > 0 ? asked.revision : start;
@@ -96,9 +97,30 @@ async function stream(port: MemberPort, asked: RangeRequest, to: Streamed): Prom
   }
 }
 
-/** In steps, with others served in between. Its count means nothing. */
-async function read(port: MemberPort, request: RangeRequest): Promise<RangeResponse> {
-  const steps = port.rangeSteps(request, { isCounted: false });
+/** What is not in the order of its keys has to be there as a whole before its first part is known. */
+async function streamSorted(port: MemberPort, asked: RangeRequest, to: Streamed): Promise<void> {
+  const { kvs, ...rest } = headed(port, await read(port, asked, { isCounted: true }));
+  let limit = rangeStreamFirstKeysMax;
+  for (let at = 0; !to.end.isClosed; ) {
+    const part = kvs.slice(at, at + limit);
+    at += part.length;
+    if (at >= kvs.length) {
+      to.responses.send({ rangeResponse: { ...rest, kvs: part } });
+      return;
+    }
+    const rangeResponse = RangeResponse.create({ kvs: part });
+    if (!to.responses.send({ rangeResponse })) await to.end.drained();
+    limit = nextLimit(limit, RangeResponse.encode(rangeResponse).length, to);
+  }
+}
+
+/** In steps, with others served in between. What is not counted has a count that means nothing. */
+async function read(
+  port: MemberPort,
+  request: RangeRequest,
+  options = { isCounted: false },
+): Promise<RangeResponse> {
+  const steps = port.rangeSteps(request, options);
   for (;;) {
     const step = steps.next();
     if (step.done === true) return step.value;

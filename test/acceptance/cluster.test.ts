@@ -7,7 +7,7 @@ import { Cluster, KV, Maintenance, type Member } from '../../server/proto/gen/rp
 import { Etcdctl } from '../support/etcdctl.ts';
 import type { MemberProcess } from '../support/server-process.ts';
 import { needs } from '../support/tools.ts';
-import { type DividedStore, withDividedStore } from './bridge.ts';
+import { type DividedStore, withDividedStore } from './divided-store.ts';
 import {
   type Api,
   eventually,

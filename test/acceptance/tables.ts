@@ -1,7 +1,7 @@
 import { keysBetween, keysFrom, keysUnder, oneKey } from '../../server/client/keys.ts';
 import { type RangeRequest, SortOrder, SortTarget } from '../../server/proto/gen/rpc.ts';
 
-// What cases 2 and 3 read, and what must come of it.
+// What cases 2, 3 and 7 read, and what must come of it.
 
 interface Entry {
   readonly key: string;
@@ -142,4 +142,106 @@ export function readTable(first: number): {
     ),
   ];
   return { entries, reads };
+}
+
+export interface RangeCase {
+  readonly keys: readonly string[];
+  /** A request, the keys that come, whether there are more, and how many there are. */
+  readonly reads: ReadonlyArray<
+    readonly [Partial<RangeRequest>, keys: readonly string[], more: boolean, count: number]
+  >;
+}
+
+const aToZ = keysBetween('a', 'z');
+const all = { key: Buffer.of(0), rangeEnd: Buffer.of(0) };
+
+/** What case 7 puts and reads. */
+export const rangeCases: Record<string, (first: number) => RangeCase> = {
+  'single key': () => ({
+    keys: ['foo', 'bar'],
+    reads: [
+      [{ key: Buffer.from('foo') }, ['foo'], false, 1],
+      [{ key: Buffer.from('baz') }, [], false, 0],
+    ],
+  }),
+  'multi-key': () => ({
+    keys: ['a', 'b', 'c', 'd', 'e'],
+    reads: [
+      [aToZ, ['a', 'b', 'c', 'd', 'e'], false, 5],
+      [keysBetween('b', 'd'), ['b', 'c'], false, 2],
+      [keysBetween('f', 'z'), [], false, 0],
+      [keysBetween('c', 'c'), [], false, 0],
+      [keysBetween('d', 'b'), [], false, 0],
+      [all, ['a', 'b', 'c', 'd', 'e'], false, 5],
+    ],
+  }),
+  revision: (first) => ({
+    keys: ['a', 'b', 'c', 'd', 'e'],
+    reads: [
+      [{ ...aToZ, revision: 0 }, ['a', 'b', 'c', 'd', 'e'], false, 5],
+      [{ ...aToZ, revision: first }, [], false, 0],
+      [{ ...aToZ, revision: first + 1 }, ['a'], false, 1],
+      [{ ...aToZ, revision: first + 2 }, ['a', 'b'], false, 2],
+    ],
+  }),
+  limit: () => ({
+    keys: ['a', 'b', 'c'],
+    reads: [
+      [{ ...aToZ, limit: 1 }, ['a'], true, 3],
+      [{ ...aToZ, limit: 2 }, ['a', 'b'], true, 3],
+      [{ ...aToZ, limit: 3 }, ['a', 'b', 'c'], false, 3],
+      [{ ...aToZ, limit: 4 }, ['a', 'b', 'c'], false, 3],
+    ],
+  }),
+  'count only': () => ({
+    keys: ['a', 'b', 'c'],
+    reads: [
+      [{ ...aToZ, countOnly: true }, [], false, 3],
+      [{ ...keysBetween('b', 'c'), countOnly: true }, [], false, 1],
+      [{ ...keysBetween('x', 'z'), countOnly: true }, [], false, 0],
+      [{ ...aToZ, limit: 1, countOnly: true }, [], false, 3],
+    ],
+  }),
+  sort: () => ({
+    keys: ['b', 'a', 'c', 'd', 'c'],
+    reads: [
+      [sorted('ASCEND', 'KEY', 1), ['a'], true, 4],
+      [sorted('DESCEND', 'KEY', 1), ['d'], true, 4],
+      [sorted('ASCEND', 'CREATE', 1), ['b'], true, 4],
+      [sorted('DESCEND', 'MOD', 1), ['c'], true, 4],
+      [{ ...sorted('DESCEND', 'CREATE', 1), ...keysBetween('z', 'z') }, [], false, 0],
+      [sorted('NONE', 'CREATE', 10), ['b', 'a', 'c', 'd'], false, 4],
+    ],
+  }),
+  'min/max mod rev': (first) => ({
+    keys: ['rev2', 'rev3', 'rev4', 'rev5', 'rev6'],
+    reads: [
+      [{ ...all, minModRevision: first + 2 }, ['rev3', 'rev4', 'rev5', 'rev6'], false, 5],
+      [{ ...all, maxModRevision: first + 2 }, ['rev2', 'rev3'], false, 5],
+      [
+        { ...all, minModRevision: first + 2, maxModRevision: first + 4 },
+        ['rev3', 'rev4', 'rev5'],
+        false,
+        5,
+      ],
+      [{ ...all, maxModRevision: first + 9 }, ['rev2', 'rev3', 'rev4', 'rev5', 'rev6'], false, 5],
+    ],
+  }),
+  'min/max create rev': (first) => ({
+    keys: ['rev2', 'rev3', 'rev2', 'rev2', 'rev6', 'rev3'],
+    reads: [
+      [{ ...all, minCreateRevision: first + 2 }, ['rev3', 'rev6'], false, 3],
+      [{ ...all, maxCreateRevision: first + 2 }, ['rev2', 'rev3'], false, 3],
+      [{ ...all, minCreateRevision: first + 2, maxCreateRevision: first + 4 }, ['rev3'], false, 3],
+      [{ ...all, maxCreateRevision: first + 9 }, ['rev2', 'rev3', 'rev6'], false, 3],
+    ],
+  }),
+};
+
+function sorted(
+  order: keyof typeof SortOrder,
+  target: keyof typeof SortTarget,
+  limit: number,
+): Partial<RangeRequest> {
+  return { ...aToZ, limit, sortOrder: SortOrder[order], sortTarget: SortTarget[target] };
 }

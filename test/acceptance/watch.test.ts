@@ -11,8 +11,9 @@ import {
   type WatchResponse,
 } from '../../server/proto/gen/rpc.ts';
 import { Etcdctl } from '../support/etcdctl.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
 import { needs } from '../support/tools.ts';
-import { Bridge, withDividedStore } from './bridge.ts';
+import { withDividedStore } from './divided-store.ts';
 import {
   Api,
   eventTexts,
@@ -567,7 +568,7 @@ test('46 TestWatchWithCreatedNotification', async () => {
 test('46 TestWatchWithCreatedNotificationDropConn, TestWatchResumeAfterDisconnect', async () => {
   await three().clear();
   const api = three().at();
-  const bridge = await Bridge.to(three().cluster.member(0));
+  const bridge = await TcpProxy.open(three().cluster.member(0).clientUrl);
   const client = new Client({ endpoints: [bridge.url] });
   const abort = new AbortController();
   const seen: string[] = [];
@@ -584,7 +585,7 @@ test('46 TestWatchWithCreatedNotificationDropConn, TestWatchResumeAfterDisconnec
     for (let n = 0; n < 3; n++) {
       await api.put('a', `${round}.${n}`);
       wanted.push(`put a=${round}.${n}`);
-      if (n === 1) bridge.dropConnections();
+      if (n === 1) bridge.cut();
     }
     await eventually(async () => {
       assert(seen.length >= wanted.length);
@@ -595,7 +596,7 @@ test('46 TestWatchWithCreatedNotificationDropConn, TestWatchResumeAfterDisconnec
   abort.abort();
   await reading;
   client.close();
-  bridge.close();
+  await bridge.close();
 });
 
 test('47 TestV3WatchRestoreSnapshotUnsync', async () => {

@@ -15,35 +15,27 @@ interface Connection {
 
 type Passes = (from: MemberProcess | undefined) => boolean;
 
-/** Stands before a port, so that a test can cut what runs through it. */
-export class Bridge {
-  readonly url: string;
+/** Stands before a member's peer port, and lets pass whom it is told to. */
+class Bridge {
   readonly #server: Server;
   readonly #connections = new Set<Connection>();
   readonly #members: readonly MemberProcess[];
   /** Who may pass; undefined: everyone. */
   #passes: Passes | undefined;
 
-  /** Before a member's client port, on a port of its own. */
-  static async to(member: MemberProcess): Promise<Bridge> {
-    const near = { host: '127.0.0.1', port: await freePort() };
-    return Bridge.between(near, placeOf(member.clientUrl), []);
-  }
-
   static async between(
     near: Place,
     far: Place,
     members: readonly MemberProcess[],
   ): Promise<Bridge> {
-    const bridge = new Bridge(near, far, members);
+    const bridge = new Bridge(far, members);
     await new Promise<void>((resolve) => {
       bridge.#server.listen(near.port, near.host, resolve).unref();
     });
     return bridge;
   }
 
-  private constructor(near: Place, far: Place, members: readonly MemberProcess[]) {
-    this.url = `http://${near.host}:${near.port}`;
+  private constructor(far: Place, members: readonly MemberProcess[]) {
     this.#members = members;
     this.#server = createServer((near) => {
       this.#join({ near, far: connect(far.port, far.host) });
@@ -68,11 +60,6 @@ export class Bridge {
     }
   }
 
-  /** Every connection is gone at once; new ones are let through. */
-  dropConnections(): void {
-    for (const { near } of this.#connections) near.destroy();
-  }
-
   /** From now on only these members pass, and the others that are connected are cut off; undefined lets everyone pass. */
   passOnly(passes: Passes | undefined): void {
     this.#passes = passes;
@@ -88,7 +75,7 @@ export class Bridge {
 
   close(): void {
     this.#server.close();
-    this.dropConnections();
+    for (const { near } of this.#connections) near.destroy();
   }
 }
 
