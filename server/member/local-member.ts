@@ -187,6 +187,7 @@ export class LocalMember implements MemberPort {
   /** Of a revision that was compacted lately: as it was before that, which is what etcd answers too. */
   async hashKv(revision: Revision): Promise<KvHash> {
     const { store } = this.#replica.state;
+    if (revision === store.compactRevision) await store.whenCompactionHashed();
     const kept = store.compactionHashes.find(({ hashRevision }) => hashRevision === revision);
     return kept ?? store.hashKv(revision);
   }

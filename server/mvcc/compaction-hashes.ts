@@ -18,6 +18,7 @@ export interface CompactionHashModules {
 export class CompactionHashes {
   readonly #modules: CompactionHashModules;
   #newest: KvHash[] = [];
+  #underWay: Promise<void> = Promise.resolve();
 
   constructor(modules: CompactionHashModules) {
     this.#modules = modules;
@@ -25,6 +26,11 @@ export class CompactionHashes {
 
   get newest(): readonly KvHash[] {
     return this.#newest;
+  }
+
+  /** Resolves once the hash of the last compaction is among {@link newest}, if it will ever be. */
+  get settled(): Promise<void> {
+    return this.#underWay;
   }
 
   clear(): void {
@@ -37,7 +43,7 @@ export class CompactionHashes {
     const { index } = view;
     // What counts of the versions before would hang on what was erased of them.
     if (!hasLive(index, at.revision)) return;
-    this.#hash(index, at).catch((error: unknown) => {
+    this.#underWay = this.#hash(index, at).catch((error: unknown) => {
       failed(error instanceof Error ? error : new Error(String(error)));
     });
   }

@@ -6,6 +6,7 @@ import { EtcdError } from '../base/errors.ts';
 import type { Revision } from '../base/ids.ts';
 import { KeyValue } from '../proto/gen/kv.ts';
 import type { KeyIndex } from './key-index.ts';
+import { isTombstoneRecord } from './record-codec.ts';
 import { etcdRevisionKey, parseRevisionKey, type RevisionPair, revisionRange } from './revision.ts';
 
 export interface KvHash {
@@ -28,6 +29,9 @@ export interface HashModules {
   readonly view: HashView;
 }
 
+/** The name of the bucket, in etcd. */
+const hashOfNone = crc32c(Buffer.from('key'));
+
 const everything = { start: '', end: undefined, single: false };
 
 /**
@@ -38,6 +42,9 @@ const everything = { start: '', end: undefined, single: false };
  */
 export async function hashKv(modules: HashModules, asked: Revision): Promise<KvHash> {
   const { view } = modules;
+  // etcd lets a negative one pass, which sees no record.
+  if (asked < 0)
+    return { hash: hashOfNone, compactRevision: view.compactRevision, hashRevision: asked };
   const hashRevision = asked === 0 ? view.revision : asked;
   for (;;) {
     if (hashRevision < view.compactRevision) throw new EtcdError('Compacted');
@@ -71,16 +78,16 @@ export interface HashScan {
 
 /** Undefined when it became invalid. Releases the state. */
 export async function hashPinned(pinned: PinnedState, at: HashScan): Promise<number | undefined> {
-  let hash = crc32c(Buffer.from('key'));
+  let hash = hashOfNone;
   try {
     for await (const chunk of pinned.scan(revisionRange(0, at.hashRevision))) {
       if (!at.isValid()) return undefined;
       for (const [recordKey, value] of chunk) {
         const pair = parseRevisionKey(recordKey);
-        const kv = KeyValue.decode(value);
-        const isTombstone = kv.modRevision === 0;
+        const isTombstone = isTombstoneRecord(value);
         if (pair.main <= at.compactRevision) {
           if (isTombstone && pair.main === at.compactRevision) continue;
+          const kv = KeyValue.decode(value);
           if (!isSeenAt(at.index, { kv, pair }, at.keptAt)) continue;
         }
         hash = crc32c(value, crc32c(etcdRevisionKey(pair, isTombstone), hash));

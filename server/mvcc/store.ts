@@ -163,6 +163,11 @@ export class Store implements StatePart, RangeView, Predecessors {
     return this.#compactionHashes?.newest ?? [];
   }
 
+  /** Resolves once {@link compactionHashes} has that of the last compaction, if it will ever have it. */
+  async whenCompactionHashed(): Promise<void> {
+    await this.#compactionHashes?.settled;
+  }
+
   /** The lease of each key that has one, as they were read when the state was opened; given once. */
   takeRestoredLeases(): ReadonlyMap<string, LeaseId> {
     const leases = this.#leases;
