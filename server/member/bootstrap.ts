@@ -1,3 +1,4 @@
+import { hexId } from '../base/ids.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Config } from '../config/config.ts';
 import type { PeerDialer } from '../transport/peer-dialer.ts';
@@ -45,7 +46,9 @@ async function beginCluster(modules: BootstrapModules, config: Config): Promise<
   const clusterId = clusterIdOf(members.map(({ id }) => id));
   const answers = await Promise.all(peerUrlsOf(config).map((url) => askMembers(modules, url)));
   for (const remote of answers) {
-    if (remote?.clusterId === clusterId) refuseIfKnown(remote, memberId);
+    if (remote === undefined) continue;
+    refuseIfKnown(remote, memberId);
+    if (remote.clusterId !== clusterId) refuseIfRestored(remote, memberId);
   }
   return { isNewCluster: true, clusterId, memberId, members };
 }
@@ -81,6 +84,15 @@ function peerUrlsOf({ initialCluster, name }: Config): string[] {
 function refuseIfKnown(remote: RemoteCluster, memberId: bigint): void {
   const known = remote.members.find(({ id }) => id === memberId);
   if (known !== undefined && known.incarnation !== '') throw new DataRefusedError(memberId);
+}
+
+/** The others began with what a snapshot held. They would never listen to a member that did not. */
+function refuseIfRestored({ clusterId, members }: RemoteCluster, memberId: bigint): void {
+  if (members.every(({ id }) => id !== memberId)) return;
+  throw new BootstrapError(
+    `the other members are of cluster ${hexId(clusterId)}, which this member belongs to but cannot begin: it was restored` +
+      ' from a snapshot; restore this member from the same one',
+  );
 }
 
 /** Undefined when the peer does not answer. */

@@ -168,6 +168,15 @@ suite('Maintenance.Snapshot', () => {
   });
 });
 
+test('a learner gives a snapshot, but no hash', async () => {
+  const member = new FakeMember();
+  member.raft.isLearner = true;
+  const services = servicesOf(member, { txnOpsMax: 1, messageBytesMax: 1 });
+  open(services).requests.closed();
+  const { path } = Maintenance.methods.hashKV;
+  await assert.rejects(run(services, path, { revision: 0 }), { error: 'NotSupportedForLearner' });
+});
+
 test('Hash is over everything, HashKV over the keys; both say the revision they are of', async () => {
   const { services, views } = await memberWithState();
   const { hash, hashKV } = Maintenance.methods;
