@@ -68,7 +68,7 @@ const people: Readonly<Record<string, Who>> = {
     is: 'user',
     roles: [[['READWRITE', 'b', 'c']], [['READWRITE', 'c\0', 'e']]],
   },
-  'a read, the rest written': {
+  'one key to read and the rest to write': {
     is: 'user',
     roles: [
       [
