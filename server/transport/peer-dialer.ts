@@ -8,6 +8,9 @@ import { parseUrl } from '../config/urls.ts';
 import { isFor, refusalOf } from './certificate-check.ts';
 import { contextOptions, type TlsCredentials } from './tls-credentials.ts';
 
+/** Less than a peer waits for the next request on a connection. */
+const idleMsMax = 5_000;
+
 export interface PeerDialerModules {
   readonly lookup: LookupFunction;
   readonly credentials: TlsCredentials;
@@ -21,8 +24,13 @@ export type DialOptions = Pick<
 /** Requests to other members, in clear or over TLS as their URLs say. */
 export class PeerDialer {
   readonly #modules: PeerDialerModules;
-  /** No session is resumed: the certificate is looked at for every connection. */
-  readonly #agent = new https.Agent({ keepAlive: true, maxCachedSessions: 0 });
+  /** As Node's own, but that no session is resumed: the certificate is looked at for every connection. */
+  readonly #agent = new https.Agent({
+    keepAlive: true,
+    scheduling: 'lifo',
+    timeout: idleMsMax,
+    maxCachedSessions: 0,
+  });
 
   constructor(modules: PeerDialerModules) {
     this.#modules = modules;

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Authority, Files, type Pair, tlsFlags } from '../support/certificates.ts';
 import { Etcdctl } from '../support/etcdctl.ts';
-import { type Program, TestCluster } from '../support/server-process.ts';
+import { type MemberProcess, type Program, TestCluster } from '../support/server-process.ts';
 import { needs, toolPath } from '../support/tools.ts';
 
 // What clients that are not ours see over TLS: etcdctl, curl and openssl, on three members of this store and of etcd.
@@ -97,6 +99,37 @@ test('etcdctl, mainstayctl and curl on three members over TLS', options, () =>
     }
   }),
 );
+
+test('members that make their own certificates', options, async () => {
+  const cluster = await TestCluster.start({
+    program: 'mainstay',
+    size: 3,
+    schemes: { client: 'https', peer: 'https' },
+    flags: ['--auto-tls', '--peer-auto-tls=true'],
+  });
+  try {
+    const ctl = new Etcdctl(cluster, ['--insecure-skip-tls-verify', '--insecure-transport=false']);
+    const put = await ctl.run(['put', 'k', 'v']);
+    assert.equal(put.stdout, 'OK\n', put.stderr);
+    const [member] = cluster.members as [MemberProcess];
+    assert.match(member.log, /"automatically generate certificates"/);
+    const certificate = join(member.dataDirectory, 'fixtures/client/cert.pem');
+    const made = readFileSync(certificate, 'utf8');
+    const pinned = ['--cacert', certificate, `${member.clientUrl}/version`];
+    assert.match((await curl(pinned)).stdout, /"etcdserver":"3\./);
+    await member.stop('SIGTERM');
+    await member.start();
+    assert.doesNotMatch(member.log, /automatically generate certificates/);
+    assert.equal(readFileSync(certificate, 'utf8'), made);
+    assert.match((await curl(pinned)).stdout, /"etcdserver":"3\./);
+    const get = await ctl.run(['get', 'k', '--print-value-only'], {
+      endpoints: [member.clientUrl],
+    });
+    assert.equal(get.stdout, 'v\n', get.stderr);
+  } finally {
+    await cluster.stop();
+  }
+});
 
 function refusedFlags(files: Files, ca: string, pair: Pair | undefined): string[] {
   if (pair === undefined) return ['--cacert', ca];
