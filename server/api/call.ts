@@ -8,7 +8,7 @@ export interface CallContext {
   header(name: string): string | undefined;
   /** `address:port` of the client. */
   readonly remoteAddress: string;
-  /** The subject's common name in the client's verified certificate; undefined without one. */
+  /** The common name in the client's verified certificate, empty when it has none; undefined without a certificate. */
   readonly commonName: string | undefined;
 }
 

@@ -36,7 +36,11 @@ export function tlsConfig(values: Values, side: Side): TlsConfig {
   const text = (name: FlagName): string => values.get(name) ?? '';
   const years = text('self-signed-cert-validity') || '1';
   if (!/^[1-9]\d{0,2}$/.test(years)) {
-    throw new UsageError('--self-signed-cert-validity: expected a number of years from 1 to 999');
+    throw new UsageError(
+      years === '0'
+        ? 'selfSignedCertValidity is invalid,it should be greater than 0'
+        : '--self-signed-cert-validity: expected a number of years from 1 to 999',
+    );
   }
   const config: TlsConfig = {
     certFile: text(`${side}cert-file`),

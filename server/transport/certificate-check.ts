@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { lookupService, lookup as systemLookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
-import type { DetailedPeerCertificate, TLSSocket } from 'node:tls';
+import { type DetailedPeerCertificate, type PeerCertificate, TLSSocket } from 'node:tls';
 import type { TlsConfig } from '../config/tls.ts';
 import { type RevokedSerials, serialText } from './revocation-list.ts';
 
@@ -51,21 +51,39 @@ function refusalByRevocation(
 
 function refusalByName(
   certificate: DetailedPeerCertificate,
-  commonNames: readonly string[],
+  allowedNames: readonly string[],
   hostnames: readonly string[],
 ): string | undefined {
   const own = new X509Certificate(certificate.raw);
-  const names = commonNamesOf(certificate);
+  const name = commonNameOf(certificate);
   const isAllowed =
-    (commonNames.length === 0 || commonNames.some((allowed) => names.includes(allowed))) &&
+    (allowedNames.length === 0 || allowedNames.includes(name)) &&
     (hostnames.length === 0 || hostnames.some((allowed) => isFor(own, allowed)));
   return isAllowed ? undefined : 'client certificate authentication failed';
 }
 
-/** Of the subject; certificates of ours have one at most. */
-function commonNamesOf({ subject }: DetailedPeerCertificate): readonly string[] {
+/** Of the subject, the last one as in Go; empty when there is none. */
+function commonNameOf({ subject }: PeerCertificate): string {
   const names = subject.CN as string | string[] | undefined;
-  return names === undefined ? [] : [names].flat();
+  return [names ?? ''].flat().at(-1) ?? '';
+}
+
+/** Of sockets that were asked for: to read a certificate costs more than a call. */
+const commonNames = new WeakMap<object, string>();
+
+/**
+ * The common name in the certificate that a client has shown and that was verified; empty when the certificate has none.
+ * Undefined without such a certificate.
+ */
+export function verifiedCommonName(socket: unknown): string | undefined {
+  if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
+  const known = commonNames.get(socket);
+  if (known !== undefined) return known;
+  const certificate = socket.getPeerCertificate();
+  if (!isThere(certificate)) return undefined;
+  const name = commonNameOf(certificate);
+  commonNames.set(socket, name);
+  return name;
 }
 
 /**

@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
 import type { Call } from '../api/call.ts';
 import { type Status, StatusError } from '../api/errors.ts';
 import type { Services } from '../api/services.ts';
 import { EtcdError } from '../base/errors.ts';
 import { lingerMs, requestBytesHeldMax, streamsPerConnectionMax } from '../config/limits.ts';
 import type { KeepaliveConfig } from '../config/maintenance.ts';
+import { verifiedCommonName } from './certificate-check.ts';
 import type { Deadlines } from './deadlines.ts';
 import { type CallOwner, GrpcCall } from './grpc-call.ts';
 import { trailersOnly } from './grpc-headers.ts';
@@ -33,8 +33,6 @@ export class GrpcConnection implements ConnectionUser, CallOwner {
   readonly #shared: GrpcShared;
   readonly #http2: Http2Connection;
   readonly #keepalive: GrpcKeepalive;
-  /** Of the client's certificate, once somebody has asked: to read it costs more than a call. */
-  #identity: { readonly commonName: string | undefined } | undefined;
   #heldBytes = 0;
   /** Requests that services work on: also those of calls that were reset meanwhile. */
   #running = 0;
@@ -68,15 +66,7 @@ export class GrpcConnection implements ConnectionUser, CallOwner {
   // --- for the calls ---------------------------------------------------------------------------
 
   get commonName(): string | undefined {
-    this.#identity ??= { commonName: this.#verifiedName() };
-    return this.#identity.commonName;
-  }
-
-  #verifiedName(): string | undefined {
-    const { socket } = this.#http2;
-    if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
-    const name: string | string[] | undefined = socket.getPeerCertificate().subject.CN;
-    return typeof name === 'string' ? name : name?.[0];
+    return verifiedCommonName(this.#http2.socket);
   }
 
   holds(bytes: number): boolean {

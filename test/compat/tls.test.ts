@@ -48,6 +48,7 @@ async function withTls(
   }
 }
 
+const withEtcd = { ...needs('etcd', 'etcdctl'), timeout: 3 * 60_000 };
 const options = { ...needs('etcdctl', 'curl', 'openssl'), timeout: 3 * 60_000 };
 
 test('etcdctl, mainstayctl and curl on three members over TLS', options, () =>
@@ -90,7 +91,7 @@ test('etcdctl, mainstayctl and curl on three members over TLS', options, () =>
     const stranger = await (await Authority.create('stranger')).issue({ commonName: 'eve' });
     for (const shown of [undefined, stranger]) {
       const refused = await new Etcdctl(cluster, refusedFlags(files, ca, shown)).run([
-        '--command-timeout=2s',
+        '--command-timeout=1s',
         'get',
         'k',
       ]);
@@ -99,6 +100,50 @@ test('etcdctl, mainstayctl and curl on three members over TLS', options, () =>
     }
   }),
 );
+
+test('users by the common names of their certificates, as in etcd', withEtcd, async () => {
+  const told: string[][] = [];
+  for (const program of ['mainstay', 'etcd'] as const) {
+    await withTls({ program, size: 1 }, async ({ cluster, flags, ca, files, authority }) => {
+      const nameless = files.writePair('nameless', await authority.issue({}));
+      const eve = files.writePair('eve', await authority.issue({ commonName: 'eve' }));
+      const by = ({ certFile, keyFile }: { certFile: string; keyFile: string }): Etcdctl =>
+        new Etcdctl(cluster, ['--cacert', ca, '--cert', certFile, '--key', keyFile]);
+      const ann = new Etcdctl(cluster, flags);
+      const lines: string[] = [];
+      const say = async (ctl: Etcdctl, command: string): Promise<void> => {
+        const { code, stdout, stderr } = await ctl.run(command.split(' '));
+        const error = /desc = [^"}\n]*|^Error:.*$/m.exec(stderr)?.[0] ?? '';
+        lines.push(`${command}: ${code} ${stdout.trim()} ${error}`);
+      };
+      for (const command of [
+        'user add root:pw',
+        'role add r',
+        'role grant-permission r readwrite k',
+        'user add ann --no-password',
+        'user grant-role ann r',
+        'user grant-role root root',
+        'auth enable',
+        'put k 1',
+        'put z 1',
+        'get k',
+        'user list',
+        '--user root:pw put z 2',
+        '--user root:pw get z',
+      ]) {
+        await say(ann, command);
+      }
+      for (const ctl of [by(eve), by(nameless)]) {
+        await say(ctl, 'get k');
+        await say(ctl, '--user root:pw get z');
+      }
+      told.push(lines);
+    });
+  }
+  const [ours = [], etcds = []] = told;
+  assert.deepEqual(ours, etcds);
+  assert.match(ours.join('\n'), /put k 1: 0 OK \nput z 1: 1 .*permission denied/);
+});
 
 test('members that make their own certificates', options, async () => {
   const cluster = await TestCluster.start({

@@ -164,6 +164,10 @@ suite('TLS flags', () => {
     ],
     [
       '--self-signed-cert-validity=0',
+      'selfSignedCertValidity is invalid,it should be greater than 0',
+    ],
+    [
+      '--self-signed-cert-validity=1.5',
       '--self-signed-cert-validity: expected a number of years from 1 to 999',
     ],
     [
