@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { lookupService, lookup as systemLookup } from 'node:dns/promises';
-import { isIP } from 'node:net';
+import { isIP, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { type DetailedPeerCertificate, type PeerCertificate, TLSSocket } from 'node:tls';
 import type { TlsConfig } from '../config/tls.ts';
 import { type RevokedSerials, serialText } from './revocation-list.ts';
@@ -70,12 +71,26 @@ function commonNameOf({ subject }: PeerCertificate): string {
 
 /** Of sockets that were asked for: to read a certificate costs more than a call. */
 const commonNames = new WeakMap<object, string>();
+const carriers = new WeakMap<object, Socket>();
+
+/** Lets a stream stand for the client's connection that it is a part of: the same addresses, the same certificate. */
+export function stands(stream: Duplex, socket: Socket): Socket {
+  carriers.set(stream, socket);
+  const { remoteAddress, remotePort } = socket;
+  return Object.assign(stream, { remoteAddress, remotePort }) as unknown as Socket;
+}
+
+/** Whether what comes from here came over TLS. */
+export function isOverTls(socket: object): boolean {
+  return (carriers.get(socket) ?? socket) instanceof TLSSocket;
+}
 
 /**
  * The common name in the certificate that a client has shown and that was verified; empty when the certificate has none.
  * Undefined without such a certificate.
  */
-export function verifiedCommonName(socket: unknown): string | undefined {
+export function verifiedCommonName(stream: object): string | undefined {
+  const socket = carriers.get(stream) ?? stream;
   if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
   const known = commonNames.get(socket);
   if (known !== undefined) return known;

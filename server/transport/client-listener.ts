@@ -60,8 +60,9 @@ export class ClientListener {
     const { logger, tls: credentials } = modules;
     this.#logger = logger;
     this.#credentials = credentials;
-    this.#grpc = new GrpcServer({ services, logger }, { messageBytesMax, ...maintenance });
     this.#http = new HttpServer(modules);
+    const http = this.#http;
+    this.#grpc = new GrpcServer({ services, logger, http }, { messageBytesMax, ...maintenance });
   }
 
   /** Resolves once every URL is bound; rejects, with none bound, when one cannot be. */

@@ -5,11 +5,13 @@ import type { Services } from '../api/services.ts';
 import { EtcdError } from '../base/errors.ts';
 import { lingerMs, requestBytesHeldMax, streamsPerConnectionMax } from '../config/limits.ts';
 import type { KeepaliveConfig } from '../config/maintenance.ts';
-import { verifiedCommonName } from './certificate-check.ts';
+import { isOverTls, verifiedCommonName } from './certificate-check.ts';
 import type { Deadlines } from './deadlines.ts';
 import { type CallOwner, GrpcCall } from './grpc-call.ts';
 import { trailersOnly } from './grpc-headers.ts';
 import { GrpcKeepalive } from './grpc-keepalive.ts';
+import type { HttpServer } from './http.ts';
+import { HttpStream } from './http-over-http2.ts';
 import { type ConnectionUser, Http2Connection } from './http2/connection.ts';
 import type { RequestHeaders } from './http2/request-headers.ts';
 import type { Http2Stream } from './http2/stream.ts';
@@ -20,6 +22,8 @@ export interface GrpcShared {
   readonly deadlines: Deadlines;
   readonly messageBytesMax: number;
   readonly keepalive: KeepaliveConfig;
+  /** Serves what comes over TLS and is not gRPC. */
+  readonly http: Pick<HttpServer, 'accept'> | undefined;
   isStopping(): boolean;
   failed(call: Call, error: unknown): void;
   closed(connection: GrpcConnection): void;
@@ -90,6 +94,7 @@ export class GrpcConnection implements ConnectionUser, CallOwner {
 
   requested(stream: Http2Stream, headers: RequestHeaders): void {
     if (this.#running >= streamsPerConnectionMax) return stream.reset('REFUSED_STREAM');
+    if (this.#isForHttp(headers)) return this.#serveHttp(stream, headers);
     const refusal = refusalOf(headers);
     if (refusal !== undefined) return this.#refuse(stream, refusal);
     const { services } = this.#shared;
@@ -102,6 +107,21 @@ export class GrpcConnection implements ConnectionUser, CallOwner {
     stream.user = begun;
     if (this.#shared.isStopping() && call.kind === 'stream') begun.fail(new EtcdError('Stopped'));
     else begun.start();
+  }
+
+  #isForHttp(headers: RequestHeaders): boolean {
+    if (this.#shared.http === undefined || !isOverTls(this.#http2.socket)) return false;
+    return !isGrpc(headers.get('content-type') ?? '') && headers.method !== 'CONNECT';
+  }
+
+  #serveHttp(stream: Http2Stream, headers: RequestHeaders): void {
+    const { http } = this.#shared;
+    if (http === undefined) return;
+    const done = (): void => {
+      this.done();
+    };
+    this.ran();
+    stream.user = new HttpStream({ http, socket: this.#http2.socket, done }, stream, headers);
   }
 
   pinged(): void {

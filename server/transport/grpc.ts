@@ -10,10 +10,13 @@ import { DecodeError } from '../proto/wire.ts';
 import { Deadlines } from './deadlines.ts';
 import { GrpcConnection } from './grpc-connection.ts';
 import { keepaliveDefaults } from './grpc-keepalive.ts';
+import type { HttpServer } from './http.ts';
 
 export interface GrpcModules {
   readonly services: Services;
   readonly logger: Logger;
+  /** Serves what comes over TLS and is not gRPC; without it that is refused, as it is in clear. */
+  readonly http?: Pick<HttpServer, 'accept'>;
 }
 
 /** gRPC over HTTP/2 on sockets that someone else accepts. Knows services only as a table of calls. */
@@ -25,12 +28,13 @@ export class GrpcServer {
   #emptied: (() => void) | undefined;
 
   constructor(
-    { services, logger }: GrpcModules,
+    { services, logger, http }: GrpcModules,
     options: { messageBytesMax: number; keepalive?: KeepaliveConfig },
   ) {
     this.#logger = logger;
     this.#shared = {
       services,
+      http,
       deadlines: new Deadlines(),
       messageBytesMax: options.messageBytesMax,
       keepalive: options.keepalive ?? keepaliveDefaults,

@@ -38,8 +38,7 @@ export class TlsAcceptor {
       ...this.#context(),
       requestCert: asks,
       rejectUnauthorized: asks,
-      // A client that offers both may be a browser or curl, whose requests are not gRPC's.
-      ALPNProtocols: side === 'client' ? ['http/1.1', 'h2'] : ['http/1.1'],
+      ALPNProtocols: side === 'client' ? ['h2', 'http/1.1'] : ['http/1.1'],
     });
     this.#server.on('secureConnection', (socket) => {
       this.#shakenHands(socket);

@@ -18,15 +18,23 @@ export class RequestHeaders {
   readonly method: string;
   readonly path: string;
   /** Undefined: the client did not say. */
+  readonly authority: string | undefined;
+  /** Undefined: the client did not say. */
   readonly contentLength: number | undefined;
   readonly #fields: readonly HeaderField[];
 
   constructor(pseudo: Readonly<Partial<Record<PseudoName, string>>>, rest: readonly HeaderField[]) {
     this.method = pseudo[':method'] ?? '';
     this.path = pseudo[':path'] ?? '';
+    this.authority = pseudo[':authority'];
     this.#fields = rest;
     const length = this.get('content-length');
     this.contentLength = length === undefined ? undefined : Number(length);
+  }
+
+  /** In the order that they came in. */
+  fields(): readonly HeaderField[] {
+    return this.#fields;
   }
 
   /** The first value under a lower-case name. */
