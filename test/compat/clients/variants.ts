@@ -121,6 +121,8 @@ class VariantStore implements SecuredStore {
       `--key-file=${keyFile}`,
       `--trusted-ca-file=${caFile}`,
       '--client-cert-auth=true',
+      // Programs that end with each command log in each time.
+      '--bcrypt-cost=4',
     ];
     this.#cluster = await TestCluster.start({ program, flags, schemes: { client: 'https' } });
     const { auth } = this.client({ credentials: undefined });
