@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { PinnedState } from '../backend/backend.ts';
 import { assert } from '../base/assert.ts';
 import { EtcdError } from '../base/errors.ts';
@@ -78,6 +79,8 @@ class SnapshotStream implements Requests<SnapshotRequest> {
       for await (const blob of blobsOf(chunks())) {
         remainingBytes = Math.max(0, remainingBytes - blob.length);
         await this.#send({ header: undefined, remainingBytes, blob, version: clusterVersion });
+        // Others have their turn between two blobs: what is read at once makes many of them.
+        await nextTurn();
       }
       responses.end();
     } catch (error) {

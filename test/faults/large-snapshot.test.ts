@@ -144,7 +144,10 @@ test(`${stateBytes / mebibyte} MiB: restored, served and saved in memory that st
   timeout: 30 * 60_000,
 }, async () => {
   const directory = mkdtempSync(join(tmpdir(), 'mainstay-large-'));
-  const cluster = await TestCluster.prepare({ program: 'mainstay' });
+  const cluster = await TestCluster.prepare({
+    program: 'mainstay',
+    flags: ['--quota-backend-bytes', '8589934592'],
+  });
   const member = cluster.member(0);
   try {
     const [source, saved] = [join(directory, 'source.db'), join(directory, 'saved.db')];
@@ -159,7 +162,9 @@ test(`${stateBytes / mebibyte} MiB: restored, served and saved in memory that st
     ];
     const restoring = mainstayctl('snapshot', 'restore', source, ...target, ...urls);
     const [, restorePeak] = await peakBytesOf(restoring.child.pid, restoring.done);
-    await member.start(cluster.flagsFor('new'));
+    member.spawn(cluster.flagsFor('new'));
+    // It verifies all of the state first.
+    await member.logged('ready to serve client requests', 10 * 60_000);
     const client = new Client({ endpoints: [member.clientUrl] });
     const usual = await putsDuring(client, sleep(1_500));
     const before = ownBytes(member.pid) ?? 0;
