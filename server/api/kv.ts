@@ -70,6 +70,7 @@ async function range(port: MemberPort, request: RangeRequest): Promise<RangeResp
 
 /** A large range is read in steps: others are served in between. */
 async function read(port: MemberPort, request: RangeRequest): Promise<RangeResponse> {
+  if (request.rangeEnd.length === 0) return port.range(request);
   const steps = port.rangeSteps(request);
   let step = steps.next();
   while (step.done !== true) {

@@ -30,6 +30,7 @@ import {
   type TxnRequest,
   type TxnResponse,
 } from '../proto/gen/rpc.ts';
+import type { Raft } from '../raft/raft.ts';
 import type { PeerQuestion } from '../transport/peer-network.ts';
 import type { MemberHash } from './corruption.ts';
 import { memberIdOf } from './ids.ts';
@@ -68,6 +69,7 @@ export interface LocalMemberOptions {
 export class LocalMember implements MemberPort {
   readonly name: string;
   readonly #replica: Replica;
+  readonly #raftStatus: RaftStatus;
   readonly #modules: LocalMemberModules;
   readonly #options: LocalMemberOptions;
   readonly #leaderLost = new Set<() => void>();
@@ -76,6 +78,7 @@ export class LocalMember implements MemberPort {
 
   constructor(modules: LocalMemberModules, options: LocalMemberOptions) {
     this.#replica = modules.replica;
+    this.#raftStatus = new LiveRaftStatus(modules.replica.raft);
     this.#modules = modules;
     this.#options = options;
     this.name = options.name;
@@ -90,15 +93,7 @@ export class LocalMember implements MemberPort {
   }
 
   raftStatus(): RaftStatus {
-    const { raft } = this.#replica;
-    return {
-      term: raft.term,
-      leader: raft.leader,
-      isLeader: raft.role === 'leader',
-      isLearner: !raft.conf.voters.includes(raft.id),
-      commitIndex: raft.log.commit,
-      appliedIndex: raft.log.applied,
-    };
+    return this.#raftStatus;
   }
 
   propose(request: InternalRequestRequest, caller?: Caller): Promise<Applied> {
@@ -398,5 +393,33 @@ export class LocalMember implements MemberPort {
       }
       if (!this.#replica.isStopped) this.#pollLeader();
     });
+  }
+}
+
+/** Every call asks for something of it. */
+class LiveRaftStatus implements RaftStatus {
+  readonly #raft: Raft;
+
+  constructor(raft: Raft) {
+    this.#raft = raft;
+  }
+
+  get term(): number {
+    return this.#raft.term;
+  }
+  get leader(): bigint {
+    return this.#raft.leader;
+  }
+  get isLeader(): boolean {
+    return this.#raft.role === 'leader';
+  }
+  get isLearner(): boolean {
+    return !this.#raft.conf.voters.includes(this.#raft.id);
+  }
+  get commitIndex(): number {
+    return this.#raft.log.commit;
+  }
+  get appliedIndex(): number {
+    return this.#raft.log.applied;
   }
 }

@@ -180,9 +180,9 @@ function printCodec({ name, members }: Message): string {
       ? `  create() {\n    return {};\n  },\n`
       : `  create(partial = {}) {\n    return {\n${fields.join('')}    };\n  },\n`;
   return `export const ${name}: MessageType<${name}> = {
-${create}  encode(message) {
+${create}  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(size${name}(message));
+    const writer = new Writer(size${name}(message), headBytes);
     write${name}(message, writer);
     return writer.bytes;
   },

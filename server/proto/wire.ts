@@ -5,8 +5,11 @@ import { asBuffer, emptyBytes } from '../base/bytes.ts';
 export interface MessageType<T> {
   /** A message with proto3's defaults for every field that is left out. */
   create(partial?: Partial<T>): T;
-  /** Exactly the bytes of the message. Throws a RangeError when a 64-bit number is not a safe integer. */
-  encode(message: T): Buffer;
+  /**
+   * Exactly the bytes of the message, behind `headBytes` (0) for the caller to fill. Throws a RangeError when a 64-bit
+   * number is not a safe integer.
+   */
+  encode(message: T, headBytes?: number): Buffer;
   /**
    * Bytes fields are views into `bytes`. Unknown fields are skipped, and so is a known field of another wire type. Of
    * a field that comes twice the last stands. Enums are open: one may be a number that its type does not list.
@@ -328,10 +331,12 @@ function sizeOfHalves(high: number): number {
 /** Writes one message whose size is known. */
 export class Writer {
   readonly bytes: Buffer;
-  #position = 0;
+  #position: number;
 
-  constructor(size: number) {
-    this.bytes = Buffer.allocUnsafe(size);
+  /** The message begins behind `headBytes`. */
+  constructor(size: number, headBytes = 0) {
+    this.bytes = Buffer.allocUnsafe(headBytes + size);
+    this.#position = headBytes;
   }
 
   /** A tag or a bool: a varint of one byte. */

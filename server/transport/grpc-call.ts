@@ -80,7 +80,7 @@ export class GrpcCall implements CallContext, Responses<unknown>, StreamUser {
 
   send(response: unknown): boolean {
     if (this.#isOver || this.#stream.isClosed) return true;
-    return this.#write(framed(this.call.method.response.encode(response)));
+    return this.#write(framed(this.call.method.response, response));
   }
 
   end(): void {
@@ -277,7 +277,7 @@ export class GrpcCall implements CallContext, Responses<unknown>, StreamUser {
   #answer(response: unknown): void {
     if (this.#isOver) return;
     try {
-      this.#write(framed(this.call.method.response.encode(response)));
+      this.#write(framed(this.call.method.response, response));
       this.#finish(ok);
     } catch (error) {
       this.fail(error);

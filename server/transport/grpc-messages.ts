@@ -1,6 +1,8 @@
 import { Buffer } from 'node:buffer';
 import { StatusError } from '../api/errors.ts';
 import { emptyBytes } from '../base/bytes.ts';
+import type { MessageType } from '../proto/wire.ts';
+import { uint32At, writeUint32 } from './http2/frames.ts';
 
 // gRPC's framing of messages inside a stream: one byte of flags, four of length, the message.
 
@@ -8,11 +10,10 @@ const prefixBytes = 5;
 const heldBytesMin = 1024;
 
 /** The message with its prefix. */
-export function framed(message: Uint8Array): Buffer {
-  const frame = Buffer.allocUnsafe(prefixBytes + message.length);
+export function framed<T>(type: Pick<MessageType<T>, 'encode'>, message: T): Buffer {
+  const frame = type.encode(message, prefixBytes);
   frame[0] = 0;
-  frame.writeUInt32BE(message.length, 1);
-  frame.set(message, prefixBytes);
+  writeUint32(frame, 1, frame.length - prefixBytes);
   return frame;
 }
 
@@ -67,7 +68,7 @@ export class MessageReader {
     const start = this.#start;
     if (this.#end - start < prefixBytes) return undefined;
     if (bytes[start] !== 0) throw compressed(this.#encoding);
-    const messageBytes = messageBytesAt(bytes, start);
+    const messageBytes = uint32At(bytes, start + 1);
     if (messageBytes > this.#messageBytesMax) throw tooLarge(messageBytes, this.#messageBytesMax);
     const end = start + prefixBytes + messageBytes;
     if (end > this.#end) return undefined;
@@ -102,16 +103,6 @@ export class MessageReader {
   }
 }
 
-function messageBytesAt(bytes: Uint8Array, at: number): number {
-  return (
-    (((bytes[at + 1] as number) << 24) |
-      ((bytes[at + 2] as number) << 16) |
-      ((bytes[at + 3] as number) << 8) |
-      (bytes[at + 4] as number)) >>>
-    0
-  );
-}
-
 /** The message in a part that is exactly one; undefined where {@link MessageReader} has to look closer. */
 export function soleMessage(
   part: { bytes: Uint8Array; start: number; end: number },
@@ -123,7 +114,7 @@ export function soleMessage(
     messageBytes >= 0 &&
     messageBytes <= messageBytesMax &&
     bytes[start] === 0 &&
-    messageBytesAt(bytes, start) === messageBytes;
+    uint32At(bytes, start + 1) === messageBytes;
   if (!isSole) return undefined;
   return new Uint8Array(bytes.buffer, bytes.byteOffset + start + prefixBytes, messageBytes);
 }

@@ -19,9 +19,9 @@ export const UserAddOptions: MessageType<UserAddOptions> = {
       noPassword: partial.noPassword ?? false,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeUserAddOptions(message));
+    const writer = new Writer(sizeUserAddOptions(message), headBytes);
     writeUserAddOptions(message, writer);
     return writer.bytes;
   },
@@ -76,9 +76,9 @@ export const User: MessageType<User> = {
       options: partial.options,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeUser(message));
+    const writer = new Writer(sizeUser(message), headBytes);
     writeUser(message, writer);
     return writer.bytes;
   },
@@ -169,9 +169,9 @@ export const Permission: MessageType<Permission> = {
       rangeEnd: partial.rangeEnd ?? emptyBytes,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizePermission(message));
+    const writer = new Writer(sizePermission(message), headBytes);
     writePermission(message, writer);
     return writer.bytes;
   },
@@ -244,9 +244,9 @@ export const Role: MessageType<Role> = {
       keyPermission: partial.keyPermission ?? [],
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeRole(message));
+    const writer = new Writer(sizeRole(message), headBytes);
     writeRole(message, writer);
     return writer.bytes;
   },

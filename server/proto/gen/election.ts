@@ -18,9 +18,9 @@ export const CampaignRequest: MessageType<CampaignRequest> = {
       value: partial.value ?? emptyBytes,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeCampaignRequest(message));
+    const writer = new Writer(sizeCampaignRequest(message), headBytes);
     writeCampaignRequest(message, writer);
     return writer.bytes;
   },
@@ -93,9 +93,9 @@ export const CampaignResponse: MessageType<CampaignResponse> = {
       leader: partial.leader,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeCampaignResponse(message));
+    const writer = new Writer(sizeCampaignResponse(message), headBytes);
     writeCampaignResponse(message, writer);
     return writer.bytes;
   },
@@ -171,9 +171,9 @@ export const LeaderKey: MessageType<LeaderKey> = {
       lease: partial.lease ?? 0n,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeLeaderKey(message));
+    const writer = new Writer(sizeLeaderKey(message), headBytes);
     writeLeaderKey(message, writer);
     return writer.bytes;
   },
@@ -255,9 +255,9 @@ export const LeaderRequest: MessageType<LeaderRequest> = {
       name: partial.name ?? emptyBytes,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeLeaderRequest(message));
+    const writer = new Writer(sizeLeaderRequest(message), headBytes);
     writeLeaderRequest(message, writer);
     return writer.bytes;
   },
@@ -308,9 +308,9 @@ export const LeaderResponse: MessageType<LeaderResponse> = {
       kv: partial.kv,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeLeaderResponse(message));
+    const writer = new Writer(sizeLeaderResponse(message), headBytes);
     writeLeaderResponse(message, writer);
     return writer.bytes;
   },
@@ -380,9 +380,9 @@ export const ResignRequest: MessageType<ResignRequest> = {
       leader: partial.leader,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeResignRequest(message));
+    const writer = new Writer(sizeResignRequest(message), headBytes);
     writeResignRequest(message, writer);
     return writer.bytes;
   },
@@ -436,9 +436,9 @@ export const ResignResponse: MessageType<ResignResponse> = {
       header: partial.header,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeResignResponse(message));
+    const writer = new Writer(sizeResignResponse(message), headBytes);
     writeResignResponse(message, writer);
     return writer.bytes;
   },
@@ -494,9 +494,9 @@ export const ProclaimRequest: MessageType<ProclaimRequest> = {
       value: partial.value ?? emptyBytes,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeProclaimRequest(message));
+    const writer = new Writer(sizeProclaimRequest(message), headBytes);
     writeProclaimRequest(message, writer);
     return writer.bytes;
   },
@@ -561,9 +561,9 @@ export const ProclaimResponse: MessageType<ProclaimResponse> = {
       header: partial.header,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeProclaimResponse(message));
+    const writer = new Writer(sizeProclaimResponse(message), headBytes);
     writeProclaimResponse(message, writer);
     return writer.bytes;
   },

@@ -19,9 +19,9 @@ export const HealthCheckRequest: MessageType<HealthCheckRequest> = {
       service: partial.service ?? '',
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeHealthCheckRequest(message));
+    const writer = new Writer(sizeHealthCheckRequest(message), headBytes);
     writeHealthCheckRequest(message, writer);
     return writer.bytes;
   },
@@ -70,9 +70,9 @@ export const HealthCheckResponse: MessageType<HealthCheckResponse> = {
       status: partial.status ?? 0,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeHealthCheckResponse(message));
+    const writer = new Writer(sizeHealthCheckResponse(message), headBytes);
     writeHealthCheckResponse(message, writer);
     return writer.bytes;
   },

@@ -51,9 +51,9 @@ export const InternalRequest: MessageType<InternalRequest> = {
       request: partial.request,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeInternalRequest(message));
+    const writer = new Writer(sizeInternalRequest(message), headBytes);
     writeInternalRequest(message, writer);
     return writer.bytes;
   },
@@ -526,9 +526,9 @@ export const LeaseRevokeInternal: MessageType<LeaseRevokeInternal> = {
       term: partial.term ?? 0,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeLeaseRevokeInternal(message));
+    const writer = new Writer(sizeLeaseRevokeInternal(message), headBytes);
     writeLeaseRevokeInternal(message, writer);
     return writer.bytes;
   },
@@ -596,9 +596,9 @@ export const MemberAttributes: MessageType<MemberAttributes> = {
       incarnation: partial.incarnation ?? '',
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeMemberAttributes(message));
+    const writer = new Writer(sizeMemberAttributes(message), headBytes);
     writeMemberAttributes(message, writer);
     return writer.bytes;
   },
@@ -691,9 +691,9 @@ export const ClusterVersionSet: MessageType<ClusterVersionSet> = {
       version: partial.version ?? '',
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeClusterVersionSet(message));
+    const writer = new Writer(sizeClusterVersionSet(message), headBytes);
     writeClusterVersionSet(message, writer);
     return writer.bytes;
   },
@@ -742,9 +742,9 @@ export const DowngradeSet: MessageType<DowngradeSet> = {
       targetVersion: partial.targetVersion ?? '',
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeDowngradeSet(message));
+    const writer = new Writer(sizeDowngradeSet(message), headBytes);
     writeDowngradeSet(message, writer);
     return writer.bytes;
   },
@@ -795,9 +795,9 @@ export const AuthenticateInternal: MessageType<AuthenticateInternal> = {
       simpleToken: partial.simpleToken ?? '',
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthenticateInternal(message));
+    const writer = new Writer(sizeAuthenticateInternal(message), headBytes);
     writeAuthenticateInternal(message, writer);
     return writer.bytes;
   },
@@ -871,9 +871,9 @@ export const Member: MessageType<Member> = {
       started: partial.started ?? false,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeMember(message));
+    const writer = new Writer(sizeMember(message), headBytes);
     writeMember(message, writer);
     return writer.bytes;
   },
@@ -1005,9 +1005,9 @@ export const ConfChange: MessageType<ConfChange> = {
       learnersMaxPlusOne: partial.learnersMaxPlusOne ?? 0,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeConfChange(message));
+    const writer = new Writer(sizeConfChange(message), headBytes);
     writeConfChange(message, writer);
     return writer.bytes;
   },

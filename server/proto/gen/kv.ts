@@ -28,9 +28,9 @@ export const KeyValue: MessageType<KeyValue> = {
       lease: partial.lease ?? 0n,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeKeyValue(message));
+    const writer = new Writer(sizeKeyValue(message), headBytes);
     writeKeyValue(message, writer);
     return writer.bytes;
   },
@@ -138,9 +138,9 @@ export const Event: MessageType<Event> = {
       prevKv: partial.prevKv,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeEvent(message));
+    const writer = new Writer(sizeEvent(message), headBytes);
     writeEvent(message, writer);
     return writer.bytes;
   },

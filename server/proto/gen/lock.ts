@@ -15,9 +15,9 @@ export const LockRequest: MessageType<LockRequest> = {
       lease: partial.lease ?? 0n,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeLockRequest(message));
+    const writer = new Writer(sizeLockRequest(message), headBytes);
     writeLockRequest(message, writer);
     return writer.bytes;
   },
@@ -79,9 +79,9 @@ export const LockResponse: MessageType<LockResponse> = {
       key: partial.key ?? emptyBytes,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeLockResponse(message));
+    const writer = new Writer(sizeLockResponse(message), headBytes);
     writeLockResponse(message, writer);
     return writer.bytes;
   },
@@ -146,9 +146,9 @@ export const UnlockRequest: MessageType<UnlockRequest> = {
       key: partial.key ?? emptyBytes,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeUnlockRequest(message));
+    const writer = new Writer(sizeUnlockRequest(message), headBytes);
     writeUnlockRequest(message, writer);
     return writer.bytes;
   },
@@ -197,9 +197,9 @@ export const UnlockResponse: MessageType<UnlockResponse> = {
       header: partial.header,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeUnlockResponse(message));
+    const writer = new Writer(sizeUnlockResponse(message), headBytes);
     writeUnlockResponse(message, writer);
     return writer.bytes;
   },

@@ -80,9 +80,9 @@ export const ResponseHeader: MessageType<ResponseHeader> = {
       raftTerm: partial.raftTerm ?? 0,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeResponseHeader(message));
+    const writer = new Writer(sizeResponseHeader(message), headBytes);
     writeResponseHeader(message, writer);
     return writer.bytes;
   },
@@ -188,9 +188,9 @@ export const RangeRequest: MessageType<RangeRequest> = {
       maxCreateRevision: partial.maxCreateRevision ?? 0,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeRangeRequest(message));
+    const writer = new Writer(sizeRangeRequest(message), headBytes);
     writeRangeRequest(message, writer);
     return writer.bytes;
   },
@@ -377,9 +377,9 @@ export const RangeResponse: MessageType<RangeResponse> = {
       count: partial.count ?? 0,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeRangeResponse(message));
+    const writer = new Writer(sizeRangeResponse(message), headBytes);
     writeRangeResponse(message, writer);
     return writer.bytes;
   },
@@ -471,9 +471,9 @@ export const RangeStreamResponse: MessageType<RangeStreamResponse> = {
       rangeResponse: partial.rangeResponse,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeRangeStreamResponse(message));
+    const writer = new Writer(sizeRangeStreamResponse(message), headBytes);
     writeRangeStreamResponse(message, writer);
     return writer.bytes;
   },
@@ -537,9 +537,9 @@ export const PutRequest: MessageType<PutRequest> = {
       ignoreLease: partial.ignoreLease ?? false,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizePutRequest(message));
+    const writer = new Writer(sizePutRequest(message), headBytes);
     writePutRequest(message, writer);
     return writer.bytes;
   },
@@ -645,9 +645,9 @@ export const PutResponse: MessageType<PutResponse> = {
       prevKv: partial.prevKv,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizePutResponse(message));
+    const writer = new Writer(sizePutResponse(message), headBytes);
     writePutResponse(message, writer);
     return writer.bytes;
   },
@@ -721,9 +721,9 @@ export const DeleteRangeRequest: MessageType<DeleteRangeRequest> = {
       prevKv: partial.prevKv ?? false,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeDeleteRangeRequest(message));
+    const writer = new Writer(sizeDeleteRangeRequest(message), headBytes);
     writeDeleteRangeRequest(message, writer);
     return writer.bytes;
   },
@@ -798,9 +798,9 @@ export const DeleteRangeResponse: MessageType<DeleteRangeResponse> = {
       prevKvs: partial.prevKvs ?? [],
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeDeleteRangeResponse(message));
+    const writer = new Writer(sizeDeleteRangeResponse(message), headBytes);
     writeDeleteRangeResponse(message, writer);
     return writer.bytes;
   },
@@ -886,9 +886,9 @@ export const RequestOp: MessageType<RequestOp> = {
       request: partial.request,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeRequestOp(message));
+    const writer = new Writer(sizeRequestOp(message), headBytes);
     writeRequestOp(message, writer);
     return writer.bytes;
   },
@@ -1008,9 +1008,9 @@ export const ResponseOp: MessageType<ResponseOp> = {
       response: partial.response,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeResponseOp(message));
+    const writer = new Writer(sizeResponseOp(message), headBytes);
     writeResponseOp(message, writer);
     return writer.bytes;
   },
@@ -1139,9 +1139,9 @@ export const Compare: MessageType<Compare> = {
       rangeEnd: partial.rangeEnd ?? emptyBytes,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeCompare(message));
+    const writer = new Writer(sizeCompare(message), headBytes);
     writeCompare(message, writer);
     return writer.bytes;
   },
@@ -1296,9 +1296,9 @@ export const TxnRequest: MessageType<TxnRequest> = {
       failure: partial.failure ?? [],
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeTxnRequest(message));
+    const writer = new Writer(sizeTxnRequest(message), headBytes);
     writeTxnRequest(message, writer);
     return writer.bytes;
   },
@@ -1388,9 +1388,9 @@ export const TxnResponse: MessageType<TxnResponse> = {
       responses: partial.responses ?? [],
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeTxnResponse(message));
+    const writer = new Writer(sizeTxnResponse(message), headBytes);
     writeTxnResponse(message, writer);
     return writer.bytes;
   },
@@ -1473,9 +1473,9 @@ export const CompactionRequest: MessageType<CompactionRequest> = {
       physical: partial.physical ?? false,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeCompactionRequest(message));
+    const writer = new Writer(sizeCompactionRequest(message), headBytes);
     writeCompactionRequest(message, writer);
     return writer.bytes;
   },
@@ -1535,9 +1535,9 @@ export const CompactionResponse: MessageType<CompactionResponse> = {
       header: partial.header,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeCompactionResponse(message));
+    const writer = new Writer(sizeCompactionResponse(message), headBytes);
     writeCompactionResponse(message, writer);
     return writer.bytes;
   },
@@ -1587,9 +1587,9 @@ export const HashRequest: MessageType<HashRequest> = {
   create() {
     return {};
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeHashRequest(message));
+    const writer = new Writer(sizeHashRequest(message), headBytes);
     writeHashRequest(message, writer);
     return writer.bytes;
   },
@@ -1628,9 +1628,9 @@ export const HashResponse: MessageType<HashResponse> = {
       hash: partial.hash ?? 0,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeHashResponse(message));
+    const writer = new Writer(sizeHashResponse(message), headBytes);
     writeHashResponse(message, writer);
     return writer.bytes;
   },
@@ -1695,9 +1695,9 @@ export const HashKVRequest: MessageType<HashKVRequest> = {
       revision: partial.revision ?? 0,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeHashKVRequest(message));
+    const writer = new Writer(sizeHashKVRequest(message), headBytes);
     writeHashKVRequest(message, writer);
     return writer.bytes;
   },
@@ -1752,9 +1752,9 @@ export const HashKVResponse: MessageType<HashKVResponse> = {
       hashRevision: partial.hashRevision ?? 0,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeHashKVResponse(message));
+    const writer = new Writer(sizeHashKVResponse(message), headBytes);
     writeHashKVResponse(message, writer);
     return writer.bytes;
   },
@@ -1837,9 +1837,9 @@ export const SnapshotRequest: MessageType<SnapshotRequest> = {
   create() {
     return {};
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeSnapshotRequest(message));
+    const writer = new Writer(sizeSnapshotRequest(message), headBytes);
     writeSnapshotRequest(message, writer);
     return writer.bytes;
   },
@@ -1882,9 +1882,9 @@ export const SnapshotResponse: MessageType<SnapshotResponse> = {
       version: partial.version ?? '',
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeSnapshotResponse(message));
+    const writer = new Writer(sizeSnapshotResponse(message), headBytes);
     writeSnapshotResponse(message, writer);
     return writer.bytes;
   },
@@ -1975,9 +1975,9 @@ export const WatchRequest: MessageType<WatchRequest> = {
       requestUnion: partial.requestUnion,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeWatchRequest(message));
+    const writer = new Writer(sizeWatchRequest(message), headBytes);
     writeWatchRequest(message, writer);
     return writer.bytes;
   },
@@ -2089,9 +2089,9 @@ export const WatchCreateRequest: MessageType<WatchCreateRequest> = {
       fragment: partial.fragment ?? false,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeWatchCreateRequest(message));
+    const writer = new Writer(sizeWatchCreateRequest(message), headBytes);
     writeWatchCreateRequest(message, writer);
     return writer.bytes;
   },
@@ -2227,9 +2227,9 @@ export const WatchCancelRequest: MessageType<WatchCancelRequest> = {
       watchId: partial.watchId ?? 0n,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeWatchCancelRequest(message));
+    const writer = new Writer(sizeWatchCancelRequest(message), headBytes);
     writeWatchCancelRequest(message, writer);
     return writer.bytes;
   },
@@ -2274,9 +2274,9 @@ export const WatchProgressRequest: MessageType<WatchProgressRequest> = {
   create() {
     return {};
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeWatchProgressRequest(message));
+    const writer = new Writer(sizeWatchProgressRequest(message), headBytes);
     writeWatchProgressRequest(message, writer);
     return writer.bytes;
   },
@@ -2327,9 +2327,9 @@ export const WatchResponse: MessageType<WatchResponse> = {
       events: partial.events ?? [],
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeWatchResponse(message));
+    const writer = new Writer(sizeWatchResponse(message), headBytes);
     writeWatchResponse(message, writer);
     return writer.bytes;
   },
@@ -2467,9 +2467,9 @@ export const LeaseGrantRequest: MessageType<LeaseGrantRequest> = {
       ID: partial.ID ?? 0n,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeLeaseGrantRequest(message));
+    const writer = new Writer(sizeLeaseGrantRequest(message), headBytes);
     writeLeaseGrantRequest(message, writer);
     return writer.bytes;
   },
@@ -2535,9 +2535,9 @@ export const LeaseGrantResponse: MessageType<LeaseGrantResponse> = {
       error: partial.error ?? '',
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeLeaseGrantResponse(message));
+    const writer = new Writer(sizeLeaseGrantResponse(message), headBytes);
     writeLeaseGrantResponse(message, writer);
     return writer.bytes;
   },
@@ -2624,9 +2624,9 @@ export const LeaseRevokeRequest: MessageType<LeaseRevokeRequest> = {
       ID: partial.ID ?? 0n,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeLeaseRevokeRequest(message));
+    const writer = new Writer(sizeLeaseRevokeRequest(message), headBytes);
     writeLeaseRevokeRequest(message, writer);
     return writer.bytes;
   },
@@ -2675,9 +2675,9 @@ export const LeaseRevokeResponse: MessageType<LeaseRevokeResponse> = {
       header: partial.header,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeLeaseRevokeResponse(message));
+    const writer = new Writer(sizeLeaseRevokeResponse(message), headBytes);
     writeLeaseRevokeResponse(message, writer);
     return writer.bytes;
   },
@@ -2733,9 +2733,9 @@ export const LeaseCheckpoint: MessageType<LeaseCheckpoint> = {
       remainingTTL: partial.remainingTTL ?? 0,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeLeaseCheckpoint(message));
+    const writer = new Writer(sizeLeaseCheckpoint(message), headBytes);
     writeLeaseCheckpoint(message, writer);
     return writer.bytes;
   },
@@ -2795,9 +2795,9 @@ export const LeaseCheckpointRequest: MessageType<LeaseCheckpointRequest> = {
       checkpoints: partial.checkpoints ?? [],
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeLeaseCheckpointRequest(message));
+    const writer = new Writer(sizeLeaseCheckpointRequest(message), headBytes);
     writeLeaseCheckpointRequest(message, writer);
     return writer.bytes;
   },
@@ -2851,9 +2851,9 @@ export const LeaseCheckpointResponse: MessageType<LeaseCheckpointResponse> = {
       header: partial.header,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeLeaseCheckpointResponse(message));
+    const writer = new Writer(sizeLeaseCheckpointResponse(message), headBytes);
     writeLeaseCheckpointResponse(message, writer);
     return writer.bytes;
   },
@@ -2907,9 +2907,9 @@ export const LeaseKeepAliveRequest: MessageType<LeaseKeepAliveRequest> = {
       ID: partial.ID ?? 0n,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeLeaseKeepAliveRequest(message));
+    const writer = new Writer(sizeLeaseKeepAliveRequest(message), headBytes);
     writeLeaseKeepAliveRequest(message, writer);
     return writer.bytes;
   },
@@ -2962,9 +2962,9 @@ export const LeaseKeepAliveResponse: MessageType<LeaseKeepAliveResponse> = {
       TTL: partial.TTL ?? 0,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeLeaseKeepAliveResponse(message));
+    const writer = new Writer(sizeLeaseKeepAliveResponse(message), headBytes);
     writeLeaseKeepAliveResponse(message, writer);
     return writer.bytes;
   },
@@ -3042,9 +3042,9 @@ export const LeaseTimeToLiveRequest: MessageType<LeaseTimeToLiveRequest> = {
       keys: partial.keys ?? false,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeLeaseTimeToLiveRequest(message));
+    const writer = new Writer(sizeLeaseTimeToLiveRequest(message), headBytes);
     writeLeaseTimeToLiveRequest(message, writer);
     return writer.bytes;
   },
@@ -3112,9 +3112,9 @@ export const LeaseTimeToLiveResponse: MessageType<LeaseTimeToLiveResponse> = {
       keys: partial.keys ?? [],
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeLeaseTimeToLiveResponse(message));
+    const writer = new Writer(sizeLeaseTimeToLiveResponse(message), headBytes);
     writeLeaseTimeToLiveResponse(message, writer);
     return writer.bytes;
   },
@@ -3208,9 +3208,9 @@ export const LeaseLeasesRequest: MessageType<LeaseLeasesRequest> = {
   create() {
     return {};
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeLeaseLeasesRequest(message));
+    const writer = new Writer(sizeLeaseLeasesRequest(message), headBytes);
     writeLeaseLeasesRequest(message, writer);
     return writer.bytes;
   },
@@ -3247,9 +3247,9 @@ export const LeaseStatus: MessageType<LeaseStatus> = {
       ID: partial.ID ?? 0n,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeLeaseStatus(message));
+    const writer = new Writer(sizeLeaseStatus(message), headBytes);
     writeLeaseStatus(message, writer);
     return writer.bytes;
   },
@@ -3300,9 +3300,9 @@ export const LeaseLeasesResponse: MessageType<LeaseLeasesResponse> = {
       leases: partial.leases ?? [],
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeLeaseLeasesResponse(message));
+    const writer = new Writer(sizeLeaseLeasesResponse(message), headBytes);
     writeLeaseLeasesResponse(message, writer);
     return writer.bytes;
   },
@@ -3380,9 +3380,9 @@ export const Member: MessageType<Member> = {
       isLearner: partial.isLearner ?? false,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeMember(message));
+    const writer = new Writer(sizeMember(message), headBytes);
     writeMember(message, writer);
     return writer.bytes;
   },
@@ -3477,9 +3477,9 @@ export const MemberAddRequest: MessageType<MemberAddRequest> = {
       isLearner: partial.isLearner ?? false,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeMemberAddRequest(message));
+    const writer = new Writer(sizeMemberAddRequest(message), headBytes);
     writeMemberAddRequest(message, writer);
     return writer.bytes;
   },
@@ -3543,9 +3543,9 @@ export const MemberAddResponse: MessageType<MemberAddResponse> = {
       members: partial.members ?? [],
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeMemberAddResponse(message));
+    const writer = new Writer(sizeMemberAddResponse(message), headBytes);
     writeMemberAddResponse(message, writer);
     return writer.bytes;
   },
@@ -3631,9 +3631,9 @@ export const MemberRemoveRequest: MessageType<MemberRemoveRequest> = {
       ID: partial.ID ?? 0n,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeMemberRemoveRequest(message));
+    const writer = new Writer(sizeMemberRemoveRequest(message), headBytes);
     writeMemberRemoveRequest(message, writer);
     return writer.bytes;
   },
@@ -3684,9 +3684,9 @@ export const MemberRemoveResponse: MessageType<MemberRemoveResponse> = {
       members: partial.members ?? [],
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeMemberRemoveResponse(message));
+    const writer = new Writer(sizeMemberRemoveResponse(message), headBytes);
     writeMemberRemoveResponse(message, writer);
     return writer.bytes;
   },
@@ -3758,9 +3758,9 @@ export const MemberUpdateRequest: MessageType<MemberUpdateRequest> = {
       peerURLs: partial.peerURLs ?? [],
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeMemberUpdateRequest(message));
+    const writer = new Writer(sizeMemberUpdateRequest(message), headBytes);
     writeMemberUpdateRequest(message, writer);
     return writer.bytes;
   },
@@ -3822,9 +3822,9 @@ export const MemberUpdateResponse: MessageType<MemberUpdateResponse> = {
       members: partial.members ?? [],
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeMemberUpdateResponse(message));
+    const writer = new Writer(sizeMemberUpdateResponse(message), headBytes);
     writeMemberUpdateResponse(message, writer);
     return writer.bytes;
   },
@@ -3894,9 +3894,9 @@ export const MemberListRequest: MessageType<MemberListRequest> = {
       linearizable: partial.linearizable ?? false,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeMemberListRequest(message));
+    const writer = new Writer(sizeMemberListRequest(message), headBytes);
     writeMemberListRequest(message, writer);
     return writer.bytes;
   },
@@ -3947,9 +3947,9 @@ export const MemberListResponse: MessageType<MemberListResponse> = {
       members: partial.members ?? [],
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeMemberListResponse(message));
+    const writer = new Writer(sizeMemberListResponse(message), headBytes);
     writeMemberListResponse(message, writer);
     return writer.bytes;
   },
@@ -4019,9 +4019,9 @@ export const MemberPromoteRequest: MessageType<MemberPromoteRequest> = {
       ID: partial.ID ?? 0n,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeMemberPromoteRequest(message));
+    const writer = new Writer(sizeMemberPromoteRequest(message), headBytes);
     writeMemberPromoteRequest(message, writer);
     return writer.bytes;
   },
@@ -4072,9 +4072,9 @@ export const MemberPromoteResponse: MessageType<MemberPromoteResponse> = {
       members: partial.members ?? [],
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeMemberPromoteResponse(message));
+    const writer = new Writer(sizeMemberPromoteResponse(message), headBytes);
     writeMemberPromoteResponse(message, writer);
     return writer.bytes;
   },
@@ -4140,9 +4140,9 @@ export const DefragmentRequest: MessageType<DefragmentRequest> = {
   create() {
     return {};
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeDefragmentRequest(message));
+    const writer = new Writer(sizeDefragmentRequest(message), headBytes);
     writeDefragmentRequest(message, writer);
     return writer.bytes;
   },
@@ -4179,9 +4179,9 @@ export const DefragmentResponse: MessageType<DefragmentResponse> = {
       header: partial.header,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeDefragmentResponse(message));
+    const writer = new Writer(sizeDefragmentResponse(message), headBytes);
     writeDefragmentResponse(message, writer);
     return writer.bytes;
   },
@@ -4235,9 +4235,9 @@ export const MoveLeaderRequest: MessageType<MoveLeaderRequest> = {
       targetID: partial.targetID ?? 0n,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeMoveLeaderRequest(message));
+    const writer = new Writer(sizeMoveLeaderRequest(message), headBytes);
     writeMoveLeaderRequest(message, writer);
     return writer.bytes;
   },
@@ -4286,9 +4286,9 @@ export const MoveLeaderResponse: MessageType<MoveLeaderResponse> = {
       header: partial.header,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeMoveLeaderResponse(message));
+    const writer = new Writer(sizeMoveLeaderResponse(message), headBytes);
     writeMoveLeaderResponse(message, writer);
     return writer.bytes;
   },
@@ -4346,9 +4346,9 @@ export const AlarmRequest: MessageType<AlarmRequest> = {
       alarm: partial.alarm ?? 0,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAlarmRequest(message));
+    const writer = new Writer(sizeAlarmRequest(message), headBytes);
     writeAlarmRequest(message, writer);
     return writer.bytes;
   },
@@ -4421,9 +4421,9 @@ export const AlarmMember: MessageType<AlarmMember> = {
       alarm: partial.alarm ?? 0,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAlarmMember(message));
+    const writer = new Writer(sizeAlarmMember(message), headBytes);
     writeAlarmMember(message, writer);
     return writer.bytes;
   },
@@ -4485,9 +4485,9 @@ export const AlarmResponse: MessageType<AlarmResponse> = {
       alarms: partial.alarms ?? [],
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAlarmResponse(message));
+    const writer = new Writer(sizeAlarmResponse(message), headBytes);
     writeAlarmResponse(message, writer);
     return writer.bytes;
   },
@@ -4559,9 +4559,9 @@ export const DowngradeRequest: MessageType<DowngradeRequest> = {
       version: partial.version ?? '',
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeDowngradeRequest(message));
+    const writer = new Writer(sizeDowngradeRequest(message), headBytes);
     writeDowngradeRequest(message, writer);
     return writer.bytes;
   },
@@ -4623,9 +4623,9 @@ export const DowngradeResponse: MessageType<DowngradeResponse> = {
       version: partial.version ?? '',
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeDowngradeResponse(message));
+    const writer = new Writer(sizeDowngradeResponse(message), headBytes);
     writeDowngradeResponse(message, writer);
     return writer.bytes;
   },
@@ -4690,9 +4690,9 @@ export const DowngradeVersionTestRequest: MessageType<DowngradeVersionTestReques
       ver: partial.ver ?? '',
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeDowngradeVersionTestRequest(message));
+    const writer = new Writer(sizeDowngradeVersionTestRequest(message), headBytes);
     writeDowngradeVersionTestRequest(message, writer);
     return writer.bytes;
   },
@@ -4743,9 +4743,9 @@ export const DowngradeInfo: MessageType<DowngradeInfo> = {
       targetVersion: partial.targetVersion ?? '',
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeDowngradeInfo(message));
+    const writer = new Writer(sizeDowngradeInfo(message), headBytes);
     writeDowngradeInfo(message, writer);
     return writer.bytes;
   },
@@ -4801,9 +4801,9 @@ export const StatusRequest: MessageType<StatusRequest> = {
   create() {
     return {};
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeStatusRequest(message));
+    const writer = new Writer(sizeStatusRequest(message), headBytes);
     writeStatusRequest(message, writer);
     return writer.bytes;
   },
@@ -4864,9 +4864,9 @@ export const StatusResponse: MessageType<StatusResponse> = {
       downgradeInfo: partial.downgradeInfo,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeStatusResponse(message));
+    const writer = new Writer(sizeStatusResponse(message), headBytes);
     writeStatusResponse(message, writer);
     return writer.bytes;
   },
@@ -5053,9 +5053,9 @@ export const AuthEnableRequest: MessageType<AuthEnableRequest> = {
   create() {
     return {};
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthEnableRequest(message));
+    const writer = new Writer(sizeAuthEnableRequest(message), headBytes);
     writeAuthEnableRequest(message, writer);
     return writer.bytes;
   },
@@ -5092,9 +5092,9 @@ export const AuthEnableResponse: MessageType<AuthEnableResponse> = {
       header: partial.header,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthEnableResponse(message));
+    const writer = new Writer(sizeAuthEnableResponse(message), headBytes);
     writeAuthEnableResponse(message, writer);
     return writer.bytes;
   },
@@ -5144,9 +5144,9 @@ export const AuthDisableRequest: MessageType<AuthDisableRequest> = {
   create() {
     return {};
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthDisableRequest(message));
+    const writer = new Writer(sizeAuthDisableRequest(message), headBytes);
     writeAuthDisableRequest(message, writer);
     return writer.bytes;
   },
@@ -5183,9 +5183,9 @@ export const AuthDisableResponse: MessageType<AuthDisableResponse> = {
       header: partial.header,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthDisableResponse(message));
+    const writer = new Writer(sizeAuthDisableResponse(message), headBytes);
     writeAuthDisableResponse(message, writer);
     return writer.bytes;
   },
@@ -5235,9 +5235,9 @@ export const AuthStatusRequest: MessageType<AuthStatusRequest> = {
   create() {
     return {};
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthStatusRequest(message));
+    const writer = new Writer(sizeAuthStatusRequest(message), headBytes);
     writeAuthStatusRequest(message, writer);
     return writer.bytes;
   },
@@ -5278,9 +5278,9 @@ export const AuthStatusResponse: MessageType<AuthStatusResponse> = {
       authRevision: partial.authRevision ?? 0,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthStatusResponse(message));
+    const writer = new Writer(sizeAuthStatusResponse(message), headBytes);
     writeAuthStatusResponse(message, writer);
     return writer.bytes;
   },
@@ -5358,9 +5358,9 @@ export const AuthenticateRequest: MessageType<AuthenticateRequest> = {
       password: partial.password ?? '',
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthenticateRequest(message));
+    const writer = new Writer(sizeAuthenticateRequest(message), headBytes);
     writeAuthenticateRequest(message, writer);
     return writer.bytes;
   },
@@ -5422,9 +5422,9 @@ export const AuthenticateResponse: MessageType<AuthenticateResponse> = {
       token: partial.token ?? '',
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthenticateResponse(message));
+    const writer = new Writer(sizeAuthenticateResponse(message), headBytes);
     writeAuthenticateResponse(message, writer);
     return writer.bytes;
   },
@@ -5495,9 +5495,9 @@ export const AuthUserAddRequest: MessageType<AuthUserAddRequest> = {
       hashedPassword: partial.hashedPassword ?? '',
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthUserAddRequest(message));
+    const writer = new Writer(sizeAuthUserAddRequest(message), headBytes);
     writeAuthUserAddRequest(message, writer);
     return writer.bytes;
   },
@@ -5584,9 +5584,9 @@ export const AuthUserAddResponse: MessageType<AuthUserAddResponse> = {
       header: partial.header,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthUserAddResponse(message));
+    const writer = new Writer(sizeAuthUserAddResponse(message), headBytes);
     writeAuthUserAddResponse(message, writer);
     return writer.bytes;
   },
@@ -5640,9 +5640,9 @@ export const AuthUserGetRequest: MessageType<AuthUserGetRequest> = {
       name: partial.name ?? '',
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthUserGetRequest(message));
+    const writer = new Writer(sizeAuthUserGetRequest(message), headBytes);
     writeAuthUserGetRequest(message, writer);
     return writer.bytes;
   },
@@ -5693,9 +5693,9 @@ export const AuthUserGetResponse: MessageType<AuthUserGetResponse> = {
       roles: partial.roles ?? [],
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthUserGetResponse(message));
+    const writer = new Writer(sizeAuthUserGetResponse(message), headBytes);
     writeAuthUserGetResponse(message, writer);
     return writer.bytes;
   },
@@ -5756,9 +5756,9 @@ export const AuthUserListRequest: MessageType<AuthUserListRequest> = {
   create() {
     return {};
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthUserListRequest(message));
+    const writer = new Writer(sizeAuthUserListRequest(message), headBytes);
     writeAuthUserListRequest(message, writer);
     return writer.bytes;
   },
@@ -5797,9 +5797,9 @@ export const AuthUserListResponse: MessageType<AuthUserListResponse> = {
       users: partial.users ?? [],
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthUserListResponse(message));
+    const writer = new Writer(sizeAuthUserListResponse(message), headBytes);
     writeAuthUserListResponse(message, writer);
     return writer.bytes;
   },
@@ -5864,9 +5864,9 @@ export const AuthUserDeleteRequest: MessageType<AuthUserDeleteRequest> = {
       name: partial.name ?? '',
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthUserDeleteRequest(message));
+    const writer = new Writer(sizeAuthUserDeleteRequest(message), headBytes);
     writeAuthUserDeleteRequest(message, writer);
     return writer.bytes;
   },
@@ -5915,9 +5915,9 @@ export const AuthUserDeleteResponse: MessageType<AuthUserDeleteResponse> = {
       header: partial.header,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthUserDeleteResponse(message));
+    const writer = new Writer(sizeAuthUserDeleteResponse(message), headBytes);
     writeAuthUserDeleteResponse(message, writer);
     return writer.bytes;
   },
@@ -5975,9 +5975,9 @@ export const AuthUserChangePasswordRequest: MessageType<AuthUserChangePasswordRe
       hashedPassword: partial.hashedPassword ?? '',
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthUserChangePasswordRequest(message));
+    const writer = new Writer(sizeAuthUserChangePasswordRequest(message), headBytes);
     writeAuthUserChangePasswordRequest(message, writer);
     return writer.bytes;
   },
@@ -6048,9 +6048,9 @@ export const AuthUserChangePasswordResponse: MessageType<AuthUserChangePasswordR
       header: partial.header,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthUserChangePasswordResponse(message));
+    const writer = new Writer(sizeAuthUserChangePasswordResponse(message), headBytes);
     writeAuthUserChangePasswordResponse(message, writer);
     return writer.bytes;
   },
@@ -6106,9 +6106,9 @@ export const AuthUserGrantRoleRequest: MessageType<AuthUserGrantRoleRequest> = {
       role: partial.role ?? '',
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthUserGrantRoleRequest(message));
+    const writer = new Writer(sizeAuthUserGrantRoleRequest(message), headBytes);
     writeAuthUserGrantRoleRequest(message, writer);
     return writer.bytes;
   },
@@ -6168,9 +6168,9 @@ export const AuthUserGrantRoleResponse: MessageType<AuthUserGrantRoleResponse> =
       header: partial.header,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthUserGrantRoleResponse(message));
+    const writer = new Writer(sizeAuthUserGrantRoleResponse(message), headBytes);
     writeAuthUserGrantRoleResponse(message, writer);
     return writer.bytes;
   },
@@ -6226,9 +6226,9 @@ export const AuthUserRevokeRoleRequest: MessageType<AuthUserRevokeRoleRequest> =
       role: partial.role ?? '',
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthUserRevokeRoleRequest(message));
+    const writer = new Writer(sizeAuthUserRevokeRoleRequest(message), headBytes);
     writeAuthUserRevokeRoleRequest(message, writer);
     return writer.bytes;
   },
@@ -6288,9 +6288,9 @@ export const AuthUserRevokeRoleResponse: MessageType<AuthUserRevokeRoleResponse>
       header: partial.header,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthUserRevokeRoleResponse(message));
+    const writer = new Writer(sizeAuthUserRevokeRoleResponse(message), headBytes);
     writeAuthUserRevokeRoleResponse(message, writer);
     return writer.bytes;
   },
@@ -6344,9 +6344,9 @@ export const AuthRoleAddRequest: MessageType<AuthRoleAddRequest> = {
       name: partial.name ?? '',
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthRoleAddRequest(message));
+    const writer = new Writer(sizeAuthRoleAddRequest(message), headBytes);
     writeAuthRoleAddRequest(message, writer);
     return writer.bytes;
   },
@@ -6395,9 +6395,9 @@ export const AuthRoleAddResponse: MessageType<AuthRoleAddResponse> = {
       header: partial.header,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthRoleAddResponse(message));
+    const writer = new Writer(sizeAuthRoleAddResponse(message), headBytes);
     writeAuthRoleAddResponse(message, writer);
     return writer.bytes;
   },
@@ -6451,9 +6451,9 @@ export const AuthRoleGetRequest: MessageType<AuthRoleGetRequest> = {
       role: partial.role ?? '',
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthRoleGetRequest(message));
+    const writer = new Writer(sizeAuthRoleGetRequest(message), headBytes);
     writeAuthRoleGetRequest(message, writer);
     return writer.bytes;
   },
@@ -6504,9 +6504,9 @@ export const AuthRoleGetResponse: MessageType<AuthRoleGetResponse> = {
       perm: partial.perm ?? [],
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthRoleGetResponse(message));
+    const writer = new Writer(sizeAuthRoleGetResponse(message), headBytes);
     writeAuthRoleGetResponse(message, writer);
     return writer.bytes;
   },
@@ -6572,9 +6572,9 @@ export const AuthRoleListRequest: MessageType<AuthRoleListRequest> = {
   create() {
     return {};
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthRoleListRequest(message));
+    const writer = new Writer(sizeAuthRoleListRequest(message), headBytes);
     writeAuthRoleListRequest(message, writer);
     return writer.bytes;
   },
@@ -6613,9 +6613,9 @@ export const AuthRoleListResponse: MessageType<AuthRoleListResponse> = {
       roles: partial.roles ?? [],
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthRoleListResponse(message));
+    const writer = new Writer(sizeAuthRoleListResponse(message), headBytes);
     writeAuthRoleListResponse(message, writer);
     return writer.bytes;
   },
@@ -6680,9 +6680,9 @@ export const AuthRoleDeleteRequest: MessageType<AuthRoleDeleteRequest> = {
       role: partial.role ?? '',
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthRoleDeleteRequest(message));
+    const writer = new Writer(sizeAuthRoleDeleteRequest(message), headBytes);
     writeAuthRoleDeleteRequest(message, writer);
     return writer.bytes;
   },
@@ -6731,9 +6731,9 @@ export const AuthRoleDeleteResponse: MessageType<AuthRoleDeleteResponse> = {
       header: partial.header,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthRoleDeleteResponse(message));
+    const writer = new Writer(sizeAuthRoleDeleteResponse(message), headBytes);
     writeAuthRoleDeleteResponse(message, writer);
     return writer.bytes;
   },
@@ -6789,9 +6789,9 @@ export const AuthRoleGrantPermissionRequest: MessageType<AuthRoleGrantPermission
       perm: partial.perm,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthRoleGrantPermissionRequest(message));
+    const writer = new Writer(sizeAuthRoleGrantPermissionRequest(message), headBytes);
     writeAuthRoleGrantPermissionRequest(message, writer);
     return writer.bytes;
   },
@@ -6856,9 +6856,9 @@ export const AuthRoleGrantPermissionResponse: MessageType<AuthRoleGrantPermissio
       header: partial.header,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthRoleGrantPermissionResponse(message));
+    const writer = new Writer(sizeAuthRoleGrantPermissionResponse(message), headBytes);
     writeAuthRoleGrantPermissionResponse(message, writer);
     return writer.bytes;
   },
@@ -6916,9 +6916,9 @@ export const AuthRoleRevokePermissionRequest: MessageType<AuthRoleRevokePermissi
       rangeEnd: partial.rangeEnd ?? emptyBytes,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthRoleRevokePermissionRequest(message));
+    const writer = new Writer(sizeAuthRoleRevokePermissionRequest(message), headBytes);
     writeAuthRoleRevokePermissionRequest(message, writer);
     return writer.bytes;
   },
@@ -6989,9 +6989,9 @@ export const AuthRoleRevokePermissionResponse: MessageType<AuthRoleRevokePermiss
       header: partial.header,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeAuthRoleRevokePermissionResponse(message));
+    const writer = new Writer(sizeAuthRoleRevokePermissionResponse(message), headBytes);
     writeAuthRoleRevokePermissionResponse(message, writer);
     return writer.bytes;
   },

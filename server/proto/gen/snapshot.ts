@@ -15,9 +15,9 @@ export const StoredLease: MessageType<StoredLease> = {
       remainingTtl: partial.remainingTtl ?? 0,
     };
   },
-  encode(message) {
+  encode(message, headBytes) {
     beginSizing();
-    const writer = new Writer(sizeStoredLease(message));
+    const writer = new Writer(sizeStoredLease(message), headBytes);
     writeStoredLease(message, writer);
     return writer.bytes;
   },

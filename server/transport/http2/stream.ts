@@ -54,6 +54,8 @@ export class Http2Stream {
   #dataBytes = 0;
   #trailers: ResponseFields | undefined;
   #isFull = false;
+  /** It was among those that the scheduler lets wait. */
+  #hasWaited = false;
 
   constructor(
     owner: StreamOwner,
@@ -103,6 +105,7 @@ export class Http2Stream {
     }
     this.#data.push(bytes);
     this.#dataBytes += bytes.length;
+    this.#hasWaited = true;
     scheduler.waits(this, bytes.length);
     if (this.#dataBytes >= streamBufferBytesMax) this.#isFull = true;
     return !this.#isFull;
@@ -120,6 +123,7 @@ export class Http2Stream {
 
   #wait(keep: () => void): void {
     keep();
+    this.#hasWaited = true;
     this.#owner.scheduler.waits(this, 0);
   }
 
@@ -238,7 +242,7 @@ export class Http2Stream {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#owner.scheduler.forget(this);
+    if (this.#hasWaited) this.#owner.scheduler.forget(this);
     this.#owner.consumed(this.#unconsumedBytes);
     this.#headers = undefined;
     this.#data = [];
