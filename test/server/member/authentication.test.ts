@@ -84,6 +84,28 @@ suite('authentication of a member', () => {
     });
   });
 
+  test('failed logins and denials are counted, and shown', async () => {
+    const flags = ['--bcrypt-cost', '4'];
+    await withCluster({ program: 'mainstay', flags }, async (cluster) => {
+      const { clientUrl } = cluster.member(0);
+      const channel = new GrpcChannel(clientUrl);
+      await enable(channel, 'p');
+      for (const name of ['root', 'none']) {
+        const attempt = await channel.call(methods.authenticate, { name, password: 'wrong' });
+        assert.match(refusal(attempt), /authentication failed/);
+      }
+      assert.match(refusal(await channel.call(KV.methods.put, { key })), /user name is empty/);
+      channel.close();
+      const text = await (await fetch(`${clientUrl}/metrics`)).text();
+      const shown = text.split('\n').filter((line) => /^(mainstay|etcd_debugging)_auth/.test(line));
+      assert.deepEqual(shown, [
+        'etcd_debugging_auth_revision 3',
+        'mainstay_auth_denials_total 1',
+        'mainstay_auth_failed_logins_total 2',
+      ]);
+    });
+  });
+
   test('a token of one member is good on the others at once, and everywhere bad after it', async () => {
     const flags = ['--bcrypt-cost', '4'];
     await withCluster({ program: 'mainstay', size: 3, flags }, async (cluster) => {
