@@ -18,6 +18,8 @@ const globalOptions = {
   key: { type: 'string' },
   'insecure-skip-tls-verify': { type: 'string' },
   'insecure-transport': { type: 'string' },
+  user: { type: 'string' },
+  password: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
 } as const satisfies Options;
 
@@ -123,6 +125,18 @@ export class CommandLine {
     const isWanted = !this.#switch('insecure-transport', true);
     if (cacert === undefined && cert === undefined && !isInsecure && !isWanted) return undefined;
     return { cacert, cert, key, isInsecure };
+  }
+
+  /** Undefined where nobody is named. `--user NAME:PASSWORD`, or the password apart, as etcdctl. */
+  get credentials(): { readonly username: string; readonly password: string } | undefined {
+    const [user, password] = [this.#setting('user'), this.#setting('password')];
+    if (user === undefined) return undefined;
+    if (password !== undefined) return { username: user, password };
+    const colon = user.indexOf(':');
+    if (colon < 0) {
+      throw new UsageError('--user has no password: --user NAME:PASSWORD, or --password');
+    }
+    return { username: user.slice(0, colon), password: user.slice(colon + 1) };
   }
 
   /** A global option, or what the environment says. */

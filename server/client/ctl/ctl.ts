@@ -25,11 +25,12 @@ export async function runCtl(
       return 0;
     }
     const hostsFile = env['MAINSTAY_HOSTS_FILE'];
-    const { endpoints, timeoutMs } = line;
+    const { endpoints, timeoutMs, credentials } = line;
     const tls = line.tls && tlsOf(line.tls);
     const client = new Client({
       endpoints,
       timeoutMs,
+      credentials,
       ...(hostsFile && { hostsFile }),
       ...(tls && { tls }),
     });

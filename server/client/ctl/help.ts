@@ -13,6 +13,7 @@ export const overview = `mainstayctl talks to a Mainstay cluster, or to any othe
 Where to ask:
   --endpoints HOST:PORT,...    or MAINSTAYCTL_ENDPOINTS, or ETCDCTL_ENDPOINTS [127.0.0.1:2379]
   --command-timeout 5s         how long a call may take, every attempt included
+  --user NAME:PASSWORD         who asks, where authentication is on; or the password apart: --password PASSWORD
 
 How, where members speak TLS (each also as MAINSTAYCTL_CACERT..., or ETCDCTL_CACERT...):
   --cacert FILE                who signs the members' certificates [public authorities]

@@ -178,6 +178,7 @@ suite('mainstayctl', () => {
     [['get', 'k', '--cert', 'c.pem'], /KeyFile and CertFile must both be present/],
     [['get', 'k', '--cacert', '/no/such/file'], /ENOENT/],
     [['get', 'k', '--insecure-transport=1'], /"1" is not true or false/],
+    [['get', 'a', '--user', 'nobody'], /--user has no password/],
     [['status', '--endpoints', 'a:b'], /not of the form HOST:PORT/],
   ];
   for (const [words, message] of wrong) {
