@@ -9,6 +9,7 @@ import type { Authenticator } from './authenticator.ts';
 import type { CallContext, Requests, Responses, StreamCall, UnaryCall } from './call.ts';
 import type { MemberPort } from './member-port.ts';
 import { type Privilege, type PrivilegeTable, privileges } from './privileges.ts';
+import type { RpcCounters } from './rpc-counters.ts';
 
 /** Which requests a learner answers. */
 type Learner<Request> = 'serves' | 'refuses' | ((request: Request) => boolean);
@@ -42,15 +43,18 @@ export class Gate {
   readonly #port: MemberPort;
   readonly #authenticator: Authenticator;
   readonly #privileges: PrivilegeTable;
+  readonly #counters: RpcCounters | undefined;
   readonly #needLeader = new Set<Responses<never>>();
 
   constructor(modules: {
     port: MemberPort;
     authenticator: Authenticator;
     privileges?: PrivilegeTable;
+    counters?: RpcCounters | undefined;
   }) {
     const { port } = modules;
     this.#port = port;
+    this.#counters = modules.counters;
     this.#authenticator = modules.authenticator;
     this.#privileges = modules.privileges ?? privileges;
     const leases = {
@@ -79,6 +83,7 @@ export class Gate {
       method,
       run: (request, context) => {
         this.#admit(
+          'unary',
           context,
           typeof learner === 'function' ? learner(request) : learner === 'serves',
         );
@@ -149,7 +154,7 @@ export class Gate {
       kind: 'stream',
       method,
       open: (responses, context) => {
-        const needsLeader = this.#admit(context, learner === 'serves');
+        const needsLeader = this.#admit('stream', context, learner === 'serves');
         const requests = opened(responses, context);
         if (!needsLeader) return requests;
         this.#needLeader.add(responses);
@@ -216,12 +221,12 @@ export class Gate {
   }
 
   /** Whether the caller asked for a member that has a leader. */
-  #admit(context: CallContext, isForLearners: boolean): boolean {
+  #admit(kind: 'unary' | 'stream', context: CallContext, isForLearners: boolean): boolean {
     const { isLearner, leader } = this.#port.raftStatus();
     if (isLearner && !isForLearners) throw new EtcdError('NotSupportedForLearner');
-    if (!isText(context.header('client-api-version'))) {
-      throw new EtcdError('InvalidClientApiVersion');
-    }
+    const version = context.header('client-api-version');
+    if (!isText(version)) throw new EtcdError('InvalidClientApiVersion');
+    this.#counters?.requested(kind, version);
     const needsLeader = context.header('hasleader') === 'true';
     if (needsLeader && leader === noMember) throw new EtcdError('NoLeader');
     return needsLeader;

@@ -3,6 +3,7 @@ import { clusterVersion, compatibilityVersion, mainstayVersion } from '../config
 import { AlarmType, RangeRequest } from '../proto/gen/rpc.ts';
 import { toStatus } from './errors.ts';
 import type { MemberPort } from './member-port.ts';
+import { ProbeCounters } from './probe-counters.ts';
 
 /** An HTTP request without its body; probes have none. */
 export interface ProbeRequest {
@@ -51,8 +52,9 @@ const readyz = [
 export async function probe(
   port: MemberPort,
   request: ProbeRequest,
+  counters: ProbeCounters = new ProbeCounters(),
 ): Promise<ProbeAnswer | undefined> {
-  const answer = probeOf(request.path);
+  const answer = probeOf(request.path, counters);
   if (answer === undefined) return undefined;
   if (request.method !== 'GET') {
     return { ...plain(405, 'Method Not Allowed\n'), allow: 'GET' };
@@ -62,21 +64,22 @@ export async function probe(
 
 type Probe = (port: MemberPort, query: URLSearchParams) => Promise<ProbeAnswer>;
 
-function probeOf(path: string): Probe | undefined {
+function probeOf(path: string, counters: ProbeCounters): Probe | undefined {
   switch (path) {
     case '/health':
-      return health;
+      return (port, query) => health(port, query, counters);
     case '/version':
       return version;
     case '/livez':
-      return (port, query) => runChecks(port, livez, query);
+      return (port, query) => runChecks({ port, counters }, { type: 'livez', names: livez }, query);
     case '/readyz':
-      return (port, query) => runChecks(port, readyz, query);
+      return (port, query) =>
+        runChecks({ port, counters }, { type: 'readyz', names: readyz }, query);
   }
-  const [, group, name = ''] = /^\/(livez|readyz)\/(.+)$/.exec(path) ?? [];
-  const names: readonly string[] = group === 'livez' ? livez : group === 'readyz' ? readyz : [];
+  const [, type = '', name = ''] = /^\/(livez|readyz)\/(.+)$/.exec(path) ?? [];
+  const names: readonly string[] = type === 'livez' ? livez : type === 'readyz' ? readyz : [];
   if (!names.includes(name)) return undefined;
-  return (port, query) => runChecks(port, [name], query);
+  return (port, query) => runChecks({ port, counters }, { type, names: [name] }, query);
 }
 
 async function version(): Promise<ProbeAnswer> {
@@ -92,8 +95,13 @@ async function version(): Promise<ProbeAnswer> {
   };
 }
 
-async function health(port: MemberPort, query: URLSearchParams): Promise<ProbeAnswer> {
+async function health(
+  port: MemberPort,
+  query: URLSearchParams,
+  counters: ProbeCounters,
+): Promise<ProbeAnswer> {
   const reason = await sickness(port, query);
+  counters.answered(reason === '');
   const body = JSON.stringify({ health: String(reason === ''), reason });
   return reason === '' ? plain(200, body) : plain(503, `${body}\n`);
 }
@@ -116,8 +124,8 @@ async function sickness(port: MemberPort, query: URLSearchParams): Promise<strin
 }
 
 async function runChecks(
-  port: MemberPort,
-  names: readonly string[],
+  { port, counters }: { port: MemberPort; counters: ProbeCounters },
+  { type, names }: { type: string; names: readonly string[] },
   query: URLSearchParams,
 ): Promise<ProbeAnswer> {
   const excluded = query.getAll('exclude');
@@ -127,6 +135,7 @@ async function runChecks(
     if (excluded.includes(name)) continue;
     const failure = await failureOf(port, name);
     isWell &&= failure === undefined;
+    counters.checked(type, name, failure === undefined);
     lines.push(failure === undefined ? `[+]${name} ok\n` : `[-]${name} failed: ${failure}\n`);
   }
   const details = lines.join('');

@@ -24,6 +24,7 @@ import { lockCalls } from './lock.ts';
 import { maintenanceCalls } from './maintenance.ts';
 import type { MemberPort } from './member-port.ts';
 import { rangeStreamCall } from './range-stream.ts';
+import type { RpcCounters } from './rpc-counters.ts';
 import { watchCalls } from './watch.ts';
 
 const serviceNames: ReadonlySet<string> = new Set(
@@ -60,6 +61,8 @@ export interface ServiceOptions {
   readonly requestBytesMax?: number;
   /** `--watch-progress-notify-interval`; left out: its default. */
   readonly watchProgressNotifyMs?: number;
+  /** Counts every call, where one is given. */
+  readonly counters?: RpcCounters | undefined;
 }
 
 /** Without an authenticator nobody gets in while authentication is on. */
@@ -71,8 +74,9 @@ export function servicesOf(
   const {
     requestBytesMax = requestBytesMaxDefault,
     watchProgressNotifyMs = watchProgressNotifyMsDefault,
+    counters,
   } = options;
-  const modules = { port, authenticator, gate: new Gate({ port, authenticator }) };
+  const modules = { port, authenticator, gate: new Gate({ port, authenticator, counters }) };
   const calls = [
     ...kvCalls(modules, options),
     rangeStreamCall(modules, { messageBytes: requestBytesMax }),
@@ -84,7 +88,7 @@ export function servicesOf(
     ...leaseCalls(modules),
   ];
   const { gate } = modules;
-  return new Services([
+  const all = [
     ...calls,
     ...lockCalls({ gate, calls }),
     ...electionCalls({ gate, calls }),
@@ -92,7 +96,8 @@ export function servicesOf(
     ...maintenanceCalls(modules),
     ...authCalls(modules),
     ...healthCalls(modules),
-  ]);
+  ];
+  return new Services(counters === undefined ? all : all.map((call) => counters.count(call)));
 }
 
 function unableToAuthenticate(port: MemberPort): Authenticator {

@@ -72,6 +72,8 @@ export interface CommittedEntry {
 export interface ApplyResult {
   /** Of the request, for who waits for it; 0n for an entry without one. */
   readonly id: bigint;
+  /** What was asked; undefined for an entry without a request. */
+  readonly kind?: InternalRequestRequest['kind'] | undefined;
   /** The RPC's response message; its header carries the revision only. */
   readonly response?: object | undefined;
   /** What the client is told instead. */
@@ -106,7 +108,8 @@ export class Applier {
     }
     const decoded = decode(entry);
     const { id, request } = decoded;
-    const answer = request === undefined ? {} : this.#answer(request, decoded, entry);
+    const answer =
+      request === undefined ? {} : { kind: request.kind, ...this.#answer(request, decoded, entry) };
     backend.setApplied({ index: entry.index, term: entry.term });
     const cost = request === undefined ? 0 : costBytes(request);
     return { id, ...answer, revision: store.revision, costBytes: cost };

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ClassicLevel, type IteratorOptions } from 'classic-level';
 import type { Done } from '../base/file-system.ts';
+import type { Histogram } from '../base/histogram.ts';
 import { scanChunkBytesMax, scanChunkRecordsMax } from '../config/limits.ts';
 import { StateDamagedError } from './damage.ts';
 import {
@@ -32,6 +33,8 @@ export interface LevelStoreOptions {
   readonly directory: string;
   /** Whether an empty or missing directory is made into a new store; otherwise it counts as damage. Default true. */
   readonly createIfMissing?: boolean;
+  /** Is told how long each batch took to become durable. */
+  readonly commitSeconds?: Pick<Histogram, 'observe'>;
 }
 
 /** LevelDB. The only file that knows classic-level. */
@@ -39,13 +42,15 @@ export class LevelStore implements OrderedStore {
   readonly suspicion: string | undefined;
   readonly #level: Level;
   readonly #directory: string;
+  readonly #commitSeconds: LevelStoreOptions['commitSeconds'];
   #sizeBytes = 0;
   #unmeasuredBytes = 0;
   #isMeasuring = false;
 
-  private constructor(level: Level, directory: string, suspicion: string | undefined) {
+  private constructor(level: Level, options: LevelStoreOptions, suspicion: string | undefined) {
     this.#level = level;
-    this.#directory = directory;
+    this.#directory = options.directory;
+    this.#commitSeconds = options.commitSeconds;
     this.suspicion = suspicion;
   }
 
@@ -66,7 +71,7 @@ export class LevelStore implements OrderedStore {
       rmSync(openingFile(directory), { force: true });
       throw openError(error, directory);
     }
-    const store = new LevelStore(level, directory, await suspicionIn(directory));
+    const store = new LevelStore(level, options, await suspicionIn(directory));
     await store.#measure();
     return store;
   }
@@ -88,8 +93,10 @@ export class LevelStore implements OrderedStore {
       return { type: 'put', key: op.key, value: op.value } as const;
     });
     this.#unmeasuredBytes += sizeBytes;
+    const startedMs = performance.now();
     this.#level.batch(operations, { ...encodings, sync: true }).then(
       () => {
+        this.#commitSeconds?.observe((performance.now() - startedMs) / 1000);
         if (this.#unmeasuredBytes >= measureEveryBytes) void this.#measure();
         done(null);
       },

@@ -5,6 +5,7 @@ import { type FlagName, readSettings, type Settings, UsageError } from './flags.
 import {
   authTokenTtlDefault,
   bcryptCostDefault,
+  concurrentStreamsFlagMax,
   electionMsMax,
   heartbeatsPerElectionMin,
   requestBytesFlagMax,
@@ -41,6 +42,18 @@ export interface Config {
   /** Of simple tokens; 0 or less means the default. */
   readonly authTokenTtlMs: number;
   readonly bcryptCost: number;
+  /** HTTP has these ports for itself, and the client URLs serve gRPC alone. */
+  readonly listenClientHttpUrls: readonly string[];
+  /** Besides the client URLs. */
+  readonly listenMetricsUrls: readonly string[];
+  readonly hasExtensiveMetrics: boolean;
+  /** The JSON gateway, `/v3/*`. */
+  readonly hasGateway: boolean;
+  /** Undefined when it is not set: then `streamsPerConnectionMax` for gRPC, and no limit of its own for the gateway. */
+  readonly concurrentStreamsMax: number | undefined;
+  /** Empty, or with a `*`: all. */
+  readonly corsOrigins: readonly string[];
+  readonly hostWhitelist: readonly string[];
   readonly logLevel: LogLevel;
   readonly maintenance: MaintenanceConfig;
   readonly clientTls: TlsConfig;
@@ -109,6 +122,13 @@ function configOf(values: Values, env: Environment): Config {
     authToken: authToken(values.get('auth-token') ?? 'simple'),
     authTokenTtlMs: 1_000 * whole(values, 'auth-token-ttl', authTokenTtlDefault),
     bcryptCost: whole(values, 'bcrypt-cost', bcryptCostDefault),
+    listenClientHttpUrls: optionalUrls(values, 'listen-client-http-urls'),
+    listenMetricsUrls: optionalUrls(values, 'listen-metrics-urls'),
+    hasExtensiveMetrics: oneOf(values, 'metrics', ['basic', 'extensive']) === 'extensive',
+    hasGateway: isOn(values, 'enable-grpc-gateway', true),
+    concurrentStreamsMax: concurrentStreamsMax(values),
+    corsOrigins: corsOrigins(values),
+    hostWhitelist: list(values, 'host-whitelist'),
     logLevel: logLevel(values),
     maintenance: maintenanceConfig(values, env),
     clientTls: tlsConfig(values, ''),
@@ -126,6 +146,8 @@ function checkMember(config: Config, values: Values): void {
   if (config.dataDir === '') throw new UsageError('--data-dir must not be empty');
   checkBindable(config.listenClientUrls, 'listen-client-urls');
   checkBindable(config.listenPeerUrls, 'listen-peer-urls');
+  checkBindable(config.listenClientHttpUrls, 'listen-client-http-urls');
+  checkBindable(config.listenMetricsUrls, 'listen-metrics-urls');
   checkReachable(config.advertiseClientUrls, 'advertise-client-urls');
   checkReachable(config.advertisePeerUrls, 'initial-advertise-peer-urls');
   checkTlsUrls(config.clientTls, '', config.listenClientUrls);
@@ -221,6 +243,44 @@ function checkedUrls(texts: readonly string[], flag: FlagName): string[] {
     if (error instanceof UrlError) throw new UsageError(`--${flag}: ${error.message}`);
     throw error;
   }
+}
+
+function optionalUrls(values: Values, flag: FlagName): string[] {
+  return (values.get(flag) ?? '') === '' ? [] : urls(values, flag, '');
+}
+
+function list(values: Values, flag: FlagName): string[] {
+  const texts = (values.get(flag) ?? '').split(',').map((text) => text.trim());
+  return texts.filter((text) => text !== '');
+}
+
+/** As etcd: each a URL with a port, or `*`. */
+function corsOrigins(values: Values): string[] {
+  const origins = list(values, 'cors');
+  try {
+    for (const origin of origins) if (origin !== '*') parseUrl(origin);
+    return origins;
+  } catch (error) {
+    if (error instanceof UrlError) throw new UsageError(`--cors: ${error.message}`);
+    throw error;
+  }
+}
+
+function concurrentStreamsMax(values: Values): number | undefined {
+  const max = whole(values, 'max-concurrent-streams', concurrentStreamsFlagMax);
+  if (max < 1 || max > concurrentStreamsFlagMax) {
+    throw new UsageError(`--max-concurrent-streams must be from 1 to ${concurrentStreamsFlagMax}`);
+  }
+  return max === concurrentStreamsFlagMax ? undefined : max;
+}
+
+/** As Go's strconv.ParseBool reads it. */
+function isOn(values: Values, flag: FlagName, fallback: boolean): boolean {
+  const text = values.get(flag);
+  if (text === undefined) return fallback;
+  if (/^(1|t|T|TRUE|true|True)$/.test(text)) return true;
+  if (/^(0|f|F|FALSE|false|False)$/.test(text)) return false;
+  throw new UsageError(`invalid boolean value "${text}" for --${flag}`);
 }
 
 function segmentBytes(text: string | undefined): number {

@@ -14,9 +14,19 @@ export class UsageError extends Error {
   override name = 'UsageError';
 }
 
+const groups = [
+  'Member',
+  'Clustering',
+  'Maintenance',
+  'HTTP',
+  'Auth',
+  'Security',
+  'Logging',
+] as const;
+
 interface Flag {
   readonly name: string;
-  readonly group: 'Member' | 'Clustering' | 'Maintenance' | 'Auth' | 'Security' | 'Logging';
+  readonly group: (typeof groups)[number];
   /** What stands for the value in the help. */
   readonly value: string;
   readonly defaultText: string;
@@ -376,6 +386,43 @@ const flags = [
   ),
   flag('tls-min-version', 'Security', 'TLS1.2|TLS1.3', 'TLS1.2', 'Oldest version of TLS.'),
   flag('tls-max-version', 'Security', 'TLS1.2|TLS1.3', 'TLS1.3', 'Newest version of TLS.'),
+  flag(
+    'max-concurrent-streams',
+    'Member',
+    'N',
+    '1000',
+    'Most streams that a connection may have open at a time; also the calls of the JSON gateway, where set.',
+  ),
+  flag(
+    'listen-client-http-urls',
+    'HTTP',
+    'URLS',
+    'the client URLs',
+    'Where to serve HTTP; the client URLs then serve gRPC alone.',
+  ),
+  flag(
+    'listen-metrics-urls',
+    'HTTP',
+    'URLS',
+    'none',
+    'Where else to serve /metrics, /health, /livez and /readyz.',
+  ),
+  flag('metrics', 'HTTP', 'basic|extensive', 'basic', 'extensive: how long each RPC took, too.'),
+  flag('enable-grpc-gateway', 'HTTP', 'true|false', 'true', 'The JSON gateway, /v3/*.'),
+  flag(
+    'cors',
+    'HTTP',
+    'ORIGINS',
+    '*',
+    'Web pages of these origins may ask: URLs with a port, or *.',
+  ),
+  flag(
+    'host-whitelist',
+    'HTTP',
+    'HOSTS',
+    '*',
+    'Without TLS only requests for these hosts are answered.',
+  ),
   flag('log-level', 'Logging', 'LEVEL', 'info', 'debug, info, warn, error, panic or fatal.'),
 ] as const;
 
@@ -424,11 +471,10 @@ function currentName(given: string): string {
 
 /** Flags of etcd 3.4 to 3.6 that Mainstay does not have yet: refused, because ignoring one could hurt. */
 const unsupportedFlags = new Set(
-  `wal-dir listen-client-http-urls max-snapshots max-wals backend-bbolt-freelist-type
-  backend-batch-interval backend-batch-limit max-concurrent-streams enable-grpc-gateway   socket-reuse-port socket-reuse-address raft-read-timeout
+  `wal-dir max-snapshots max-wals backend-bbolt-freelist-type
+  backend-batch-interval backend-batch-limit socket-reuse-port socket-reuse-address raft-read-timeout
   raft-write-timeout discovery discovery-fallback discovery-proxy discovery-srv discovery-srv-name discovery-token
-  discovery-endpoints v2-deprecation cors host-whitelist
-  enable-pprof metrics listen-metrics-urls enable-log-rotation
+  discovery-endpoints v2-deprecation enable-pprof enable-log-rotation
   log-rotation-config-json enable-distributed-tracing distributed-tracing-address distributed-tracing-service-name
   distributed-tracing-instance-id distributed-tracing-sampling-rate proxy proxy-failure-wait
   proxy-refresh-interval proxy-dial-timeout proxy-write-timeout proxy-read-timeout memory-mlock
@@ -555,9 +601,7 @@ export function helpText(program: string): string {
     '    --initial-cluster a=http://10.0.0.1:2380,b=http://10.0.0.2:2380,c=http://10.0.0.3:2380',
     '',
     'Every flag can be given by the environment instead: --data-dir as ETCD_DATA_DIR. Both at once is an error.',
-    ...(['Member', 'Clustering', 'Maintenance', 'Auth', 'Security', 'Logging'] as const).flatMap(
-      (group) => ['', `${group}:`, ...helpOf(group)],
-    ),
+    ...groups.flatMap((group) => ['', `${group}:`, ...helpOf(group)]),
     '',
     '  --version                            Print the versions and exit.',
     '',

@@ -76,7 +76,10 @@ export const lifeLogMax = 65_536;
 // The client port
 
 export const connectionsMax = 10_000;
+/** Unless `--max-concurrent-streams` says otherwise. */
 export const streamsPerConnectionMax = 1_000;
+/** HTTP/2's own bound, and etcd's default, which stands for "not set". */
+export const concurrentStreamsFlagMax = 0xffff_ffff;
 /** Request headers of one call, decompressed. */
 export const headerListBytesMax = 16 * kibibyte;
 /** The same as they come, and the CONTINUATION frames that they may come in. */
@@ -125,6 +128,13 @@ export const headersMsMax = 10_000;
 export const streamBufferBytesMax = 1 * mebibyte;
 /** Watchers of one stream. */
 export const watchersPerStreamMax = 10_000;
+
+// The JSON gateway
+
+/** For the whole of a request's body, but for a stream of requests; Node's own default. */
+export const requestBodyMsMax = 300_000;
+/** Calls that wait because as many as `--max-concurrent-streams` allows are under way. */
+export const gatewayWaitingMax = 10_000;
 
 // Watches: what a slow client or a watch from the past may cost
 

@@ -6,6 +6,7 @@ import { assert } from '../base/assert.ts';
 import { asBuffer } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import { EtcdError } from '../base/errors.ts';
+import { exponentialBounds, Histogram } from '../base/histogram.ts';
 import type { LeaseId } from '../base/ids.ts';
 import { leaseExpiriesPerSecondMax, leaseTtlMax } from '../config/limits.ts';
 import { DeadlineQueue, type Timed } from './deadline-queue.ts';
@@ -53,6 +54,13 @@ export interface Checkpoint {
  */
 export class Lessor implements StatePart {
   readonly prefixes = [prefix.lease];
+  /** Since the process began; renewals are seen by the leader alone. */
+  readonly counters = {
+    granted: 0,
+    revoked: 0,
+    renewed: 0,
+    ttlSeconds: new Histogram(exponentialBounds(1, 2, 24)),
+  };
   readonly #clock: Pick<Clock, 'nowMs'>;
   readonly #backend: Pick<Backend, 'put' | 'delete'>;
   #leases = new Map<LeaseId, Lease>();
@@ -107,6 +115,8 @@ export class Lessor implements StatePart {
     if (ttl > leaseTtlMax) throw new EtcdError('LeaseTtlTooLarge');
     if (this.#leases.has(id)) throw new EtcdError('LeaseExists');
     const lease = newLease(id, ttl, 0);
+    this.counters.granted++;
+    this.counters.ttlSeconds.observe(ttl);
     this.#leases.set(id, lease);
     this.#write(lease);
     if (!this.#isPrimary) return;
@@ -119,6 +129,7 @@ export class Lessor implements StatePart {
     const lease = this.#leases.get(id);
     if (lease === undefined) throw new EtcdError('LeaseNotFound');
     assert((lease.keys?.size ?? 0) === 0, 'a revoked lease has no keys');
+    this.counters.revoked++;
     this.#leases.delete(id);
     this.#queue.remove(lease);
     this.#checkpoints.remove(lease.checkpoint);
@@ -238,6 +249,7 @@ export class Lessor implements StatePart {
     if (lease.deadlineMs <= this.#clock.nowMs()) return { kind: 'expired' };
     this.#expireIn(lease, lease.ttl * 1000);
     this.#scheduleCheckpoint(lease);
+    this.counters.renewed++;
     return { kind: 'renewed', ttl: lease.ttl };
   }
 

@@ -4,6 +4,7 @@ import { StateDamagedError } from '../backend/damage.ts';
 import { LevelStore } from '../backend/leveldb.ts';
 import type { OrderedStore } from '../backend/ordered-store.ts';
 import { crc32c } from '../base/crc32c.ts';
+import { exponentialBounds, Histogram } from '../base/histogram.ts';
 import { nodeFileSystem } from '../wal/node-file-system.ts';
 import { writeFileDurably } from '../wal/segment.ts';
 import type { StateStores } from './replica.ts';
@@ -15,6 +16,8 @@ const namePattern = /^state-(\d+)$/;
  * replaced as a whole, so that a received state takes over at once or not at all. The others are removed.
  */
 export class LevelStateStores implements StateStores {
+  /** Of every state that was current or staged, since the process began; the bounds are etcd's. */
+  readonly commitSeconds = new Histogram(exponentialBounds(0.001, 2, 14));
   readonly #directory: string;
   #staged: string | undefined;
 
@@ -30,20 +33,20 @@ export class LevelStateStores implements StateStores {
   async open(): Promise<OrderedStore> {
     const current = this.#current();
     this.#removeOthers(current);
-    return LevelStore.open({ directory: `${this.#directory}/${current}` });
+    return this.#open(`${this.#directory}/${current}`);
   }
 
   async stage(): Promise<OrderedStore> {
     const staged = this.#nextName();
     rmSync(`${this.#directory}/${staged}`, { recursive: true, force: true });
     this.#staged = staged;
-    return LevelStore.open({ directory: `${this.#directory}/${staged}` });
+    return this.#open(`${this.#directory}/${staged}`);
   }
 
   async promoteStaged(): Promise<OrderedStore> {
     if (this.#staged !== undefined) this.#name(this.#staged);
     this.#staged = undefined;
-    return LevelStore.open({ directory: this.place });
+    return this.#open(this.place);
   }
 
   async removeFormer(): Promise<void> {
@@ -52,6 +55,10 @@ export class LevelStateStores implements StateStores {
 
   async discard(): Promise<void> {
     this.#name(this.#nextName());
+  }
+
+  #open(directory: string): Promise<OrderedStore> {
+    return LevelStore.open({ directory, commitSeconds: this.commitSeconds });
   }
 
   /** Where the file is not there, or not to be trusted, the only directory is meant. */

@@ -67,6 +67,8 @@ export interface LocalMemberOptions {
 
 /** What the services of `api/` see: this member's replica, and its leader where only that one knows. */
 export class LocalMember implements MemberPort {
+  /** Since the process began, while this member led; failures by what was told. */
+  readonly counters = { promotions: 0, failedPromotions: new Map<string, number>() };
   readonly name: string;
   readonly #replica: Replica;
   readonly #raftStatus: RaftStatus;
@@ -240,7 +242,7 @@ export class LocalMember implements MemberPort {
       case 'leaseTimeToLive':
         return this.#timeToLiveAsLeader(BigInt(question.leaseId));
       case 'promote':
-        await this.#promoteAsLeader(BigInt(question.memberId));
+        await this.#countedPromotion(BigInt(question.memberId));
         return {};
       case 'hash':
         return this.hash(question.revision);
@@ -321,6 +323,18 @@ export class LocalMember implements MemberPort {
     const id = memberIdOf(peerUrls, { unixSeconds });
     const kind = isLearner ? ConfChangeKind.ADD_LEARNER : ConfChangeKind.ADD_VOTER;
     await this.#change(kind, { id, peerUrls: [...peerUrls], isLearner });
+  }
+
+  async #countedPromotion(id: MemberId): Promise<void> {
+    const { counters } = this;
+    try {
+      await this.#promoteAsLeader(id);
+      counters.promotions++;
+    } catch (error) {
+      const reason = error instanceof EtcdError ? error.error : 'unknown';
+      counters.failedPromotions.set(reason, (counters.failedPromotions.get(reason) ?? 0) + 1);
+      throw error;
+    }
   }
 
   async #promoteAsLeader(id: MemberId): Promise<void> {

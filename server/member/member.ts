@@ -7,7 +7,7 @@ import { appendBytesMax, catchUpEntriesMax } from '../config/limits.ts';
 import { compatibilityVersion } from '../config/version.ts';
 import type { Message, SnapshotMessage } from '../raft/messages.ts';
 import { encodeMemberSnapshot } from '../snapshot/member-snapshot.ts';
-import { ClientListener } from '../transport/client-listener.ts';
+import { ClientListener, type ClientListenerModules } from '../transport/client-listener.ts';
 import { PeerNetwork } from '../transport/peer-network.ts';
 import { nodeFileSystem } from '../wal/node-file-system.ts';
 import { listSegments } from '../wal/segment.ts';
@@ -15,6 +15,7 @@ import { authenticatorOf } from './authentication.ts';
 import { decideBeginning } from './bootstrap.ts';
 import { LevelStateStores } from './level-state-stores.ts';
 import { LocalMember } from './local-member.ts';
+import { MemberMetrics, type MetricsModules } from './member-metrics.ts';
 import { nodeClock, nodeRandom } from './node-ports.ts';
 import { ReplicaPeers } from './peer-service.ts';
 import type { Beginning, ReplicaNetwork, ReplicaOptions } from './replica.ts';
@@ -42,13 +43,14 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
     fail = resolve;
   });
   const network = new LateNetwork();
+  const stateStores = new LevelStateStores(`${config.dataDir}/member`);
   const replica = await Replica.open(
     {
       clock: nodeClock,
       random: nodeRandom,
       fileSystem: nodeFileSystem,
       logger,
-      stateStores: new LevelStateStores(`${config.dataDir}/member`),
+      stateStores,
       network,
       defer: setImmediate,
       fatal: fail,
@@ -64,8 +66,6 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
       ...config.maintenance,
     },
   );
-  const ports = { port: member, clock: nodeClock, random: nodeRandom, logger };
-  const authenticator = authenticatorOf(ports, config);
   const service = new ReplicaPeers({ replica, answers: member, logger, fatal: fail });
   const peers = new PeerNetwork({ service, logger, dialer, credentials: tls.peer });
   network.bind(peers, replica);
@@ -77,13 +77,11 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
   }
   replica.start();
   upkeep.start();
-  const clients = await ClientListener.open({ ...ports, authenticator, tls: tls.client }, config);
-  const fields = {
-    'local-member-id': hexId(member.memberId),
-    'cluster-id': hexId(member.clusterId),
-    'client-urls': config.listenClientUrls,
-  };
-  void whenReady(member, failed).then(() => logger.info(fields, 'ready to serve client requests'));
+  const clients = await openClients(
+    { member, replica, peers, stateStores, logger, tls: tls.client },
+    config,
+  );
+  void whenReady(member, failed).then(() => sayReady({ member, logger }, config));
   return {
     failed,
     stop: async () => {
@@ -122,6 +120,19 @@ function replicaOptions(config: Config, beginning: Beginning | undefined): Repli
   };
 }
 
+async function openClients(
+  modules: Omit<MetricsModules, 'authenticator'> & Pick<ClientListenerModules, 'logger' | 'tls'>,
+  config: Config,
+): Promise<ClientListener> {
+  const { logger, member, tls } = modules;
+  const ports = { port: member, clock: nodeClock, random: nodeRandom, logger };
+  const authenticator = authenticatorOf(ports, config);
+  const metrics = new MemberMetrics({ ...modules, authenticator }, config);
+  const clients = await ClientListener.open({ ...ports, authenticator, tls, metrics }, config);
+  metrics.bind(clients);
+  return clients;
+}
+
 /** As etcd says it: once the member has heard of a leader and told it about itself. */
 async function whenReady(member: LocalMember, failed: Promise<Error>): Promise<void> {
   for (;;) {
@@ -140,6 +151,29 @@ const publishPollMs = 10;
 function isKnown(member: LocalMember): boolean {
   const { memberId, name } = member;
   return member.members().some((other) => other.id === memberId && other.name === name);
+}
+
+/** etcd's line, which its tests and tools wait for; then what etcd says of traffic that anyone can read. */
+function sayReady(
+  { member, logger }: { member: LocalMember; logger: Logger },
+  { listenClientUrls, listenClientHttpUrls }: Config,
+): void {
+  const fields = {
+    'local-member-id': hexId(member.memberId),
+    'cluster-id': hexId(member.clusterId),
+    'client-urls': listenClientUrls,
+  };
+  logger.info(fields, 'ready to serve client requests');
+  const isSplit = listenClientHttpUrls.length > 0;
+  for (const [urls, traffic] of [
+    [listenClientUrls, isSplit ? 'grpc' : 'grpc+http'],
+    [listenClientHttpUrls, 'http'],
+  ] as const) {
+    for (const address of urls) {
+      const text = 'serving client traffic insecurely; this is strongly discouraged!';
+      if (address.startsWith('http:')) logger.warn({ traffic, address }, text);
+    }
+  }
 }
 
 /** The network that the replica is opened with: its peers can only be met once there is a replica. */

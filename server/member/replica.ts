@@ -38,7 +38,8 @@ import type { Identity, KnownPeer } from './identity.ts';
 import { encodeIdentity, peersOf } from './identity.ts';
 import { Quota } from './quota.ts';
 import { recover } from './recovery.ts';
-import type { MemberState } from './state.ts';
+import { ReplicaCounters } from './replica-counters.ts';
+import type { Effect, MemberState } from './state.ts';
 
 /** Where applied states live. */
 export interface StateStores {
@@ -119,6 +120,8 @@ export class RemovedError extends Error {
 const flushIntervalMs = 100;
 const leaseExpiryIntervalMs = 500;
 const readRetryMs = 500;
+/** etcd's --warning-apply-duration. */
+const slowApplyMs = 100;
 /** How long a removed member goes on, so that its peers learn of it from it too. */
 const removedLingerMs = 1000;
 
@@ -132,6 +135,7 @@ export class Replica {
   readonly #raft: Raft;
   readonly #wal: Wal;
   readonly #state: MemberState;
+  readonly counters = new ReplicaCounters();
   readonly #proposer: Proposer;
   readonly #reads: ReadBarrier;
   readonly #quota: Quota;
@@ -153,6 +157,8 @@ export class Replica {
   #seenTerm = 0;
   /** When the leader was last lost or found. */
   #leaderSinceMs: number;
+  #tickedMs = 0;
+  #compactionBeganMs = 0;
 
   private constructor(ports: ReplicaPorts, options: ReplicaOptions, parts: ReplicaParts) {
     this.#ports = ports;
@@ -221,6 +227,15 @@ export class Replica {
   get identity(): Identity {
     return this.#identity;
   }
+  get wal(): Wal {
+    return this.#wal;
+  }
+  get proposer(): Pick<Proposer, 'counters' | 'pendingCount'> {
+    return this.#proposer;
+  }
+  get reads(): Pick<ReadBarrier, 'counters'> {
+    return this.#reads;
+  }
   get leaderSinceMs(): number {
     return this.#leaderSinceMs;
   }
@@ -254,6 +269,10 @@ export class Replica {
   #tick(): void {
     this.#raft.tick();
     const { conf, role, id } = this.#raft;
+    const nowMs = this.#ports.clock.nowMs();
+    const isLate = nowMs - this.#tickedMs > 2 * this.#options.heartbeatMs;
+    if (isLate && this.#tickedMs > 0 && role === 'leader') this.counters.lateHeartbeats++;
+    this.#tickedMs = nowMs;
     if (role === 'follower' && conf.voters.length === 1 && conf.voters[0] === id)
       this.#raft.campaign();
     this.#proposer.expire();
@@ -375,8 +394,11 @@ export class Replica {
   ): Promise<void> {
     assert(!this.isReceiving, 'one snapshot at a time');
     this.#isReceiving = true;
+    const { clock } = this.#ports;
+    const startedMs = clock.nowMs();
     try {
       await this.#receiveState(message, chunks);
+      this.counters.snapshotReceiveSeconds.observe((clock.nowMs() - startedMs) / 1000);
       if (this.#isStopped) return;
       this.#raft.step(message);
       this.#run();
@@ -462,7 +484,7 @@ export class Replica {
     for (const read of ready.reads) this.#reads.confirmed(read);
     if (ready.append !== undefined) this.#append(ready.append);
     if (this.#isInstalling) return;
-    for (const entry of ready.committed) this.#apply(entry);
+    this.#applyAll(ready.committed);
     this.#reads.appliedTo(this.#raft.log.applied);
     this.#noticeLeader();
     if (ready.committed.length > 0) {
@@ -508,13 +530,40 @@ export class Replica {
     this.#wake();
   }
 
-  #apply(entry: Entry): void {
-    const { id, applied, changesMembership, costBytes } = this.#state.apply(entry);
+  /** Looks at the clock once for each entry: the end of one is the beginning of the next. */
+  #applyAll(entries: readonly Entry[]): void {
+    const { clock } = this.#ports;
+    let startedMs = entries.length > 0 ? clock.nowMs() : 0;
+    for (const entry of entries) {
+      const effect = this.#apply(entry);
+      const endedMs = clock.nowMs();
+      this.#countApply(effect, endedMs - startedMs);
+      startedMs = endedMs;
+    }
+  }
+
+  #apply(entry: Entry): Effect {
+    const effect = this.#state.apply(entry);
+    const { id, applied, changesMembership, costBytes } = effect;
     this.#raft.appliedTo(entry.index);
     if (changesMembership) this.#membershipChanged();
     this.#quota.applied(costBytes);
     if (applied !== undefined) this.#proposer.applied(id, applied);
     this.#proposer.appliedTermIs(entry.term);
+    return effect;
+  }
+
+  #countApply({ kind, applied }: Effect, tookMs: number): void {
+    if (kind === undefined) return;
+    this.counters.applied(kind, tookMs / 1000, applied.error !== undefined);
+    if (tookMs <= slowApplyMs) return;
+    this.counters.slowApplies++;
+    const fields = {
+      took: `${tookMs.toFixed(3)}ms`,
+      'expected-duration': `${slowApplyMs}ms`,
+      kind,
+    };
+    this.#ports.logger.warn(fields, 'apply request took too long');
   }
 
   #membershipChanged(): void {
@@ -602,13 +651,25 @@ export class Replica {
     const { store } = this.#state;
     if (this.#isCompacting || store.isCompactionIdle) return;
     this.#isCompacting = true;
+    const { clock } = this.#ports;
+    if (this.#compactionBeganMs === 0) this.#compactionBeganMs = clock.nowMs();
     this.#ports.defer(() => {
       this.#isCompacting = false;
       if (this.#isStopped || this.#isInstalling) return;
+      const startedMs = clock.nowMs();
       store.compactionStep();
+      this.counters.compactionStepMs.observe(clock.nowMs() - startedMs);
       this.#compact();
-      if (store.isCompactionIdle) this.#flush();
+      if (store.isCompactionIdle) this.#compacted();
     });
+  }
+
+  #compacted(): void {
+    const { clock } = this.#ports;
+    this.counters.compactionMs.observe(clock.nowMs() - this.#compactionBeganMs);
+    this.counters.compactedAtSeconds = Math.floor(clock.wallMs() / 1000);
+    this.#compactionBeganMs = 0;
+    this.#flush();
   }
 
   /** `done` once what was compacted is erased here, durably. */
@@ -622,6 +683,7 @@ export class Replica {
     if (!this.#state.lessor.isPrimary || this.#isInstalling) return;
     const { term } = this.#raft;
     for (const id of this.#state.lessor.expired(leaseRevocationsMax - this.#revocations)) {
+      this.counters.expiredLeases++;
       this.#revocations++;
       this.propose({ kind: 'leaseRevoke', value: { id, term } }, () => {
         this.#revocations--;
@@ -672,6 +734,7 @@ export class Replica {
     const { leader, term, role, log } = this.#raft;
     if (leader !== this.#seenLeader || term !== this.#seenTerm) {
       if (leader !== this.#seenLeader) {
+        if (leader !== 0n) this.counters.leaderChanges++;
         this.#leaderSinceMs = this.#ports.clock.nowMs();
         this.#endTransfers();
         if (leader !== 0n) this.#reads.leaderFound();

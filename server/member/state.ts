@@ -1,5 +1,5 @@
 import { Alarms } from '../apply/alarms.ts';
-import { Applier } from '../apply/applier.ts';
+import { Applier, type ApplyResult } from '../apply/applier.ts';
 import { AuthStore } from '../auth/auth-store.ts';
 import { Backend } from '../backend/backend.ts';
 import type { OrderedStore } from '../backend/ordered-store.ts';
@@ -30,6 +30,8 @@ export interface Effect {
   readonly changesMembership: boolean;
   /** What the entry may have added to the state. */
   readonly costBytes: number;
+  /** What was asked, where it was a request. */
+  readonly kind?: ApplyResult['kind'];
 }
 
 /** Everything that committed entries make: keys, leases, alarms, users, membership, over one backend. */
@@ -89,8 +91,8 @@ export class MemberState {
   /** Applies the next committed entry. */
   apply(entry: Entry): Effect {
     if (entry.kind === 'normal') {
-      const { id, costBytes, ...applied } = this.#applier.apply(entry);
-      return { id, applied, changesMembership: false, costBytes };
+      const { id, kind, costBytes, ...applied } = this.#applier.apply(entry);
+      return { id, applied, kind, changesMembership: false, costBytes };
     }
     const change = ConfChange.decode(entry.data);
     const error = this.#applyConfChange(entry, change);

@@ -15,6 +15,7 @@ export interface CompactionModules {
   readonly index: KeyIndex;
   readonly versions: Versions;
   readonly backend: Pick<Backend, 'pendingBytes' | 'boundary' | 'flush'>;
+  readonly counters: { erasedVersions: number };
   /** Makes the end of a pass durable. */
   readonly finish: (revision: Revision, done: Done) => void;
 }
@@ -101,6 +102,7 @@ export class Compaction {
     if (entry.older === undefined && !entry.isTombstone) return 0;
     const forgotten = entry.forget(revision, max);
     this.#modules.versions.erase(forgotten);
+    this.#modules.counters.erasedVersions += forgotten.length;
     if (entry.isEmpty) emptied.push(entry.key);
     return forgotten.length;
   }

@@ -25,6 +25,20 @@ import { Restoring } from './restoring.ts';
 import { Versions } from './versions.ts';
 import { WriteTxn, type WriteTxnModules } from './write-txn.ts';
 
+/** Since the process began: what `etcd_mvcc_*` tells. */
+export interface StoreCounters {
+  ranges: number;
+  puts: number;
+  /** Requests to delete, whatever they found. */
+  deletes: number;
+  /** Transactions of more than one operation. */
+  txns: number;
+  /** Keys and values that were put. */
+  putBytes: number;
+  /** By compactions. */
+  erasedVersions: number;
+}
+
 export interface StoreModules {
   readonly backend: Backend;
 }
@@ -35,6 +49,14 @@ export interface StoreModules {
  */
 export class Store implements StatePart, RangeView, Predecessors {
   readonly prefixes = [prefix.meta, prefix.revision];
+  readonly counters: StoreCounters = {
+    ranges: 0,
+    puts: 0,
+    deletes: 0,
+    txns: 0,
+    putBytes: 0,
+    erasedVersions: 0,
+  };
   readonly #backend: Backend;
   #index = new KeyIndex();
   #versions: Versions;
@@ -48,6 +70,7 @@ export class Store implements StatePart, RangeView, Predecessors {
   readonly #txnModules: WriteTxnModules = {
     view: this,
     predecessors: this,
+    counters: this.counters,
     commit: (revision) => {
       this.#revision = revision;
       this.#txn = undefined;
@@ -80,6 +103,7 @@ export class Store implements StatePart, RangeView, Predecessors {
 
   /** Throws EtcdError `Compacted` or `FutureRevision`. */
   range(query: RangeQuery): RangeResult {
+    this.counters.ranges++;
     return readRange(this, query);
   }
 
@@ -88,6 +112,7 @@ export class Store implements StatePart, RangeView, Predecessors {
    * when a compaction overtakes the revision between two steps.
    */
   rangeSteps(query: RangeQuery): Generator<void, RangeResult> {
+    this.counters.ranges++;
     return rangeSteps(this, query);
   }
 
@@ -206,6 +231,7 @@ export class Store implements StatePart, RangeView, Predecessors {
       index: this.#index,
       versions: this.#versions,
       backend: this.#backend,
+      counters: this.counters,
       finish: (revision, done) => {
         this.#backend.put(metaKey.finishedCompaction, encodeRevision(revision));
         this.#backend.flush(done);

@@ -4,11 +4,13 @@ import type { KeyValue } from '../proto/gen/kv.ts';
 import { type Predecessors, type StoredRevision, VersionEvent } from './events.ts';
 import type { KeyRange } from './key-range.ts';
 import { type RangeQuery, type RangeResult, type RangeView, readRange } from './range.ts';
+import type { StoreCounters } from './store.ts';
 
 export interface WriteTxnModules {
   /** The store's, before the transaction. */
   readonly view: RangeView;
   readonly predecessors: Predecessors;
+  readonly counters: Omit<StoreCounters, 'erasedVersions'>;
   /** Takes over the revision when the transaction ends. */
   readonly commit: (revision: Revision) => void;
 }
@@ -21,6 +23,7 @@ export class WriteTxn {
   readonly #modules: WriteTxnModules;
   readonly #main: Revision;
   readonly #events: VersionEvent[] = [];
+  #opCount = 0;
   #isEnded = false;
 
   constructor(modules: WriteTxnModules) {
@@ -43,12 +46,18 @@ export class WriteTxn {
     const { index, versions } = this.#modules.view;
     const entry = index.put(key, this.#main, this.#events.length);
     const kv = versions.write(entry, value, lease);
+    const { counters } = this.#modules;
+    counters.puts++;
+    counters.putBytes += key.length + value.length;
+    this.#opCount++;
     this.#events.push(new VersionEvent('put', kv, this.#modules.predecessors, key));
     return kv;
   }
 
   /** Deletes what is there; returns the keys, ascending. */
   deleteRange(range: KeyRange): string[] {
+    this.#modules.counters.deletes++;
+    this.#opCount++;
     const keys = this.#liveKeys(range);
     for (const key of keys) this.#delete(key);
     return keys;
@@ -64,6 +73,8 @@ export class WriteTxn {
   /** Sees this transaction's changes. Throws EtcdError `Compacted` or `FutureRevision`. */
   range(query: RangeQuery): RangeResult {
     const { index, versions, compactRevision } = this.#modules.view;
+    this.#modules.counters.ranges++;
+    this.#opCount++;
     return readRange({ index, versions, compactRevision, revision: this.revision }, query);
   }
 
@@ -71,6 +82,7 @@ export class WriteTxn {
   end(): StoredRevision {
     assert(!this.#isEnded, 'a transaction ends once');
     this.#isEnded = true;
+    if (this.#opCount > 1) this.#modules.counters.txns++;
     this.#modules.commit(this.revision);
     return { revision: this.revision, events: this.#events };
   }

@@ -61,6 +61,8 @@ export class Proposer {
   #appliedTerm: Term = 0;
   #nextId: bigint;
   #isClosed = false;
+  /** Since the process began: proposals of which it is not known, or known not, that they were applied. */
+  readonly counters = { failed: 0 };
 
   constructor(modules: ProposerModules, options: ProposerOptions) {
     this.#modules = modules;
@@ -100,6 +102,11 @@ export class Proposer {
       this.#waiters.size >= this.#options.inFlightMax ||
       this.#bytesInFlight >= this.#options.bytesInFlightMax;
     return isFull ? 'TooManyRequests' : undefined;
+  }
+
+  /** How many wait for their own apply. */
+  get pendingCount(): number {
+    return this.#waiters.size;
   }
 
   /** Gives to raft what waits. Without a leader, or when it is busy, it goes on waiting: `flush` again later. */
@@ -189,6 +196,7 @@ export class Proposer {
   }
 
   #fail(waiter: Waiter, error: ErrorName): void {
+    this.counters.failed++;
     this.#take(waiter.id);
     waiter.done(new EtcdError(error), undefined);
   }

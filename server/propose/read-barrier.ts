@@ -48,6 +48,8 @@ export class ReadBarrier {
   #waiting: Array<{ readonly index: LogIndex; readonly reads: Read[] }> = [];
   #lastRequestId: number;
   #isClosed = false;
+  /** Since the process began: attempts that were given up for new ones, and reads that failed. */
+  readonly counters = { slow: 0, failed: 0 };
 
   constructor(modules: ReadBarrierModules, options: ReadBarrierOptions) {
     this.#modules = modules;
@@ -112,12 +114,14 @@ export class ReadBarrier {
     if (attempt === undefined || attempt.startedMs + this.#options.retryMs > nowMs) return;
     const reads = this.#keepFresh(attempt.reads, nowMs);
     this.#attempt = undefined;
+    this.counters.slow++;
     if (reads.length > 0) this.#begin(reads);
   }
 
   #keepFresh(reads: Read[], nowMs: number): Read[] {
     return reads.filter(({ startedMs, done }) => {
       if (startedMs + this.#options.timeoutMs > nowMs) return true;
+      this.counters.failed++;
       done(new EtcdError(this.#modules.timeoutError(startedMs)));
       return false;
     });

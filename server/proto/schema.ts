@@ -16,6 +16,8 @@ export interface EnumType {
 
 export interface Message {
   readonly name: string;
+  /** With its package. */
+  readonly fullName: string;
   /** In the order of their numbers, a oneof at its first member's place. */
   readonly members: readonly (Field | Oneof)[];
 }
@@ -23,6 +25,7 @@ export interface Message {
 export interface Oneof {
   readonly kind: 'oneof';
   readonly name: string;
+  readonly fullName: string;
   /** The name of its type. */
   readonly typeName: string;
   readonly fields: readonly Field[];
@@ -31,6 +34,8 @@ export interface Oneof {
 export interface Field {
   readonly kind: 'field';
   readonly name: string;
+  /** As the .proto file spells it. */
+  readonly protoName: string;
   readonly number: number;
   readonly type: FieldType;
   readonly repeated: boolean;
@@ -50,7 +55,12 @@ export type Scalar =
 export type FieldType =
   | { readonly kind: 'scalar'; readonly scalar: Scalar }
   | { readonly kind: 'enum'; readonly name: string; readonly file: string }
-  | { readonly kind: 'message'; readonly name: string; readonly file: string };
+  | {
+      readonly kind: 'message';
+      readonly name: string;
+      readonly fullName: string;
+      readonly file: string;
+    };
 
 export interface Service {
   readonly name: string;
@@ -140,6 +150,7 @@ function message(type: protobuf.Type, fileOf: Map<protobuf.ReflectionObject, str
       members.push({
         kind: 'oneof',
         name: lowerCamel(oneof.name),
+        fullName: oneof.fullName.slice(1),
         typeName: typeName(type) + upperFirst(lowerCamel(oneof.name)),
         fields: oneof.fieldsArray
           .toSorted((a, b) => a.id - b.id)
@@ -147,13 +158,14 @@ function message(type: protobuf.Type, fileOf: Map<protobuf.ReflectionObject, str
       });
     }
   }
-  return { name: typeName(type), members };
+  return { name: typeName(type), fullName: type.fullName.slice(1), members };
 }
 
 function field(source: protobuf.Field, fileOf: Map<protobuf.ReflectionObject, string>): Field {
   return {
     kind: 'field',
     name: lowerCamel(source.name),
+    protoName: source.name,
     number: source.id,
     type: fieldType(source, fileOf),
     repeated: source.repeated,
@@ -176,8 +188,9 @@ function reference(
 ): FieldType {
   const file = fileOf.get(type);
   if (file === undefined) throw new Error(`${type.fullName} stands in no file that was read`);
-  const kind = type instanceof protobuf.Enum ? 'enum' : 'message';
-  return { kind, name: typeName(type), file };
+  const name = typeName(type);
+  if (type instanceof protobuf.Enum) return { kind: 'enum', name, file };
+  return { kind: 'message', name, fullName: type.fullName.slice(1), file };
 }
 
 function service(type: protobuf.Service, fileOf: Map<protobuf.ReflectionObject, string>): Service {

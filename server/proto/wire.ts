@@ -33,8 +33,13 @@ export class DecodeError extends Error {
   override name = 'DecodeError';
 }
 
-/** How deeply messages may be nested; deeper ones are refused, so that none can exhaust the stack. */
-export const messageDepthMax = 100;
+/**
+ * How deeply messages may be nested; deeper ones are refused, so that none can exhaust the stack. A transaction as deep as
+ * `--max-txn-ops` allows, two messages to each level, stays below it: it is refused for its operations, as in etcd.
+ */
+export const messageDepthMax = 500;
+/** What is internal wraps what clients have sent: it must be readable whenever that was. */
+export const internalDepthMax = messageDepthMax + 10;
 
 /** Fields never carry a greater number; the rest of the tag's bits must be zero. */
 const fieldNumberMax = 0x1fff_ffff;
@@ -55,12 +60,14 @@ export class Reader {
   readonly #bytes: Uint8Array;
   readonly #buffer: ArrayBufferLike;
   readonly #offset: number;
+  readonly #depthMax: number;
   #depth = 0;
   /** The halves of the varint read last, both unsigned. */
   #low = 0;
   #high = 0;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, depthMax = messageDepthMax) {
+    this.#depthMax = depthMax;
     this.#bytes = bytes;
     this.#buffer = bytes.buffer;
     this.#offset = bytes.byteOffset;
@@ -85,7 +92,7 @@ export class Reader {
   /** Enters a nested message or a packed field: {@link end} becomes its end. Returns what {@link leave} needs. */
   enter(): number {
     const length = this.#length();
-    if (++this.#depth > messageDepthMax) throw new DecodeError('messages are nested too deeply');
+    if (++this.#depth > this.#depthMax) throw new DecodeError('messages are nested too deeply');
     const outerEnd = this.end;
     this.end = this.position + length;
     return outerEnd;
@@ -185,7 +192,7 @@ export class Reader {
 
   /** Groups are long out of use; one may still stand among unknown fields. */
   #skipGroup(start: number): void {
-    if (++this.#depth > messageDepthMax) throw new DecodeError('messages are nested too deeply');
+    if (++this.#depth > this.#depthMax) throw new DecodeError('messages are nested too deeply');
     while (this.position < this.end) {
       const tag = this.tag();
       if ((tag & 7) === 4) {

@@ -1,6 +1,9 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Authenticator } from '../api/authenticator.ts';
+import { Gateway } from '../api/gateway.ts';
 import type { MemberPort } from '../api/member-port.ts';
+import type { ProbeCounters } from '../api/probe-counters.ts';
+import type { RpcCounters } from '../api/rpc-counters.ts';
 import { servicesOf } from '../api/services.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Config } from '../config/config.ts';
@@ -8,8 +11,10 @@ import { connectionsMax, drainMsMax, grpcOverheadBytes, headersMsMax } from '../
 import type { MaintenanceConfig } from '../config/maintenance.ts';
 import { isSecure } from '../config/tls.ts';
 import { listenAddress } from '../config/urls.ts';
+import { GatewayServer } from './gateway.ts';
 import { GrpcServer } from './grpc.ts';
 import { HttpServer } from './http.ts';
+import { AccessControl } from './http-access.ts';
 import { listening } from './listening.ts';
 import { TlsAcceptor } from './tls-acceptor.ts';
 import type { TlsCredentials } from './tls-credentials.ts';
@@ -27,7 +32,19 @@ const prefaceStart = Buffer.from('PRI ');
 export type ClientListenerConfig = Pick<
   Config,
   'listenClientUrls' | 'requestBytesMax' | 'txnOpsMax'
-> & { readonly maintenance?: Pick<MaintenanceConfig, 'watchProgressNotifyMs' | 'keepalive'> };
+> &
+  Partial<
+    Pick<
+      Config,
+      | 'listenClientHttpUrls'
+      | 'listenMetricsUrls'
+      | 'hasGateway'
+      | 'corsOrigins'
+      | 'hostWhitelist'
+      | 'concurrentStreamsMax'
+    >
+  > & { readonly maintenance?: Pick<MaintenanceConfig, 'watchProgressNotifyMs' | 'keepalive'> };
+
 /** A TLS handshake begins so; neither HTTP/2 nor HTTP/1.1 does. */
 const handshakeStart = 0x16;
 
@@ -36,33 +53,62 @@ export interface ClientListenerModules {
   readonly authenticator?: Authenticator;
   readonly logger: Logger;
   /** For URLs of https and unixs. */
-  readonly tls?: TlsCredentials;
+  readonly tls?: TlsCredentials | undefined;
+  readonly metrics?: ClientMetrics;
 }
+
+/** Without it nothing is counted, and there is no `/metrics`. */
+export interface ClientMetrics {
+  /** The text of `/metrics`. */
+  scrape(): string;
+  readonly rpc: RpcCounters;
+  readonly probes: ProbeCounters;
+}
+
+/** What a port serves. By default the client URLs serve `all`; with HTTP URLs of their own they serve `grpc`. */
+type Traffic = 'all' | 'grpc' | 'http' | 'metrics';
 
 /** Every port for clients: gRPC and HTTP/1.1 on each, told apart by the first bytes, in clear or over TLS. */
 export class ClientListener {
   readonly #logger: Logger;
   readonly #grpc: GrpcServer;
+  readonly #gateway: GatewayServer;
   readonly #http: HttpServer;
+  readonly #metrics: HttpServer;
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
+  readonly #grpcSockets = new Set<Socket>();
+  /** Bytes of the gRPC connections that are closed. */
+  readonly #closedBytes: ClientBytes = { received: 0, sent: 0 };
   readonly #credentials: TlsCredentials | undefined;
   readonly #acceptors: TlsAcceptor[] = [];
 
   private constructor(modules: ClientListenerModules, config: ClientListenerConfig) {
     const messageBytesMax = config.requestBytesMax + grpcOverheadBytes;
-    const { txnOpsMax, requestBytesMax, maintenance } = config;
+    const { txnOpsMax, requestBytesMax, concurrentStreamsMax, maintenance } = config;
+    const counters = modules.metrics?.rpc;
     const services = servicesOf(
       modules.port,
-      { txnOpsMax, messageBytesMax, requestBytesMax, ...maintenance },
+      { txnOpsMax, messageBytesMax, requestBytesMax, counters, ...maintenance },
       modules.authenticator,
     );
-    const { logger, tls: credentials } = modules;
+    const { port, logger, tls: credentials } = modules;
     this.#logger = logger;
     this.#credentials = credentials;
-    this.#http = new HttpServer(modules);
+    this.#gateway = new GatewayServer(
+      { gateway: new Gateway(services), logger },
+      { messageBytesMax, concurrentCallsMax: concurrentStreamsMax ?? connectionsMax },
+    );
+    const scrape = modules.metrics?.scrape.bind(modules.metrics);
+    const gateway = config.hasGateway === false ? undefined : this.#gateway;
+    const { corsOrigins = [], hostWhitelist = [] } = config;
+    const access = new AccessControl({ corsOrigins, hostWhitelist });
+    const probes = modules.metrics?.probes;
+    this.#http = new HttpServer({ port, logger, scrape, probes, gateway, access });
+    this.#metrics = new HttpServer({ port, logger, scrape, probes }, { isForMetrics: true });
     const http = this.#http;
-    this.#grpc = new GrpcServer({ services, logger, http }, { messageBytesMax, ...maintenance });
+    const options = { messageBytesMax, concurrentStreamsMax, ...maintenance };
+    this.#grpc = new GrpcServer({ services, logger, http }, options);
   }
 
   /** Resolves once every URL is bound; rejects, with none bound, when one cannot be. */
@@ -71,8 +117,14 @@ export class ClientListener {
     config: ClientListenerConfig,
   ): Promise<ClientListener> {
     const listener = new ClientListener(modules, config);
+    const { listenClientHttpUrls = [], listenMetricsUrls = [] } = config;
+    const isSplit = listenClientHttpUrls.length > 0;
     try {
-      for (const urls of sameAddress(config.listenClientUrls)) await listener.#listen(urls);
+      for (const urls of sameAddress(config.listenClientUrls)) {
+        await listener.#listen(urls, isSplit ? 'grpc' : 'all');
+      }
+      for (const urls of sameAddress(listenClientHttpUrls)) await listener.#listen(urls, 'http');
+      for (const urls of sameAddress(listenMetricsUrls)) await listener.#listen(urls, 'metrics');
     } catch (error) {
       for (const server of listener.#servers) server.close();
       throw error;
@@ -90,19 +142,27 @@ export class ClientListener {
     });
   }
 
+  /** What has gone over the gRPC connections, as the system counts it. */
+  get bytes(): ClientBytes {
+    const bytes = { ...this.#closedBytes };
+    for (const socket of this.#grpcSockets) addBytes(bytes, socket);
+    return bytes;
+  }
+
   /** Refuses new connections and calls, lets those under way end, then closes everything. */
   async stop(): Promise<void> {
     for (const server of this.#servers) server.close();
     for (const acceptor of this.#acceptors) acceptor.close();
     this.#http.stop();
-    await this.#grpc.stop(drainMsMax);
+    this.#metrics.stop();
+    await Promise.all([this.#grpc.stop(drainMsMax), this.#gateway.stop(drainMsMax)]);
     for (const socket of this.#sockets) socket.destroy();
   }
 
   /** URLs of one address, which may differ in their scheme. */
-  async #listen(urls: readonly [string, ...string[]]): Promise<void> {
+  async #listen(urls: readonly [string, ...string[]], traffic: Traffic): Promise<void> {
     const [url] = urls;
-    const server = createServer(this.#receiver(urls));
+    const server = createServer(this.#receiver(urls, traffic));
     server.maxConnections = connectionsMax;
     try {
       await listening(server, listenAddress(url));
@@ -117,8 +177,10 @@ export class ClientListener {
   }
 
   /** What becomes of a new connection. */
-  #receiver(urls: readonly string[]): (socket: Socket) => void {
-    const plain = this.#accept.bind(this);
+  #receiver(urls: readonly string[], traffic: Traffic): (socket: Socket) => void {
+    const plain = (socket: Socket): void => {
+      this.#accept(socket, traffic);
+    };
     if (!urls.some(isSecure)) return plain;
     const secured = this.#securedBefore(plain);
     if (urls.every(isSecure)) return secured;
@@ -158,7 +220,7 @@ export class ClientListener {
     });
   }
 
-  #accept(socket: Socket): void {
+  #accept(socket: Socket, traffic: Traffic): void {
     this.#sockets.add(socket);
     socket.setNoDelay(true);
     const drop = () => {
@@ -171,13 +233,35 @@ export class ClientListener {
     const patience = setTimeout(drop, headersMsMax);
     sniff(socket, (isHttp2) => {
       clearTimeout(patience);
-      if (isHttp2) this.#grpc.accept(socket);
-      else this.#http.accept(socket);
+      this.#serve(socket, isHttp2, traffic);
     });
     socket.once('close', () => {
       clearTimeout(patience);
     });
   }
+
+  #serve(socket: Socket, isHttp2: boolean, traffic: Traffic): void {
+    if (isHttp2 && (traffic === 'all' || traffic === 'grpc')) {
+      this.#grpcSockets.add(socket);
+      socket.once('close', () => {
+        this.#grpcSockets.delete(socket);
+        addBytes(this.#closedBytes, socket);
+      });
+      this.#grpc.accept(socket);
+    } else if (isHttp2 || traffic === 'grpc') socket.destroy();
+    else if (traffic === 'metrics') this.#metrics.accept(socket);
+    else this.#http.accept(socket);
+  }
+}
+
+interface ClientBytes {
+  received: number;
+  sent: number;
+}
+
+function addBytes(bytes: ClientBytes, socket: Socket): void {
+  bytes.received += socket.bytesRead;
+  bytes.sent += socket.bytesWritten;
 }
 
 type Receiver = (socket: Socket) => void;

@@ -3,7 +3,7 @@ import type { Call } from '../api/call.ts';
 import { type Status, StatusError } from '../api/errors.ts';
 import type { Services } from '../api/services.ts';
 import { EtcdError } from '../base/errors.ts';
-import { lingerMs, requestBytesHeldMax, streamsPerConnectionMax } from '../config/limits.ts';
+import { lingerMs, requestBytesHeldMax } from '../config/limits.ts';
 import type { KeepaliveConfig } from '../config/maintenance.ts';
 import { isOverTls, verifiedCommonName } from './certificate-check.ts';
 import type { Deadlines } from './deadlines.ts';
@@ -21,6 +21,8 @@ export interface GrpcShared {
   readonly services: Services;
   readonly deadlines: Deadlines;
   readonly messageBytesMax: number;
+  /** Of one connection, and calls of one under way. */
+  readonly streamsMax: number;
   readonly keepalive: KeepaliveConfig;
   /** Serves what comes over TLS and is not gRPC. */
   readonly http: Pick<HttpServer, 'accept'> | undefined;
@@ -33,6 +35,7 @@ export interface GrpcShared {
 export class GrpcConnection implements ConnectionUser, CallOwner {
   readonly deadlines: Deadlines;
   readonly messageBytesMax: number;
+  readonly streamsMax: number;
   readonly remoteAddress: string;
   readonly #shared: GrpcShared;
   readonly #http2: Http2Connection;
@@ -45,6 +48,7 @@ export class GrpcConnection implements ConnectionUser, CallOwner {
     this.#shared = shared;
     this.deadlines = shared.deadlines;
     this.messageBytesMax = shared.messageBytesMax;
+    this.streamsMax = shared.streamsMax;
     this.remoteAddress = `${socket.remoteAddress}:${socket.remotePort}`;
     this.#http2 = new Http2Connection(socket, this);
     this.#keepalive = new GrpcKeepalive(this.#http2, shared.keepalive);
@@ -93,7 +97,7 @@ export class GrpcConnection implements ConnectionUser, CallOwner {
   // --- for the HTTP/2 connection ---------------------------------------------------------------
 
   requested(stream: Http2Stream, headers: RequestHeaders): void {
-    if (this.#running >= streamsPerConnectionMax) return stream.reset('REFUSED_STREAM');
+    if (this.#running >= this.streamsMax) return stream.reset('REFUSED_STREAM');
     if (this.#isForHttp(headers)) return this.#serveHttp(stream, headers);
     const refusal = refusalOf(headers);
     if (refusal !== undefined) return this.#refuse(stream, refusal);

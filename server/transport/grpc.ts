@@ -5,6 +5,7 @@ import type { Services } from '../api/services.ts';
 import { AssertionError } from '../base/assert.ts';
 import { EtcdError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
+import { streamsPerConnectionMax } from '../config/limits.ts';
 import type { KeepaliveConfig } from '../config/maintenance.ts';
 import { DecodeError } from '../proto/wire.ts';
 import { Deadlines } from './deadlines.ts';
@@ -19,6 +20,13 @@ export interface GrpcModules {
   readonly http?: Pick<HttpServer, 'accept'>;
 }
 
+export interface GrpcOptions {
+  readonly messageBytesMax: number;
+  /** Of one connection; `--max-concurrent-streams`. */
+  readonly concurrentStreamsMax?: number | undefined;
+  readonly keepalive?: KeepaliveConfig;
+}
+
 /** gRPC over HTTP/2 on sockets that someone else accepts. Knows services only as a table of calls. */
 export class GrpcServer {
   readonly #logger: Logger;
@@ -27,16 +35,14 @@ export class GrpcServer {
   #isStopping = false;
   #emptied: (() => void) | undefined;
 
-  constructor(
-    { services, logger, http }: GrpcModules,
-    options: { messageBytesMax: number; keepalive?: KeepaliveConfig },
-  ) {
+  constructor({ services, logger, http }: GrpcModules, options: GrpcOptions) {
     this.#logger = logger;
     this.#shared = {
       services,
       http,
       deadlines: new Deadlines(),
       messageBytesMax: options.messageBytesMax,
+      streamsMax: options.concurrentStreamsMax ?? streamsPerConnectionMax,
       keepalive: options.keepalive ?? keepaliveDefaults,
       isStopping: () => this.#isStopping,
       failed: (call, error) => {

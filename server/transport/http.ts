@@ -1,34 +1,59 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { MemberPort } from '../api/member-port.ts';
-import { type ProbeAnswer, probe } from '../api/probes.ts';
+import type { ProbeCounters } from '../api/probe-counters.ts';
+import { probe } from '../api/probes.ts';
 import type { Logger } from '../base/logger.ts';
 import { headerListBytesMax, headersMsMax } from '../config/limits.ts';
+import { debugVars } from './debug-vars.ts';
+import type { GatewayServer } from './gateway.ts';
+import { type AccessControl, allowAllAccess } from './http-access.ts';
+import { answer, discard, type HttpExchange } from './http-exchange.ts';
 
-const notFound: ProbeAnswer = {
-  status: 404,
-  contentType: 'text/plain; charset=utf-8',
-  body: '404 page not found\n',
-};
+export interface HttpModules {
+  readonly port: MemberPort;
+  readonly logger: Logger;
+  /** `/v3/*`; without one there is no such path. */
+  readonly gateway?: GatewayServer | undefined;
+  /** The text of `/metrics`; without it there is no such path. */
+  readonly scrape?: (() => string) | undefined;
+  readonly probes?: ProbeCounters | undefined;
+  /** Who may ask, and what browsers are told. */
+  readonly access?: AccessControl | undefined;
+}
 
-/** HTTP/1.1 beside gRPC, on sockets that someone else accepts. */
+export interface HttpOptions {
+  /** Only what watches over the member: `/metrics`, `/health`, `/livez`, `/readyz`. */
+  readonly isForMetrics: boolean;
+}
+
+const plainText = { 'Content-Type': 'text/plain; charset=utf-8' };
+const noSniff = { ...plainText, 'X-Content-Type-Options': 'nosniff' };
+const notAllowed = { ...noSniff, Allow: 'GET', body: 'Method Not Allowed\n' };
+const jsonText = { 'Content-Type': 'application/json; charset=utf-8' };
+const metricsText = { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' };
+
+/** HTTP beside gRPC, on sockets that someone else accepts. */
 export class HttpServer {
-  readonly #port: MemberPort;
-  readonly #logger: Logger;
+  readonly #modules: HttpModules;
+  readonly #options: HttpOptions;
+  readonly #access: AccessControl;
   readonly #server: Server;
 
-  constructor(modules: { port: MemberPort; logger: Logger }) {
-    this.#port = modules.port;
-    this.#logger = modules.logger;
+  constructor(modules: HttpModules, options: HttpOptions = { isForMetrics: false }) {
+    this.#modules = modules;
+    this.#options = options;
+    this.#access = modules.access ?? allowAllAccess;
     this.#server = createServer(
       { maxHeaderSize: headerListBytesMax, headersTimeout: headersMsMax, noDelay: true },
-      (request, response) => {
-        void this.#serve(request, response);
+      (request: IncomingMessage, response: ServerResponse) => {
+        this.#begin({ request, response });
       },
     );
   }
 
-  /** Takes over a socket; what was read of it is unshifted. */
+  /** Takes over a socket on which the client speaks HTTP/1.1; what was read of it is unshifted. */
   accept(socket: Socket): void {
     this.#server.emit('connection', socket);
   }
@@ -38,33 +63,76 @@ export class HttpServer {
     this.#server.closeIdleConnections();
   }
 
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    // A body means nothing to a probe.
-    request.resume();
-    try {
-      send(response, await this.#answer(request));
-    } catch (error) {
-      this.#logger.error({ url: request.url, error }, 'HTTP request failed by a fault of ours');
-      send(response, { ...notFound, status: 500, body: 'internal error\n' });
-    }
+  #begin(exchange: HttpExchange): void {
+    const { url = '' } = exchange.request;
+    this.#serve(exchange).catch((error: unknown) => {
+      this.#modules.logger.error({ url, error }, 'HTTP request failed by a fault of ours');
+      answer(exchange.response, 500, { ...noSniff, body: 'internal error\n' });
+    });
   }
 
-  async #answer(request: IncomingMessage): Promise<ProbeAnswer> {
+  async #serve(exchange: HttpExchange): Promise<void> {
+    const { request, response } = exchange;
     const url = request.url ?? '';
     const at = url.indexOf('?');
-    const path = at < 0 ? url : url.slice(0, at);
+    const path = (at < 0 ? url : url.slice(0, at)).replace(/^\/v3beta\//, '/v3/');
     const query = new URLSearchParams(at < 0 ? '' : url.slice(at + 1));
+    if (!this.#options.isForMetrics) {
+      const isSecure = request.socket instanceof TLSSocket;
+      const refusal = this.#access.refusal(request.headers.host ?? '', isSecure);
+      if (refusal !== undefined) {
+        discard(request);
+        const fields = { host: request.headers.host };
+        this.#modules.logger.warn(
+          fields,
+          'rejecting HTTP request to prevent DNS rebinding attacks',
+        );
+        return answer(response, 421, { ...noSniff, body: `${refusal}\n` });
+      }
+      for (const [name, value] of this.#access.headers(request.headers.origin)) {
+        response.setHeader(name, value);
+      }
+    }
+    await this.#dispatch(exchange, { path, query });
+  }
+
+  async #dispatch(
+    exchange: HttpExchange,
+    { path, query }: { path: string; query: URLSearchParams },
+  ): Promise<void> {
+    const { request, response } = exchange;
+    const { gateway, scrape } = this.#modules;
+    const { isForMetrics } = this.#options;
+    if (request.method === 'OPTIONS' && !isForMetrics) {
+      discard(request);
+      return answer(response, 200, { body: '' });
+    }
+    if (gateway !== undefined && path.startsWith('/v3/')) return gateway.serve(exchange, path);
+    // A body means nothing to the others.
+    discard(request);
+    if (path === '/metrics' && scrape !== undefined) {
+      return answer(response, 200, { ...metricsText, body: scrape() });
+    }
+    if (path === '/debug/vars' && !isForMetrics) {
+      if (request.method !== 'GET') return answer(response, 405, notAllowed);
+      return answer(response, 200, { ...jsonText, body: debugVars(this.#modules.port) });
+    }
+    if (gateway !== undefined && path === '/v3') {
+      return answer(response, 301, { Location: '/v3/', body: '' });
+    }
     const asked = { method: request.method ?? '', path, query };
-    return (await probe(this.#port, asked)) ?? notFound;
+    const isOffered = !(isForMetrics && path === '/version');
+    const { port, probes } = this.#modules;
+    const probed = isOffered ? await probe(port, asked, probes) : undefined;
+    if (probed === undefined) return answer(response, 404, { ...noSniff, body: notFound });
+    const { status, contentType, body, allow } = probed;
+    answer(response, status, {
+      'Content-Type': contentType,
+      'X-Content-Type-Options': 'nosniff',
+      ...(allow === undefined ? {} : { Allow: allow }),
+      body,
+    });
   }
 }
 
-function send(response: ServerResponse, answer: ProbeAnswer): void {
-  response.writeHead(answer.status, {
-    'Content-Type': answer.contentType,
-    'Content-Length': Buffer.byteLength(answer.body),
-    'X-Content-Type-Options': 'nosniff',
-    ...(answer.allow === undefined ? {} : { Allow: answer.allow }),
-  });
-  response.end(answer.body);
-}
+const notFound = '404 page not found\n';

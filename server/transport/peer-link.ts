@@ -5,6 +5,7 @@ import { hexId } from '../base/ids.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Message } from '../raft/messages.ts';
 import { encodeMessage } from './message-codec.ts';
+import type { PeerCounters } from './peer-counters.ts';
 import type { PeerDialer } from './peer-dialer.ts';
 import { frameHead } from './peer-frames.ts';
 import type { PeerHello, PeerRefusal } from './peer-hello.ts';
@@ -20,6 +21,7 @@ export interface PeerLinkModules {
   readonly logger: Logger;
   readonly dialer: PeerDialer;
   readonly localAddress: string | undefined;
+  readonly counters: PeerCounters;
   /** What to say, made anew for each connection. */
   readonly hello: (peer: MemberId) => PeerHello;
   /** The peer answered from this data directory; false: it is not the one that we know, do not talk to it. */
@@ -58,10 +60,17 @@ export class PeerLink {
     return this.#urls;
   }
 
+  get sentBytes(): number {
+    return this.#modules.counters.sentBytes + (this.#socket?.bytesWritten ?? 0);
+  }
+
   /** Sends, or drops when there is no connection. */
   send(message: Message): void {
     const socket = this.#socket;
-    if (socket === undefined || socket.writableLength > unsentBytesMax) return;
+    if (socket === undefined || socket.writableLength > unsentBytesMax) {
+      this.#modules.counters.sendFailures++;
+      return;
+    }
     if (!this.#isCorked) {
       this.#isCorked = true;
       socket.cork();
@@ -108,6 +117,8 @@ export class PeerLink {
     socket.setKeepAlive(true, 10_000);
     socket.on('error', () => {});
     socket.on('close', () => {
+      this.#modules.counters.sentBytes += socket.bytesWritten;
+      this.#modules.counters.disconnections++;
       this.#socket = undefined;
       this.activeSinceMs = undefined;
       this.#dialLater();

@@ -10,6 +10,7 @@ import { listenAddress } from '../config/urls.ts';
 import type { Message, SnapshotMessage } from '../raft/messages.ts';
 import { listening } from './listening.ts';
 import { decodeMessage, encodeMessage } from './message-codec.ts';
+import { PeerCounters } from './peer-counters.ts';
 import type { PeerDialer } from './peer-dialer.ts';
 import { FrameReader } from './peer-frames.ts';
 import type { PeerHello, PeerRefusal } from './peer-hello.ts';
@@ -52,6 +53,10 @@ const bodyBytesMax = 64 * 1024;
 const questionTimeoutMs = 5000;
 /** A member reads all it has. */
 const hashTimeoutMs = 30_000;
+/** How often each peer's round trip is measured, with a connection beside the one for messages; etcd's interval. */
+const probeIntervalMs = 4000;
+const firstProbeMs = 1000;
+const probePath = '/raft/probing';
 
 /** The connections of one member with its peers: a listener, and a link to each. */
 export class PeerNetwork {
@@ -65,12 +70,36 @@ export class PeerNetwork {
   readonly #sockets = new Map<Socket, MemberId | undefined>();
   /** What ends those that have not asked for anything yet. */
   readonly #silent = new WeakMap<Socket, NodeJS.Timeout>();
+  readonly #counters = new Map<MemberId, PeerCounters>();
+  #probeTimer: NodeJS.Timeout;
   #localAddress: string | undefined;
 
   constructor(modules: PeerNetworkModules) {
     this.#modules = modules;
     this.#service = modules.service;
     this.#http = this.#makeServer();
+    this.#probeTimer = setTimeout(() => this.#probe(), firstProbeMs).unref();
+  }
+
+  /** Everyone who is a peer now, with what was counted. */
+  get traffic(): PeerTraffic[] {
+    return Array.from(this.#links, ([id, link]) => {
+      const counters = this.#countersOf(id);
+      let { receivedBytes } = counters;
+      for (const [socket, from] of this.#sockets) {
+        if (from === id) receivedBytes += socket.bytesRead;
+      }
+      const isActive = link.activeSinceMs !== undefined;
+      return { id, isActive, sentBytes: link.sentBytes, receivedBytes, counters };
+    });
+  }
+
+  #countersOf(peer: MemberId): PeerCounters {
+    const known = this.#counters.get(peer);
+    if (known !== undefined) return known;
+    const counters = new PeerCounters();
+    this.#counters.set(peer, counters);
+    return counters;
   }
 
   /** Rejects when an address cannot be had. */
@@ -107,6 +136,8 @@ export class PeerNetwork {
     socket.on('error', drop);
     socket.on('close', () => {
       clearTimeout(patience);
+      const from = this.#sockets.get(socket);
+      if (from !== undefined) this.#countersOf(from).receivedBytes += socket.bytesRead;
       this.#sockets.delete(socket);
     });
     this.#http.emit('connection', socket);
@@ -133,6 +164,8 @@ export class PeerNetwork {
     if (request.method === 'GET' && path === '/members') {
       response.setHeader('content-type', 'application/json');
       response.end(this.#service.membersJson());
+    } else if (request.method === 'GET' && path === probePath) {
+      response.end('ok\n');
     } else if (request.method === 'POST' && path === '/mainstay/snapshot') {
       await this.#serveSnapshot(request, response);
     } else if (request.method === 'POST' && path === '/mainstay/ask') {
@@ -178,6 +211,7 @@ export class PeerNetwork {
       } catch (error) {
         const fields = { 'remote-peer-id': hexId(from), error: String(error) };
         this.#modules.logger.warn(fields, 'closed a peer connection: malformed message');
+        this.#countersOf(from).receiveFailures++;
         socket.destroy();
       }
     };
@@ -234,6 +268,7 @@ export class PeerNetwork {
       if (peers.some((peer) => peer.id === id)) continue;
       link.close();
       this.#links.delete(id);
+      this.#counters.delete(id);
       for (const [socket, from] of this.#sockets) if (from === id) socket.destroy();
     }
     for (const peer of peers) {
@@ -250,6 +285,7 @@ export class PeerNetwork {
       logger,
       dialer,
       localAddress: this.#localAddress,
+      counters: this.#countersOf(peer.id),
       hello: (id: MemberId) => service.hello(id),
       meet: (id: MemberId, incarnation: string) => service.meet(id, incarnation),
       refused: (id: MemberId, refusal: PeerRefusal | undefined) => service.refused(id, refusal),
@@ -268,6 +304,21 @@ export class PeerNetwork {
 
   /** Resolves when the peer has the state and has stepped the message. */
   async sendSnapshot(message: SnapshotMessage, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    const counters = this.#countersOf(message.to);
+    const startedMs = performance.now();
+    counters.snapshotsInFlight++;
+    try {
+      await this.#sendSnapshot(message, chunks);
+      counters.snapshotSeconds.observe((performance.now() - startedMs) / 1000);
+    } catch (error) {
+      counters.snapshotFailures++;
+      throw error;
+    } finally {
+      counters.snapshotsInFlight--;
+    }
+  }
+
+  async #sendSnapshot(message: SnapshotMessage, chunks: AsyncIterable<Uint8Array>): Promise<void> {
     const headers = {
       ...helloHeaders(this.#service.hello(message.to)),
       'x-mainstay-message': encodeMessage(message).toString('base64'),
@@ -279,6 +330,7 @@ export class PeerNetwork {
     response.catch(() => {});
     try {
       for await (const chunk of chunks) {
+        this.#countersOf(message.to).sentBytes += chunk.length;
         if (!request.write(chunk)) await drained(request);
       }
     } catch (error) {
@@ -288,6 +340,28 @@ export class PeerNetwork {
     request.end();
     const { status, text } = await response;
     if (status !== 204) throw new Error(`the peer answered ${status}: ${text}`);
+  }
+
+  /** Measures the round trip to every connected peer. */
+  #probe(): void {
+    this.#probeTimer = setTimeout(() => this.#probe(), probeIntervalMs).unref();
+    for (const [id, link] of this.#links) {
+      if (link.activeSinceMs === undefined) continue;
+      const startedMs = performance.now();
+      const request = this.#request(id, { method: 'GET', path: probePath, headers: {} });
+      request.setTimeout(probeIntervalMs, () => request.destroy(new Error('timed out')));
+      request.end();
+      responseOf(request).then(
+        () => {
+          const seconds = (performance.now() - startedMs) / 1000;
+          this.#countersOf(id).roundTripSeconds.observe(seconds);
+        },
+        (error: unknown) => {
+          const fields = { 'remote-peer-id': hexId(id), error: String(error) };
+          this.#modules.logger.debug(fields, 'could not probe a peer');
+        },
+      );
+    }
   }
 
   /** Asks a peer; an EtcdError of its is thrown here. */
@@ -307,17 +381,25 @@ export class PeerNetwork {
     peer: MemberId,
     target: { path: string; headers: http.OutgoingHttpHeaders },
   ): http.ClientRequest {
+    return this.#request(peer, { method: 'POST', ...target });
+  }
+
+  #request(
+    peer: MemberId,
+    target: { method: 'GET' | 'POST'; path: string; headers: http.OutgoingHttpHeaders },
+  ): http.ClientRequest {
     const url = this.#links.get(peer)?.urls[0];
     if (url === undefined) throw new EtcdError('NoLeader');
     const localAddress = this.#localAddress;
     return this.#modules.dialer.request(url, target.path, {
-      method: 'POST',
+      method: target.method,
       headers: target.headers,
       ...(localAddress === undefined ? {} : { localAddress }),
     });
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#probeTimer);
     for (const link of this.#links.values()) link.close();
     for (const acceptor of this.#acceptors) acceptor.close();
     for (const socket of this.#sockets.keys()) socket.destroy();
@@ -326,6 +408,14 @@ export class PeerNetwork {
       this.#servers.map((server) => new Promise((resolve) => server.close(resolve))),
     );
   }
+}
+
+export interface PeerTraffic {
+  readonly id: MemberId;
+  readonly isActive: boolean;
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  readonly counters: PeerCounters;
 }
 
 function drained(request: http.ClientRequest): Promise<void> {

@@ -3,6 +3,7 @@ import { assert } from '../base/assert.ts';
 import { emptyBytes } from '../base/bytes.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Done, FileSystem, WritableFile } from '../base/file-system.ts';
+import { exponentialBounds, Histogram } from '../base/histogram.ts';
 import type { EntryId, LogIndex } from '../base/ids.ts';
 import { compareIds } from '../base/ids.ts';
 import type { Random } from '../base/random.ts';
@@ -77,6 +78,12 @@ export class Wal {
   #sealTimer: Timer | undefined;
   #closed: (() => void) | undefined;
   #isFailed = false;
+  /** Since the process began; the bounds are etcd's. */
+  readonly counters = {
+    writtenBytes: 0,
+    writeSeconds: new Histogram(exponentialBounds(0.001, 2, 14)),
+    syncSeconds: new Histogram(exponentialBounds(0.001, 2, 14)),
+  };
 
   private constructor(modules: WalModules, options: WalOptions, start: Start) {
     this.#modules = modules;
@@ -329,12 +336,21 @@ export class Wal {
     const position = this.#position;
     this.#position += frame.length;
     const file = this.#file;
-    const next = this.#orFail(then);
-    file.write(
-      [frame],
-      position,
-      this.#orFail(() => file.datasync(next)),
-    );
+    const { clock } = this.#modules;
+    const { counters } = this;
+    const startedMs = clock.nowMs();
+    let writtenMs = startedMs;
+    const synced = this.#orFail(() => {
+      counters.syncSeconds.observe((clock.nowMs() - writtenMs) / 1000);
+      then();
+    });
+    const written = this.#orFail(() => {
+      writtenMs = clock.nowMs();
+      counters.writtenBytes += frame.length;
+      counters.writeSeconds.observe((writtenMs - startedMs) / 1000);
+      file.datasync(synced);
+    });
+    file.write([frame], position, written);
   }
 
   #orFail(then: () => void): Done {

@@ -29,6 +29,15 @@ export interface WatchedStore {
   readRevisions(from: Revision, to: Revision): Iterable<StoredRevision>;
 }
 
+export interface WatchCounts {
+  readonly streams: number;
+  readonly watchers: number;
+  /** Watchers that have not seen everything up to now. */
+  readonly behind: number;
+  /** Revisions that those still have to be shown, summed up. */
+  readonly pending: number;
+}
+
 export interface WatchHubModules {
   readonly store: WatchedStore;
   /** Runs the callback soon, and lets other work go first. */
@@ -69,6 +78,8 @@ export class WatchHub implements WatcherRegistry {
   /** The newest revision that was published. */
   #revision: Revision;
   #isScheduled = false;
+  /** Since the process began. */
+  readonly counters = { events: 0 };
 
   constructor(modules: WatchHubModules, options: WatchHubOptions = watchHubDefaults) {
     this.#store = modules.store;
@@ -85,15 +96,17 @@ export class WatchHub implements WatcherRegistry {
     return this.#revision;
   }
 
-  /** What `etcd_debugging_mvcc_watcher_total` and `_slow_watcher_total` count. */
-  get counts(): { readonly streams: number; readonly watchers: number; readonly behind: number } {
+  /** What `etcd_debugging_mvcc_watcher_total` and its like count. */
+  get counts(): WatchCounts {
     let watchers = 0;
     let behind = 0;
+    let pending = 0;
     for (const stream of this.#streams) {
       watchers += stream.size;
       behind += stream.behindSize;
+      pending += stream.pendingRevisions;
     }
-    return { streams: this.#streams.size, watchers, behind };
+    return { streams: this.#streams.size, watchers, behind, pending };
   }
 
   openStream(sink: WatchSink): WatchStream {

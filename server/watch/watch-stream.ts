@@ -17,6 +17,7 @@ export interface WatchSink {
 /** What a stream needs of the hub. */
 export interface WatcherRegistry {
   readonly revision: Revision;
+  readonly counters: { events: number };
   /** Makes a watcher of the stream: live, or behind when it starts in the past. */
   enlist(
     stream: WatchStream,
@@ -68,6 +69,12 @@ export class WatchStream {
   /** How many of its watchers are behind. */
   get behindSize(): number {
     return this.#behind.size;
+  }
+
+  get pendingRevisions(): number {
+    let sum = 0;
+    for (const { cursor } of this.#behind) sum += Math.max(0, this.#hub.revision - cursor + 1);
+    return sum;
   }
 
   /** Whether the sink said so and has not drained since. */
@@ -142,6 +149,7 @@ export class WatchStream {
   deliver(watcher: Watcher, events: Event[], revision: Revision): void {
     if (events.length === 0) return;
     watcher.isQuiet = false;
+    this.#hub.counters.events += events.length;
     this.#send(WatchResponse.create({ header: header(revision), watchId: watcher.id, events }));
   }
 

@@ -15,6 +15,7 @@ export type ToolName =
   | 'mount'
   | 'nft'
   | 'openssl'
+  | 'promtool'
   | 'python3-etcd3'
   | 'strace';
 

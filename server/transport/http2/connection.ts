@@ -34,6 +34,8 @@ import { Http2Stream, type StreamOwner } from './stream.ts';
 
 /** Who serves a connection's requests; the connection calls it. */
 export interface ConnectionUser {
+  /** Streams that may be open at a time; left out: `streamsPerConnectionMax`. */
+  readonly streamsMax?: number;
   /** A request has begun: its `user` is to be set, who then gets the body. */
   requested(stream: Http2Stream, headers: RequestHeaders): void;
   /** The client has sent a PING. */
@@ -106,7 +108,7 @@ export class Http2Connection implements StreamOwner {
     this.#wait(headersMsMax, () => {
       this.destroy();
     });
-    this.#write(FrameType.SETTINGS, { flags: 0, streamId: 0 }, ownSettings);
+    this.#write(FrameType.SETTINGS, { flags: 0, streamId: 0 }, ownSettings(this.#streamsMax));
     this.enlargeWindow(0, sessionWindowBytes - windowBytesDefault);
   }
 
@@ -310,11 +312,15 @@ export class Http2Connection implements StreamOwner {
     if (isLast) stream.ended();
   }
 
+  get #streamsMax(): number {
+    return this.#user.streamsMax ?? streamsPerConnectionMax;
+  }
+
   #refusalOf(headers: RequestOutcome): keyof typeof ErrorCode | undefined {
     if (headers === 'malformed') return 'PROTOCOL_ERROR';
     if (headers === 'tooLarge') return 'ENHANCE_YOUR_CALM';
     const isBusy =
-      this.#streams.size >= streamsPerConnectionMax || this.scheduler.unsentBytes > sessionBytesMax;
+      this.#streams.size >= this.#streamsMax || this.scheduler.unsentBytes > sessionBytesMax;
     return isBusy ? 'REFUSED_STREAM' : undefined;
   }
 

@@ -1,9 +1,5 @@
 import { Buffer } from 'node:buffer';
-import {
-  headerListBytesMax,
-  streamsPerConnectionMax,
-  streamWindowBytes,
-} from '../../config/limits.ts';
+import { headerListBytesMax, streamWindowBytes } from '../../config/limits.ts';
 import { windowBytesDefault, windowBytesMax } from './flow-control.ts';
 import { ConnectionError, framePayloadBytesMax, uint32At, writeUint32 } from './frames.ts';
 
@@ -19,11 +15,13 @@ const Setting = {
 const settingBytes = 6;
 
 /** The payload of our SETTINGS. */
-export const ownSettings: Buffer = payloadOf([
-  [Setting.MAX_CONCURRENT_STREAMS, streamsPerConnectionMax],
-  [Setting.INITIAL_WINDOW_SIZE, streamWindowBytes],
-  [Setting.MAX_HEADER_LIST_SIZE, headerListBytesMax],
-]);
+export function ownSettings(streamsMax: number): Buffer {
+  return payloadOf([
+    [Setting.MAX_CONCURRENT_STREAMS, streamsMax],
+    [Setting.INITIAL_WINDOW_SIZE, streamWindowBytes],
+    [Setting.MAX_HEADER_LIST_SIZE, headerListBytesMax],
+  ]);
+}
 
 function payloadOf(settings: ReadonlyArray<readonly [id: number, value: number]>): Buffer {
   const payload = Buffer.alloc(settings.length * settingBytes);

@@ -45,6 +45,13 @@ suite('config', () => {
       authToken: { kind: 'simple' },
       authTokenTtlMs: 300_000,
       bcryptCost: 10,
+      listenClientHttpUrls: [],
+      listenMetricsUrls: [],
+      hasExtensiveMetrics: false,
+      hasGateway: true,
+      concurrentStreamsMax: undefined,
+      corsOrigins: [],
+      hostWhitelist: [],
       logLevel: 'info',
       maintenance: {
         quotaBytes: 2_147_483_648,
@@ -109,6 +116,35 @@ suite('config', () => {
     assert.throws(() => {
       (config.initialCluster[0] as { name: string }).name = 'c';
     }, TypeError);
+  });
+
+  test('what HTTP serves, and where', () => {
+    const config = configOf(
+      '--listen-client-http-urls http://127.0.0.1:4 --listen-metrics-urls http://127.0.0.1:6,http://127.0.0.1:5' +
+        ' --metrics extensive --enable-grpc-gateway=false --max-concurrent-streams 3' +
+        ' --cors http://a.test:80,* --host-whitelist a.test,b.test',
+    );
+    assert.deepEqual(config.listenClientHttpUrls, ['http://127.0.0.1:4']);
+    assert.deepEqual(config.listenMetricsUrls, ['http://127.0.0.1:5', 'http://127.0.0.1:6']);
+    assert.equal(config.hasExtensiveMetrics, true);
+    assert.equal(config.hasGateway, false);
+    assert.equal(config.concurrentStreamsMax, 3);
+    assert.deepEqual(config.corsOrigins, ['http://a.test:80', '*']);
+    assert.deepEqual(config.hostWhitelist, ['a.test', 'b.test']);
+    assert.equal(configOf('--enable-grpc-gateway').hasGateway, true);
+    assert.equal(configOf('', { ETCD_ENABLE_GRPC_GATEWAY: 'F' }).hasGateway, false);
+    assert.equal(configOf('--max-concurrent-streams 4294967295').concurrentStreamsMax, undefined);
+    for (const [line, reason] of [
+      ['--metrics full', /--metrics: expected basic or extensive/],
+      ['--max-concurrent-streams 0', /from 1 to 4294967295/],
+      ['--max-concurrent-streams 4294967296', /from 1 to 4294967295/],
+      ['--enable-grpc-gateway=maybe', /invalid boolean value "maybe"/],
+      ['--cors a.test', /--cors: URL scheme must be/],
+      ['--cors http://a.test', /--cors: URL address does not have the form/],
+      ['--listen-metrics-urls http://a.test:1', /expected IP in URL for binding/],
+    ] as const) {
+      assert.match(refusal(line), reason, line);
+    }
   });
 
   test('the environment stands in for flags; unknown variables are only warned of', () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { InternalRequest } from '../../../server/proto/gen/internal.ts';
 import {
   AlarmRequest,
   type AlarmType,
@@ -209,6 +210,10 @@ suite('malformed messages', () => {
     assert.ok(TxnRequest.decode(nested(messageDepthMax)));
     assert.throws(() => TxnRequest.decode(nested(messageDepthMax + 1)), /nested too deeply/);
     assert.throws(() => TxnRequest.decode(nested(10_000)), /nested too deeply/);
+    // What a client may send can be read again inside of the entry that carries it.
+    const deepest = TxnRequest.decode(nested(messageDepthMax));
+    const entry = InternalRequest.create({ request: { kind: 'txn', value: deepest } });
+    assert.deepEqual(InternalRequest.decode(InternalRequest.encode(entry)), entry);
     const groups = Buffer.alloc(10_000, 0x2b);
     assert.throws(() => RequestOp.decode(groups), /nested too deeply/);
   });

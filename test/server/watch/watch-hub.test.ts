@@ -201,6 +201,7 @@ suite('a slow client', () => {
     watching.settle();
     assert.deepEqual(client.lines(), ['#0 @1 created', '#0 @2 2:a=1', '#0 @3 3:a=2']);
     assert.equal(watching.hub.counts.behind, 1);
+    assert.ok(watching.hub.counts.pending > 0);
     client.drain();
     watching.settle();
     watching.write('a=6');
@@ -289,7 +290,7 @@ suite('the end of a watch', () => {
     watching.write('a=1');
     watching.settle();
     assert.deepEqual(client.lines(), []);
-    assert.deepEqual(watching.hub.counts, { streams: 0, watchers: 0, behind: 0 });
+    assert.deepEqual(watching.hub.counts, { streams: 0, watchers: 0, behind: 0, pending: 0 });
   });
 });
 
