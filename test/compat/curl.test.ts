@@ -208,7 +208,7 @@ suite('curl on the gateway', options, () => {
     }
     const snapshot = new RunningCurl(member, 'maintenance/snapshot', ['-d', '{}']);
     const [first] = await snapshot.lines(1);
-    const { blob } = first?.['result'] as { blob: string };
+    const { blob } = (first as { result: { blob: string } }).result;
     // The first page of a database of etcd tells so.
     assert.equal(Buffer.from(blob, 'base64').readUInt32LE(16), 0xed0cdaed);
     snapshot.kill();
