@@ -16,6 +16,7 @@ import {
 import { type MaintenanceConfig, maintenanceConfig } from './maintenance.ts';
 import { checkTlsUrls, type TlsConfig, tlsConfig } from './tls.ts';
 import { memberUrls, parseUrl, UrlError } from './urls.ts';
+import { booleanOf } from './values.ts';
 
 /** What the flags say, checked and frozen. URLs are texts as etcd prints them; a list of them is sorted. */
 export interface Config {
@@ -125,7 +126,7 @@ function configOf(values: Values, env: Environment): Config {
     listenClientHttpUrls: optionalUrls(values, 'listen-client-http-urls'),
     listenMetricsUrls: optionalUrls(values, 'listen-metrics-urls'),
     hasExtensiveMetrics: oneOf(values, 'metrics', ['basic', 'extensive']) === 'extensive',
-    hasGateway: isOn(values, 'enable-grpc-gateway', true),
+    hasGateway: booleanOf(values, 'enable-grpc-gateway', true),
     concurrentStreamsMax: concurrentStreamsMax(values),
     corsOrigins: corsOrigins(values),
     hostWhitelist: list(values, 'host-whitelist'),
@@ -150,7 +151,11 @@ function checkMember(config: Config, values: Values): void {
   checkBindable(config.listenMetricsUrls, 'listen-metrics-urls');
   checkReachable(config.advertiseClientUrls, 'advertise-client-urls');
   checkReachable(config.advertisePeerUrls, 'initial-advertise-peer-urls');
-  checkTlsUrls(config.clientTls, '', config.listenClientUrls);
+  checkTlsUrls(config.clientTls, '', [
+    ...config.listenClientUrls,
+    ...config.listenClientHttpUrls,
+    ...config.listenMetricsUrls,
+  ]);
   checkTlsUrls(config.peerTls, 'peer-', config.listenPeerUrls);
   if (values.has('listen-client-urls') && !values.has('advertise-client-urls')) {
     throw new UsageError(
@@ -272,15 +277,6 @@ function concurrentStreamsMax(values: Values): number | undefined {
     throw new UsageError(`--max-concurrent-streams must be from 1 to ${concurrentStreamsFlagMax}`);
   }
   return max === concurrentStreamsFlagMax ? undefined : max;
-}
-
-/** As Go's strconv.ParseBool reads it. */
-function isOn(values: Values, flag: FlagName, fallback: boolean): boolean {
-  const text = values.get(flag);
-  if (text === undefined) return fallback;
-  if (/^(1|t|T|TRUE|true|True)$/.test(text)) return true;
-  if (/^(0|f|F|FALSE|false|False)$/.test(text)) return false;
-  throw new UsageError(`invalid boolean value "${text}" for --${flag}`);
 }
 
 function segmentBytes(text: string | undefined): number {

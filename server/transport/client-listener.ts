@@ -4,13 +4,14 @@ import { Gateway } from '../api/gateway.ts';
 import type { MemberPort } from '../api/member-port.ts';
 import type { ProbeCounters } from '../api/probe-counters.ts';
 import type { RpcCounters } from '../api/rpc-counters.ts';
-import { servicesOf } from '../api/services.ts';
+import { Services, servicesOf } from '../api/services.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Config } from '../config/config.ts';
 import { connectionsMax, drainMsMax, grpcOverheadBytes, headersMsMax } from '../config/limits.ts';
 import type { MaintenanceConfig } from '../config/maintenance.ts';
 import { isSecure } from '../config/tls.ts';
 import { listenAddress } from '../config/urls.ts';
+import { isOverTls } from './certificate-check.ts';
 import { GatewayServer } from './gateway.ts';
 import { GrpcServer } from './grpc.ts';
 import { HttpServer } from './http.ts';
@@ -42,6 +43,7 @@ export type ClientListenerConfig = Pick<
       | 'corsOrigins'
       | 'hostWhitelist'
       | 'concurrentStreamsMax'
+      | 'clientTls'
     >
   > & { readonly maintenance?: Pick<MaintenanceConfig, 'watchProgressNotifyMs' | 'keepalive'> };
 
@@ -75,6 +77,8 @@ export class ClientListener {
   readonly #gateway: GatewayServer;
   readonly #http: HttpServer;
   readonly #metrics: HttpServer;
+  /** HTTP over HTTP/2, and no gRPC, on ports that serve HTTP alone. */
+  readonly #http2: Readonly<Record<'http' | 'metrics', GrpcServer>>;
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
   readonly #grpcSockets = new Set<Socket>();
@@ -104,11 +108,22 @@ export class ClientListener {
     const { corsOrigins = [], hostWhitelist = [] } = config;
     const access = new AccessControl({ corsOrigins, hostWhitelist });
     const probes = modules.metrics?.probes;
-    this.#http = new HttpServer({ port, logger, scrape, probes, gateway, access });
+    const knowsByCertificate = (): boolean =>
+      config.clientTls?.isClientCertRequired === true && port.auth.isEnabled;
+    this.#http = new HttpServer({
+      ...{ port, logger, scrape, probes, gateway, access },
+      knowsByCertificate,
+    });
     this.#metrics = new HttpServer({ port, logger, scrape, probes }, { isForMetrics: true });
-    const http = this.#http;
     const options = { messageBytesMax, concurrentStreamsMax, ...maintenance };
-    this.#grpc = new GrpcServer({ services, logger, http }, options);
+    const isSplit = (config.listenClientHttpUrls ?? []).length > 0;
+    const beside = isSplit ? {} : { http: this.#http };
+    this.#grpc = new GrpcServer({ services, logger, ...beside }, options);
+    const none = new Services([]);
+    this.#http2 = {
+      http: new GrpcServer({ services: none, logger, http: this.#http }, options),
+      metrics: new GrpcServer({ services: none, logger, http: this.#metrics }, options),
+    };
   }
 
   /** Resolves once every URL is bound; rejects, with none bound, when one cannot be. */
@@ -155,7 +170,10 @@ export class ClientListener {
     for (const acceptor of this.#acceptors) acceptor.close();
     this.#http.stop();
     this.#metrics.stop();
-    await Promise.all([this.#grpc.stop(drainMsMax), this.#gateway.stop(drainMsMax)]);
+    const { http, metrics } = this.#http2;
+    await Promise.all(
+      [this.#grpc, http, metrics, this.#gateway].map((server) => server.stop(drainMsMax)),
+    );
     for (const socket of this.#sockets) socket.destroy();
   }
 
@@ -241,16 +259,25 @@ export class ClientListener {
   }
 
   #serve(socket: Socket, isHttp2: boolean, traffic: Traffic): void {
-    if (isHttp2 && (traffic === 'all' || traffic === 'grpc')) {
-      this.#grpcSockets.add(socket);
-      socket.once('close', () => {
-        this.#grpcSockets.delete(socket);
-        addBytes(this.#closedBytes, socket);
-      });
-      this.#grpc.accept(socket);
-    } else if (isHttp2 || traffic === 'grpc') socket.destroy();
+    if (isHttp2) this.#serveHttp2(socket, traffic);
+    else if (traffic === 'grpc') socket.destroy();
     else if (traffic === 'metrics') this.#metrics.accept(socket);
     else this.#http.accept(socket);
+  }
+
+  #serveHttp2(socket: Socket, traffic: Traffic): void {
+    if (traffic === 'http' || traffic === 'metrics') {
+      // In clear nobody who wants HTTP begins so.
+      if (isOverTls(socket)) this.#http2[traffic].accept(socket);
+      else socket.destroy();
+      return;
+    }
+    this.#grpcSockets.add(socket);
+    socket.once('close', () => {
+      this.#grpcSockets.delete(socket);
+      addBytes(this.#closedBytes, socket);
+    });
+    this.#grpc.accept(socket);
   }
 }
 

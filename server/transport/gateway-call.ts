@@ -1,11 +1,11 @@
 import { STATUS_CODES } from 'node:http';
-import { TLSSocket } from 'node:tls';
 import type { CallContext, Requests, Responses } from '../api/call.ts';
 import { httpStatus, type Status, StatusError, toStatus } from '../api/errors.ts';
 import { errorJson, type GatewayRoute, streamErrorJson } from '../api/gateway.ts';
 import { EtcdError } from '../base/errors.ts';
 import { requestBodyMsMax, streamBufferBytesMax, timerMsMax } from '../config/limits.ts';
 import { JsonError, JsonScanner, ValueTooLarge } from '../proto/json-scanner.ts';
+import { verifiedCommonName } from './certificate-check.ts';
 import { timeoutMs } from './grpc-headers.ts';
 import { answer, discard, type HttpExchange } from './http-exchange.ts';
 
@@ -108,10 +108,7 @@ export class GatewayCall implements CallContext, Responses<object> {
   }
 
   get commonName(): string | undefined {
-    const { socket } = this.#exchange.request;
-    if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
-    const name: string | string[] | undefined = socket.getPeerCertificate().subject.CN;
-    return typeof name === 'string' ? name : name?.[0];
+    return verifiedCommonName(this.#exchange.request.socket);
   }
 
   // --- answers ---------------------------------------------------------------------------------

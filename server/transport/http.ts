@@ -1,11 +1,11 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
 import type { MemberPort } from '../api/member-port.ts';
 import type { ProbeCounters } from '../api/probe-counters.ts';
 import { probe } from '../api/probes.ts';
 import type { Logger } from '../base/logger.ts';
 import { headerListBytesMax, headersMsMax } from '../config/limits.ts';
+import { isOverTls, verifiedCommonName } from './certificate-check.ts';
 import { debugVars } from './debug-vars.ts';
 import type { GatewayServer } from './gateway.ts';
 import { type AccessControl, allowAllAccess } from './http-access.ts';
@@ -19,6 +19,8 @@ export interface HttpModules {
   /** The text of `/metrics`; without it there is no such path. */
   readonly scrape?: (() => string) | undefined;
   readonly probes?: ProbeCounters | undefined;
+  /** Whether clients are known by their certificates: the gateway does not do that, and says so. */
+  readonly knowsByCertificate?: (() => boolean) | undefined;
   /** Who may ask, and what browsers are told. */
   readonly access?: AccessControl | undefined;
 }
@@ -78,22 +80,36 @@ export class HttpServer {
     const path = (at < 0 ? url : url.slice(0, at)).replace(/^\/v3beta\//, '/v3/');
     const query = new URLSearchParams(at < 0 ? '' : url.slice(at + 1));
     if (!this.#options.isForMetrics) {
-      const isSecure = request.socket instanceof TLSSocket;
-      const refusal = this.#access.refusal(request.headers.host ?? '', isSecure);
-      if (refusal !== undefined) {
-        discard(request);
-        const fields = { host: request.headers.host };
-        this.#modules.logger.warn(
-          fields,
-          'rejecting HTTP request to prevent DNS rebinding attacks',
-        );
-        return answer(response, 421, { ...noSniff, body: `${refusal}\n` });
-      }
+      if (this.#isRefused(exchange, path)) return;
       for (const [name, value] of this.#access.headers(request.headers.origin)) {
         response.setHeader(name, value);
       }
     }
     await this.#dispatch(exchange, { path, query });
+  }
+
+  /** Answers a request that is not for us, or that mistakes the gateway. */
+  #isRefused({ request, response }: HttpExchange, path: string): boolean {
+    const { socket, headers } = request;
+    const isSecure = isOverTls(socket);
+    const { logger, gateway, knowsByCertificate } = this.#modules;
+    const refusal = this.#access.refusal(headers.host ?? '', isSecure);
+    if (refusal !== undefined) {
+      logger.warn(
+        { host: headers.host },
+        'rejecting HTTP request to prevent DNS rebinding attacks',
+      );
+      discard(request);
+      answer(response, 421, { ...noSniff, body: `${refusal}\n` });
+      return true;
+    }
+    const isForGateway = isSecure && gateway !== undefined && path.startsWith('/v3/');
+    if (!isForGateway || knowsByCertificate?.() !== true) return false;
+    const name = verifiedCommonName(socket);
+    if (name === undefined || name === '') return false;
+    discard(request);
+    answer(response, 400, { ...noSniff, body: nameIgnored });
+    return true;
   }
 
   async #dispatch(
@@ -135,4 +151,6 @@ export class HttpServer {
   }
 }
 
+const nameIgnored =
+  'CommonName of client sending a request against gateway will be ignored and not used as expected\n';
 const notFound = '404 page not found\n';

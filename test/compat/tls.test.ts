@@ -7,7 +7,12 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Authority, Files, type Pair, tlsFlags } from '../support/certificates.ts';
 import { Etcdctl } from '../support/etcdctl.ts';
-import { type MemberProcess, type Program, TestCluster } from '../support/server-process.ts';
+import {
+  freePort,
+  type MemberProcess,
+  type Program,
+  TestCluster,
+} from '../support/server-process.ts';
 import { needs, toolPath } from '../support/tools.ts';
 
 // What clients that are not ours see over TLS: etcdctl, curl and openssl, on three members of this store and of etcd.
@@ -175,6 +180,54 @@ test('members that make their own certificates', options, async () => {
     await cluster.stop();
   }
 });
+
+for (const program of ['etcd', 'mainstay'] as const) {
+  test(`curl on the gateway and /metrics over TLS, with users: ${program}`, {
+    ...options,
+    ...needs('curl', 'etcd'),
+  }, async () => {
+    const metricsUrl = `https://127.0.0.1:${await freePort()}`;
+    const more = [`--listen-metrics-urls=${metricsUrl}`, '--bcrypt-cost=4'];
+    await withTls({ program, size: 1, more }, async ({ cluster, flags, ca, files, authority }) => {
+      const url = cluster.endpoints[0] ?? '';
+      const post = async (path: string, body: object, args: readonly string[] = flags) => {
+        const data = ['-d', JSON.stringify(body), '-w', '\n%{http_code}'];
+        const { stdout } = await curl([...args, ...data, `${url}/v3/${path}`]);
+        const [text = '', status] = [stdout.slice(0, -4), stdout.slice(-3)];
+        return { status: Number(status), text };
+      };
+      const key = 'aw==';
+      assert.equal((await post('kv/put', { key, value: 'dg==' })).status, 200);
+      const watching = run(toolPath('curl'), [
+        ...['-sS', '--max-time', '2', ...flags, '-d', `{"create_request":{"key":"${key}"}}`],
+        `${url}/v3/watch`,
+      ]);
+      const seen = await watching.catch((error: unknown) => error as { stdout: string });
+      assert.match(seen.stdout, /"created":true\}\}\n$/);
+      const { stdout } = await curl([...flags, `${metricsUrl}/metrics`]);
+      assert.match(stdout, /^etcd_server_has_leader 1$/m);
+      await assert.rejects(curl(['--cacert', ca, `${metricsUrl}/metrics`]));
+
+      await post('auth/user/add', { name: 'root', password: 'toor' });
+      await post('auth/role/add', { name: 'root' });
+      await post('auth/user/grant', { user: 'root', role: 'root' });
+      assert.equal((await post('auth/enable', {})).status, 200);
+      // A name in the certificate is not a user's here, and the client is told so.
+      const named = await post('kv/range', { key });
+      assert.equal(named.status, 400);
+      assert.match(named.text, /^CommonName of client sending a request against gateway/);
+      const nameless = files.writePair('nameless', await authority.issue({ commonName: '' }));
+      const args = ['--cacert', ca, '--cert', nameless.certFile, '--key', nameless.keyFile];
+      assert.match((await post('kv/range', { key }, args)).text, /user name is empty/);
+      const login = { name: 'root', password: 'toor' };
+      const [, token = ''] =
+        /"token":\s*"([^"]+)"/.exec((await post('auth/authenticate', login, args)).text) ?? [];
+      const withToken = [...args, '-H', `Authorization: ${token}`];
+      assert.equal((await post('kv/range', { key }, withToken)).status, 200);
+      assert.equal((await post('auth/disable', {}, withToken)).status, 200);
+    });
+  });
+}
 
 function refusedFlags(files: Files, ca: string, pair: Pair | undefined): string[] {
   if (pair === undefined) return ['--cacert', ca];

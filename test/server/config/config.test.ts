@@ -138,7 +138,7 @@ suite('config', () => {
       ['--metrics full', /--metrics: expected basic or extensive/],
       ['--max-concurrent-streams 0', /from 1 to 4294967295/],
       ['--max-concurrent-streams 4294967296', /from 1 to 4294967295/],
-      ['--enable-grpc-gateway=maybe', /invalid boolean value "maybe"/],
+      ['--enable-grpc-gateway=maybe', /expected true or false/],
       ['--cors a.test', /--cors: URL scheme must be/],
       ['--cors http://a.test', /--cors: URL address does not have the form/],
       ['--listen-metrics-urls http://a.test:1', /expected IP in URL for binding/],
