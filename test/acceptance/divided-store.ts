@@ -87,7 +87,7 @@ export class DividedStore extends Store {
     const cluster = await TestCluster.prepare(startOptions(options));
     const store = new DividedStore(cluster);
     try {
-      await Promise.all(cluster.members.map((member) => store.#launch(member)));
+      await Promise.all(cluster.members.map((member) => store.#launch(member, 'new')));
       await Promise.all(cluster.members.map((member) => member.ready()));
     } catch (error) {
       await store.stop();
@@ -96,15 +96,24 @@ export class DividedStore extends Store {
     return store;
   }
 
-  async #launch(member: MemberProcess): Promise<void> {
-    const { members } = this.cluster;
+  async #launch(
+    member: MemberProcess,
+    state: 'new' | 'existing',
+    members: readonly MemberProcess[] = this.cluster.members,
+  ): Promise<void> {
     const listening = { host: '127.0.0.1', port: await freePort() };
     const advertised = placeOf(member.peerUrl);
-    this.#bridges.set(member, await Bridge.between(advertised, listening, members));
+    this.#bridges.set(member, await Bridge.between(advertised, listening, this.cluster.members));
     member.spawn([
-      ...this.cluster.flagsFor('new'),
+      ...this.cluster.flagsFor(state, members),
       `--listen-peer-urls=http://${listening.host}:${listening.port}`,
     ]);
+  }
+
+  /** Starts one that the others, `members`, have been told of. */
+  async launch(member: MemberProcess, members: readonly MemberProcess[]): Promise<void> {
+    await this.#launch(member, 'existing', [...members, member]);
+    await member.ready();
   }
 
   /** No byte passes any more between those and all the others. */

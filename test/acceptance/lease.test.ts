@@ -7,6 +7,7 @@ import { needs } from '../support/tools.ts';
 import {
   Api,
   eventually,
+  isOracle,
   type Store,
   settlesIn,
   sharedStore,
@@ -419,3 +420,26 @@ test('58 TestV3LeaseCheckpoint, disabled', () =>
     const { TTL } = await eventually(() => store.of(asked).ttl(lease));
     assert(TTL > 298, `TTL ${TTL}`);
   }));
+
+const checkpointing = {
+  size: 3,
+  flags: [...quick.flags, '--experimental-enable-lease-checkpoint'],
+  // Five minutes otherwise; etcd has no way to change it.
+  environment: { MAINSTAY_LEASE_CHECKPOINT_MS: '1000' },
+};
+const timed = { skip: isOracle ? 'etcd writes checkpoints every five minutes only' : false };
+
+test('58 TestV3LeaseCheckpoint, enabled', timed, () =>
+  withStore(checkpointing, async (store) => {
+    const { ID: lease } = await store.at().grant(600);
+    for (let change = 1; change <= 2; change++) {
+      await sleep(3_000);
+      const { leader } = await withoutLeader(store, 'SIGKILL');
+      // Over and over: the next leader goes on with it.
+      await leader.start();
+      store.disconnect();
+      const { TTL } = await eventually(() => store.at().ttl(lease));
+      assert(TTL > 500 && TTL <= 600 - 2 * change, `TTL ${TTL} after ${change} changes`);
+    }
+  }),
+);
