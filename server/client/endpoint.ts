@@ -56,6 +56,8 @@ export class Endpoint {
   #connecting: Promise<grpc.Client> | undefined;
   /** The connection, or one that is being made. */
   #client: grpc.Client | undefined;
+  /** What the last attempt to connect failed with. */
+  #whyNot = '';
   #isClosed = false;
 
   /** `url`: `http://host:port`, `https://host:port` or `host:port`. */
@@ -200,7 +202,7 @@ export class Endpoint {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(() => {
-        reject(this.#unreachable('cannot connect in time'));
+        reject(this.#unreachable(`cannot connect in time${this.#whyNot}`));
       }, timeoutMs);
     });
     try {
@@ -234,9 +236,10 @@ export class Endpoint {
       await ready(client, dialMsMax);
     } catch (error) {
       if (this.#client === client) this.#drop();
-      const why = error instanceof Error ? error.message : String(error);
-      throw this.#unreachable(`cannot connect: ${why}`, error);
+      this.#whyNot = `: ${error instanceof Error ? error.message : String(error)}`;
+      throw this.#unreachable(`cannot connect${this.#whyNot}`, error);
     }
+    this.#whyNot = '';
     return client;
   }
 
