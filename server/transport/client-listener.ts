@@ -111,7 +111,12 @@ export class ClientListener {
     const knowsByCertificate = (): boolean =>
       config.clientTls?.isClientCertRequired === true && port.auth.isEnabled;
     this.#http = new HttpServer({
-      ...{ port, logger, scrape, probes, gateway, access },
+      port,
+      logger,
+      scrape,
+      probes,
+      gateway,
+      access,
       knowsByCertificate,
     });
     this.#metrics = new HttpServer({ port, logger, scrape, probes }, { isForMetrics: true });

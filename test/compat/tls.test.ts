@@ -193,13 +193,18 @@ for (const program of ['etcd', 'mainstay'] as const) {
       const post = async (path: string, body: object, args: readonly string[] = flags) => {
         const data = ['-d', JSON.stringify(body), '-w', '\n%{http_code}'];
         const { stdout } = await curl([...args, ...data, `${url}/v3/${path}`]);
-        const [text = '', status] = [stdout.slice(0, -4), stdout.slice(-3)];
+        const [text, status] = [stdout.slice(0, -4), stdout.slice(-3)];
         return { status: Number(status), text };
       };
       const key = 'aw==';
       assert.equal((await post('kv/put', { key, value: 'dg==' })).status, 200);
       const watching = run(toolPath('curl'), [
-        ...['-sS', '--max-time', '2', ...flags, '-d', `{"create_request":{"key":"${key}"}}`],
+        '-sS',
+        '--max-time',
+        '2',
+        ...flags,
+        '-d',
+        `{"create_request":{"key":"${key}"}}`,
         `${url}/v3/watch`,
       ]);
       const seen = await watching.catch((error: unknown) => error as { stdout: string });
