@@ -42,14 +42,21 @@ export class HttpServer {
   readonly #options: HttpOptions;
   readonly #access: AccessControl;
   readonly #server: Server;
+  /** What ends a connection whose next request does not come. */
+  readonly #patience = new WeakMap<Socket, NodeJS.Timeout>();
 
   constructor(modules: HttpModules, options: HttpOptions = { isForMetrics: false }) {
     this.#modules = modules;
     this.#options = options;
     this.#access = modules.access ?? allowAllAccess;
     this.#server = createServer(
-      { maxHeaderSize: headerListBytesMax, headersTimeout: headersMsMax, noDelay: true },
+      { maxHeaderSize: headerListBytesMax, noDelay: true },
       (request: IncomingMessage, response: ServerResponse) => {
+        const { socket } = request;
+        clearTimeout(this.#patience.get(socket));
+        response.once('close', () => {
+          this.#awaitHeaders(socket, headersMsMax + this.#server.keepAliveTimeout);
+        });
         this.#begin({ request, response });
       },
     );
@@ -57,7 +64,21 @@ export class HttpServer {
 
   /** Takes over a socket on which the client speaks HTTP/1.1; what was read of it is unshifted. */
   accept(socket: Socket): void {
+    socket.once('close', () => {
+      clearTimeout(this.#patience.get(socket));
+    });
+    this.#awaitHeaders(socket, headersMsMax);
     this.#server.emit('connection', socket);
+  }
+
+  /** Node looks at the time that headers take only on sockets that its server has accepted itself. */
+  #awaitHeaders(socket: Socket, ms: number): void {
+    clearTimeout(this.#patience.get(socket));
+    if (socket.destroyed) return;
+    this.#patience.set(
+      socket,
+      setTimeout(() => socket.destroy(), ms),
+    );
   }
 
   /** Idle connections are closed; the caller closes the others. */

@@ -8,6 +8,7 @@ import { freePort } from '../../support/server-process.ts';
 import {
   type Ask,
   askGrpc,
+  askHealth,
   askPeer,
   askProbe,
   type Listening,
@@ -37,6 +38,24 @@ const listeners: readonly (readonly [
       const urls = [`http://127.0.0.1:${port}`, `https://127.0.0.1:${port}`];
       return listenForClients(flags(''), urls);
     },
+  ],
+  [
+    'HTTP alone',
+    [askProbe],
+    () => listenForClients(flags(''), [], { listenClientHttpUrls: ['https://127.0.0.1:0'] }),
+  ],
+  [
+    'gRPC alone',
+    [askGrpc],
+    () =>
+      listenForClients(flags(''), ['https://127.0.0.1:0'], {
+        listenClientHttpUrls: ['http://127.0.0.1:0'],
+      }),
+  ],
+  [
+    'metrics',
+    [askHealth],
+    () => listenForClients(flags(''), [], { listenMetricsUrls: ['https://127.0.0.1:0'] }),
   ],
   ['peers', [askPeer], () => listenForPeers(flags('peer-'))],
 ];
@@ -112,18 +131,25 @@ for (const [name, asks, listen] of listeners) {
       assert.match(log.lines.join(), /TLS handshake timed out/);
     });
 
-    test('no ReadHeaderTimeout: who says nothing after the handshake is dropped', async (context) => {
-      context.mock.timers.enable({ apis: ['setTimeout'] });
-      const socket = await connected(listening.port);
-      const closed = isClosed(socket);
-      socket.write('P');
-      await turns(20);
-      context.mock.timers.tick(9_999);
-      assert.equal(await Promise.race([closed, turn()]), 'open');
-      context.mock.timers.tick(1);
-      assert.equal(await closed, 'closed');
-      context.mock.timers.reset();
-    });
+    for (const beginning of ['P', 'GET / HTTP/1.1\r\nx: ']) {
+      test(`no ReadHeaderTimeout: who stops after ${JSON.stringify(beginning)} is dropped`, async (context) => {
+        context.mock.timers.enable({ apis: ['setTimeout'] });
+        const socket = await connected(listening.port);
+        const closed = isClosed(socket);
+        socket.write(beginning);
+        await turns(20);
+        // Where HTTP is not served it is over at once.
+        if (name === 'gRPC alone' && beginning !== 'P') {
+          assert.equal(await closed, 'closed');
+          return;
+        }
+        context.mock.timers.tick(9_999);
+        assert.equal(await Promise.race([closed, turn()]), 'open');
+        context.mock.timers.tick(1);
+        assert.equal(await closed, 'closed');
+        context.mock.timers.reset();
+      });
+    }
 
     test('TOB-ETCD weak ciphers: without forward secrecy or authentication none is agreed on', async () => {
       const weak = ['AES128-GCM-SHA256', 'AES256-SHA', 'ECDHE-ECDSA-AES256-SHA', 'NULL-SHA256'];

@@ -8,6 +8,7 @@ import { Authority, Files, type Pair } from '../../support/certificates.ts';
 import {
   type Ask,
   askGrpc,
+  askHealth,
   askPeer,
   askProbe,
   type Listening,
@@ -20,7 +21,8 @@ import {
 const files = new Files();
 const pairs = new Map<string, Pair>();
 let trusted: Authority;
-let listenings: { client: Listening; peer: Listening };
+type Port = 'client' | 'http' | 'metrics' | 'peer';
+let listenings: Record<Port, Listening>;
 
 before(async () => {
   trusted = await Authority.create('trusted');
@@ -37,14 +39,18 @@ before(async () => {
   const server = files.writePair('server', await trusted.issue());
   const ca = files.write('ca.pem', trusted.cert);
   const crl = files.write('crl.der', await trusted.revoke([pairs.get('revoked')?.serial ?? '']));
+  const flags = {
+    'cert-file': server.certFile,
+    'key-file': server.keyFile,
+    'trusted-ca-file': ca,
+    'client-crl-file': crl,
+    'client-cert-auth': 'true',
+  };
+  const urls = ['https://127.0.0.1:0'];
   listenings = {
-    client: await listenForClients({
-      'cert-file': server.certFile,
-      'key-file': server.keyFile,
-      'trusted-ca-file': ca,
-      'client-crl-file': crl,
-      'client-cert-auth': 'true',
-    }),
+    client: await listenForClients(flags),
+    http: await listenForClients(flags, [], { listenClientHttpUrls: urls }),
+    metrics: await listenForClients(flags, [], { listenMetricsUrls: urls }),
     peer: await listenForPeers({
       'peer-cert-file': server.certFile,
       'peer-key-file': server.keyFile,
@@ -56,14 +62,15 @@ before(async () => {
 });
 
 after(async () => {
-  await listenings.client.stop();
-  await listenings.peer.stop();
+  for (const { stop } of Object.values(listenings)) await stop();
   files.remove();
 });
 
-const columns: readonly (readonly [name: string, side: 'client' | 'peer', ask: Ask])[] = [
+const columns: readonly (readonly [name: string, port: Port, ask: Ask])[] = [
   ['client gRPC', 'client', askGrpc],
   ['client HTTP', 'client', askProbe],
+  ['HTTP alone', 'http', askProbe],
+  ['metrics', 'metrics', askHealth],
   ['peer', 'peer', askPeer],
 ];
 
@@ -82,13 +89,14 @@ const rows: readonly (readonly [name: string, reason: RegExp | undefined, peerRe
     ['for another name', undefined, /"127\.0\.0\.1" does not match any of DNSNames \["elsewhere/],
   ];
 
-for (const [column, side, ask] of columns) {
+for (const [column, place, ask] of columns) {
+  const side = place === 'peer' ? 'peer' : 'client';
   suite(`a certificate of a client, ${column}`, () => {
     for (const [name, reason, peerReason] of rows) {
       for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
         const expected = side === 'peer' ? (peerReason ?? reason) : reason;
         test(`${name}, ${maxVersion}: ${expected === undefined ? 'served' : 'refused'}`, async () => {
-          const { port, log } = listenings[side];
+          const { port, log } = listenings[place];
           log.lines.length = 0;
           const answer = await ask(port, { ...shown(name), maxVersion });
           const rejections = log.lines.filter((line) => line.startsWith('rejected connection on'));
@@ -112,7 +120,7 @@ function shown(name: string): ConnectionOptions {
   return { ca: trusted.cert, ...(pair && { cert: pair.cert, key: pair.key }) };
 }
 
-for (const side of ['client', 'peer'] as const) {
+for (const side of ['client', 'http', 'metrics', 'peer'] as const) {
   suite(`who does not speak TLS, ${side} port`, () => {
     test('a plain request gets no answer', async () => {
       const { port } = listenings[side];

@@ -8,7 +8,10 @@ import type { Logger } from '../../../server/base/logger.ts';
 import { readCommandLine } from '../../../server/config/config.ts';
 import type { TlsConfig } from '../../../server/config/tls.ts';
 import { KV, PutRequest } from '../../../server/proto/gen/rpc.ts';
-import { ClientListener } from '../../../server/transport/client-listener.ts';
+import {
+  ClientListener,
+  type ClientListenerConfig,
+} from '../../../server/transport/client-listener.ts';
 import { PeerDialer } from '../../../server/transport/peer-dialer.ts';
 import { PeerNetwork, type PeerService } from '../../../server/transport/peer-network.ts';
 import { TlsCredentials } from '../../../server/transport/tls-credentials.ts';
@@ -56,6 +59,7 @@ export interface Listening {
 export async function listenForClients(
   flags: Readonly<Record<string, string>>,
   urls: readonly string[] = ['https://127.0.0.1:0'],
+  more: Partial<ClientListenerConfig> = {},
 ): Promise<Listening & { readonly listener: ClientListener }> {
   const log = new Log();
   const listener = await ClientListener.open(
@@ -64,7 +68,7 @@ export async function listenForClients(
       logger: log,
       tls: credentialsOf(tlsConfigOf('clientTls', flags), log),
     },
-    { listenClientUrls: urls, requestBytesMax: 1_572_864, txnOpsMax: 128 },
+    { listenClientUrls: urls, requestBytesMax: 1_572_864, txnOpsMax: 128, ...more },
   );
   const port = Number(listener.addresses[0]?.split(':').at(-1));
   return { port, log, listener, stop: () => listener.stop() };
@@ -127,6 +131,9 @@ function askHttp(path: string): Ask {
 
 /** A probe by HTTP/1.1. */
 export const askProbe: Ask = askHttp('/version');
+
+/** One that is answered on a port for metrics, too. */
+export const askHealth: Ask = askHttp('/health');
 
 /** What a member that joins asks. */
 export const askPeer: Ask = askHttp('/members');
