@@ -193,20 +193,12 @@ for (const program of ['etcd', 'mainstay'] as const) {
       const post = async (path: string, body: object, args: readonly string[] = flags) => {
         const data = ['-d', JSON.stringify(body), '-w', '\n%{http_code}'];
         const { stdout } = await curl([...args, ...data, `${url}/v3/${path}`]);
-        const [text, status] = [stdout.slice(0, -4), stdout.slice(-3)];
-        return { status: Number(status), text };
+        return { status: Number(stdout.slice(-3)), text: stdout.slice(0, -4) };
       };
       const key = 'aw==';
       assert.equal((await post('kv/put', { key, value: 'dg==' })).status, 200);
-      const watching = run(toolPath('curl'), [
-        '-sS',
-        '--max-time',
-        '2',
-        ...flags,
-        '-d',
-        `{"create_request":{"key":"${key}"}}`,
-        `${url}/v3/watch`,
-      ]);
+      const watch = ['-d', `{"create_request":{"key":"${key}"}}`, `${url}/v3/watch`];
+      const watching = run(toolPath('curl'), ['-sS', '--max-time', '2', ...flags, ...watch]);
       const seen = await watching.catch((error: unknown) => error as { stdout: string });
       assert.match(seen.stdout, /"created":true\}\}\n$/);
       const { stdout } = await curl([...flags, `${metricsUrl}/metrics`]);
