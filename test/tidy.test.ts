@@ -48,7 +48,7 @@ const server: Record<string, readonly string[]> = {
   ].concat(['lease', 'auth', 'snapshot']),
   transport: ['base', 'config', 'proto', 'api', 'types:raft', 'types:member'],
   // Reads counters where they are kept, when someone asks for the metrics.
-  metrics: ['base', 'config', 'types:api', 'types:transport', 'types:member'].concat([
+  metrics: ['base', 'config', 'proto', 'types:api', 'types:transport', 'types:member'].concat([
     'types:mvcc',
     'types:lease',
     'types:watch',

@@ -1,4 +1,5 @@
-import { Histogram } from '../base/histogram.ts';
+import { exponentialBounds, Histogram } from '../base/histogram.ts';
+import { Maintenance } from '../proto/gen/rpc.ts';
 import type { Method } from '../proto/wire.ts';
 import type { Call, Requests, Responses, StreamCall, UnaryCall } from './call.ts';
 import { GrpcCode, toStatus } from './errors.ts';
@@ -13,7 +14,17 @@ export interface RpcCounter {
   readonly handled: number[];
   /** Seconds; undefined unless wanted. */
   readonly seconds: Histogram | undefined;
+  /** Seconds of those that ended well, of the long calls that etcd times by names of their own. */
+  readonly longSeconds: Histogram | undefined;
 }
+
+/** With etcd's own bounds, in seconds. */
+const longCalls: ReadonlyMap<string, readonly number[]> = new Map([
+  [Maintenance.methods.snapshot.path, exponentialBounds(0.01, 2, 17)],
+  [Maintenance.methods.defragment.path, exponentialBounds(0.1, 2, 13)],
+  [Maintenance.methods.hash.path, exponentialBounds(0.01, 2, 15)],
+  [Maintenance.methods.hashKV.path, exponentialBounds(0.01, 2, 15)],
+]);
 
 /** Clients choose the text: so many are told apart, the others are counted together. */
 const clientVersionsMax = 100;
@@ -53,6 +64,7 @@ export class RpcCounters {
 
   /** The same call, counted. */
   count(call: Call): Call {
+    const ownBounds = longCalls.get(call.method.path);
     const counter: RpcCounter = {
       method: call.method,
       started: 0,
@@ -60,6 +72,7 @@ export class RpcCounters {
       sent: 0,
       handled: Array.from({ length: GrpcCode.UNAUTHENTICATED + 1 }, () => 0),
       seconds: this.#hasSeconds ? new Histogram(bounds) : undefined,
+      longSeconds: ownBounds === undefined ? undefined : new Histogram(ownBounds),
     };
     this.#counters.push(counter);
     return call.kind === 'unary' ? this.#unary(call, counter) : this.#stream(call, counter);
@@ -104,12 +117,14 @@ export class RpcCounters {
   /** Returns when it was, where that matters. */
   #begin(counter: RpcCounter): number {
     counter.started++;
-    return counter.seconds === undefined ? 0 : this.#nowMs();
+    const isTimed = counter.seconds !== undefined || counter.longSeconds !== undefined;
+    return isTimed ? this.#nowMs() : 0;
   }
 
-  #over({ handled, seconds }: RpcCounter, startedMs: number, code: GrpcCode): void {
+  #over({ handled, seconds, longSeconds }: RpcCounter, startedMs: number, code: GrpcCode): void {
     handled[code] = (handled[code] ?? 0) + 1;
     seconds?.observe((this.#nowMs() - startedMs) / 1000);
+    if (code === GrpcCode.OK) longSeconds?.observe((this.#nowMs() - startedMs) / 1000);
   }
 }
 

@@ -45,6 +45,7 @@ export class Backend {
   #applied: Applied = { index: 0, term: 0 };
   #durableApplied: Applied = this.#applied;
   #waiters: FlushWaiter[] = [];
+  readonly #pinned = new Set<PinnedState>();
   #isWriting = false;
   #failure: Error | undefined = undefined;
 
@@ -191,10 +192,18 @@ export class Backend {
   /** The state at exactly `applied`. Call it only between two entries; release it soon, the store keeps what it shows. */
   pin(): PinnedState {
     if (this.#active.changes.size > 0) this.#closeActive();
-    return new PinnedState(this.#opened.pin(), this.#segments.slice(0, -1), {
+    const pinned = new PinnedState(this.#opened.pin(), this.#segments.slice(0, -1), {
       applied: this.#applied,
       stateHash: this.#stateHash.clone(),
     });
+    this.#pinned.add(pinned);
+    pinned.onRelease = () => this.#pinned.delete(pinned);
+    return pinned;
+  }
+
+  /** Views of the state that are not released yet. */
+  get pinnedCount(): number {
+    return this.#pinned.size;
   }
 
   async close(): Promise<void> {
@@ -274,6 +283,7 @@ export class PinnedState {
   readonly applied: Applied;
   /** Over all records that {@link scanSealed} gives for the whole range, the markers left out. */
   readonly stateHash: StateHash;
+  onRelease: () => void = () => {};
   readonly #store: PinnedStore;
   readonly #overlay: Overlay;
 
@@ -311,6 +321,7 @@ export class PinnedState {
   }
 
   release(): void {
+    this.onRelease();
     this.#store.release();
   }
 }

@@ -445,6 +445,7 @@ const fixedFlags: ReadonlyMap<string, readonly string[]> = new Map([
   ['pre-vote', ['true']],
   ['initial-election-tick-advance', ['true']],
   ['enable-v2', ['false']],
+  ['enable-pprof', ['false']],
   ['downgrade-check-time', ['5s']],
   ['compaction-batch-limit', ['1000']],
   ['compaction-sleep-interval', ['10ms', '0', '0s']],
@@ -474,7 +475,7 @@ const unsupportedFlags = new Set(
   `wal-dir max-snapshots max-wals backend-bbolt-freelist-type
   backend-batch-interval backend-batch-limit socket-reuse-port socket-reuse-address raft-read-timeout
   raft-write-timeout discovery discovery-fallback discovery-proxy discovery-srv discovery-srv-name discovery-token
-  discovery-endpoints v2-deprecation enable-pprof enable-log-rotation
+  discovery-endpoints v2-deprecation enable-log-rotation
   log-rotation-config-json enable-distributed-tracing distributed-tracing-address distributed-tracing-service-name
   distributed-tracing-instance-id distributed-tracing-sampling-rate proxy proxy-failure-wait
   proxy-refresh-interval proxy-dial-timeout proxy-write-timeout proxy-read-timeout memory-mlock

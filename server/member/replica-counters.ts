@@ -17,7 +17,7 @@ export class ReplicaCounters {
   expiredLeases = 0;
   /** The end of the last compaction's work here, in unix seconds. */
   compactedAtSeconds = 0;
-  readonly compactionStepMs = new Histogram(exponentialBounds(1, 2, 14));
+  readonly compactionStepMs = new Histogram(exponentialBounds(1, 2, 13));
   readonly compactionMs = new Histogram(exponentialBounds(100, 2, 14));
   /** A snapshot of the leader, until it is whole and verified. */
   readonly snapshotReceiveSeconds = new Histogram(exponentialBounds(0.1, 2, 10));

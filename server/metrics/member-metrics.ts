@@ -200,6 +200,11 @@ function diskFamilies({ member, replica, commitSeconds }: MemberSource): Family[
       inUseBytes,
     ),
     gauge(
+      'etcd_mvcc_db_open_read_transactions',
+      'The number of currently open read transactions',
+      replica.state.backend.pinnedCount,
+    ),
+    gauge(
       'etcd_server_quota_backend_bytes',
       'Current backend storage quota size in bytes.',
       Math.max(0, quotaBytes),

@@ -1,7 +1,8 @@
 import { Buffer } from 'node:buffer';
 import type { AuthCounters } from '../api/authenticator.ts';
 import type { RpcCounter, RpcCounters } from '../api/rpc-counters.ts';
-import { counter, type Family, histogram, type Labels, type Sample } from './exposition.ts';
+import { Maintenance } from '../proto/gen/rpc.ts';
+import { counter, type Family, gauge, histogram, type Labels, type Sample } from './exposition.ts';
 
 /** The codes' names as Go prints them: alert rules match them. */
 const codeNames = [
@@ -58,6 +59,7 @@ export function rpcFamilies(rpc: RpcCounters): Family[] {
       'Response latency of RPCs that the server has completed.',
       seconds,
     ),
+    ...longFamilies(counters),
     counter(
       'etcd_server_client_requests_total',
       'The total number of client requests per client version.',
@@ -67,6 +69,45 @@ export function rpcFamilies(rpc: RpcCounters): Family[] {
           value,
         })),
       ),
+    ),
+  ];
+}
+
+function longFamilies(counters: readonly RpcCounter[]): Family[] {
+  const of = ({ path }: { readonly path: string }): RpcCounter | undefined =>
+    counters.find((each) => each.method.path === path);
+  const { snapshot, defragment, hash, hashKV } = Maintenance.methods;
+  const long = (name: string, help: string, method: { readonly path: string }): Family => {
+    const value = of(method)?.longSeconds;
+    return histogram(name, help, value === undefined ? [] : [{ labels: {}, value }]);
+  };
+  const defragments = of(defragment);
+  const handledCount = defragments?.handled.reduce((sum, count) => sum + count, 0) ?? 0;
+  return [
+    long(
+      'etcd_disk_backend_snapshot_duration_seconds',
+      'The latency distribution of backend snapshots.',
+      snapshot,
+    ),
+    long(
+      'etcd_disk_backend_defrag_duration_seconds',
+      'The latency distribution of backend defragmentation.',
+      defragment,
+    ),
+    gauge(
+      'etcd_disk_defrag_inflight',
+      'Whether or not defrag is active on the member. 1 means active, 0 means not.',
+      (defragments?.started ?? 0) > handledCount,
+    ),
+    long(
+      'etcd_mvcc_hash_duration_seconds',
+      'The latency distribution of storage hash operation.',
+      hash,
+    ),
+    long(
+      'etcd_mvcc_hash_rev_duration_seconds',
+      'The latency distribution of storage hash by revision operation.',
+      hashKV,
     ),
   ];
 }

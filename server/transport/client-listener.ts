@@ -110,16 +110,9 @@ export class ClientListener {
     const probes = modules.metrics?.probes;
     const knowsByCertificate = (): boolean =>
       config.clientTls?.isClientCertRequired === true && port.auth.isEnabled;
-    this.#http = new HttpServer({
-      port,
-      logger,
-      scrape,
-      probes,
-      gateway,
-      access,
-      knowsByCertificate,
-    });
-    this.#metrics = new HttpServer({ port, logger, scrape, probes }, { isForMetrics: true });
+    const web = { port, logger, scrape, probes };
+    this.#http = new HttpServer({ ...web, gateway, access, knowsByCertificate });
+    this.#metrics = new HttpServer(web, { isForMetrics: true });
     const options = { messageBytesMax, concurrentStreamsMax, ...maintenance };
     const isSplit = (config.listenClientHttpUrls ?? []).length > 0;
     const beside = isSplit ? {} : { http: this.#http };

@@ -59,6 +59,8 @@ interface Scraped {
   /** Names of labels, without `le`. */
   readonly labels: ReadonlySet<string>;
   readonly values: ReadonlyMap<string, number>;
+  /** Of the buckets. */
+  readonly bounds: ReadonlySet<number>;
 }
 
 async function scrape(url: string): Promise<{ text: string; families: Map<string, Scraped> }> {
@@ -72,7 +74,7 @@ async function scrape(url: string): Promise<{ text: string; families: Map<string
     const [, typed = '', type = ''] = /^# TYPE (\S+) (\S+)$/.exec(line) ?? [];
     if (typed !== '') {
       name = typed;
-      families.set(name, { type, labels: new Set(), values: new Map() });
+      families.set(name, { type, labels: new Set(), values: new Map(), bounds: new Set() });
     }
     if (line.startsWith('#')) continue;
     const [, sample = '', labels = '', value = ''] =
@@ -82,6 +84,9 @@ async function scrape(url: string): Promise<{ text: string; families: Map<string
     for (const [, label = ''] of labels.matchAll(/(\w+)="(?:[^"\\]|\\.)*"/g)) {
       if (label !== 'le') (family.labels as Set<string>).add(label);
     }
+    const [, le] = /\ble="([^"]*)"/.exec(labels) ?? [];
+    if (le !== undefined)
+      (family.bounds as Set<number>).add(Number(le.replace('+Inf', 'Infinity')));
     (family.values as Map<string, number>).set(`${sample}{${labels}}`, Number(value));
   }
   return { text, families };
@@ -149,13 +154,14 @@ test('what etcd shows too has the same type, labels and counts', needs('etcd'), 
       const missing = [...theirs.keys()].filter((name) => !ours.has(name));
       assert.deepEqual(
         missing.filter((name) => !meaningless.some((prefix) => name.startsWith(prefix))),
-        notYet,
+        [],
       );
-      for (const [name, { type, labels }] of theirs) {
+      for (const [name, { type, labels, bounds }] of theirs) {
         const own = ours.get(name);
         if (own === undefined) continue;
         assert.equal(own.type, type, name);
         assert.deepEqual([...own.labels].toSorted(), [...labels].toSorted(), name);
+        assert.deepEqual(own.bounds, bounds, name);
       }
       for (const sample of counted) {
         const name = sample.slice(0, sample.indexOf('{')).replace(/_count$/, '');
@@ -171,16 +177,6 @@ test('what etcd shows too has the same type, labels and counts', needs('etcd'), 
     }),
   );
 });
-
-/** Of services that are not served yet. */
-const notYet = [
-  'etcd_disk_backend_defrag_duration_seconds',
-  'etcd_disk_backend_snapshot_duration_seconds',
-  'etcd_disk_defrag_inflight',
-  'etcd_mvcc_db_open_read_transactions',
-  'etcd_mvcc_hash_duration_seconds',
-  'etcd_mvcc_hash_rev_duration_seconds',
-];
 
 test(
   'promtool reads it, and complains of nothing but etcd’s own names',

@@ -197,8 +197,9 @@ for (const program of ['etcd', 'mainstay'] as const) {
       };
       const key = 'aw==';
       assert.equal((await post('kv/put', { key, value: 'dg==' })).status, 200);
-      const watch = ['-d', `{"create_request":{"key":"${key}"}}`, `${url}/v3/watch`];
-      const watching = run(toolPath('curl'), ['-sS', '--max-time', '2', ...flags, ...watch]);
+      const create = `{"create_request":{"key":"${key}"}}`;
+      const args = ['-sS', '--max-time', '2', ...flags, '-d', create, `${url}/v3/watch`];
+      const watching = run(toolPath('curl'), args);
       const seen = await watching.catch((error: unknown) => error as { stdout: string });
       assert.match(seen.stdout, /"created":true\}\}\n$/);
       const { stdout } = await curl([...flags, `${metricsUrl}/metrics`]);
@@ -214,12 +215,12 @@ for (const program of ['etcd', 'mainstay'] as const) {
       assert.equal(named.status, 400);
       assert.match(named.text, /^CommonName of client sending a request against gateway/);
       const nameless = files.writePair('nameless', await authority.issue({ commonName: '' }));
-      const args = ['--cacert', ca, '--cert', nameless.certFile, '--key', nameless.keyFile];
-      assert.match((await post('kv/range', { key }, args)).text, /user name is empty/);
+      const other = ['--cacert', ca, '--cert', nameless.certFile, '--key', nameless.keyFile];
+      assert.match((await post('kv/range', { key }, other)).text, /user name is empty/);
       const login = { name: 'root', password: 'toor' };
       const [, token = ''] =
-        /"token":\s*"([^"]+)"/.exec((await post('auth/authenticate', login, args)).text) ?? [];
-      const withToken = [...args, '-H', `Authorization: ${token}`];
+        /"token":\s*"([^"]+)"/.exec((await post('auth/authenticate', login, other)).text) ?? [];
+      const withToken = [...other, '-H', `Authorization: ${token}`];
       assert.equal((await post('kv/range', { key }, withToken)).status, 200);
       assert.equal((await post('auth/disable', {}, withToken)).status, 200);
     });
