@@ -2,7 +2,7 @@ import { EventType, type KeyValue } from '../proto/gen/kv.ts';
 import { type Compare, SortOrder, SortTarget, type TxnResponse } from '../proto/gen/rpc.ts';
 import { orAborted, type Stop, throwIfAborted } from './abort.ts';
 import type { CallOptions } from './calls.ts';
-import { createRevisionOf, isMissing } from './compare.ts';
+import { createRevisionOf, isMissing, leaseOf } from './compare.ts';
 import { CompactedError } from './errors.ts';
 import type { Headed, KeySpace } from './key-space.ts';
 import { type Bytes, keysUnder, oneKey } from './keys.ts';
@@ -27,26 +27,40 @@ export class Contender {
   readonly key: string;
   /** At which the key was created: greater than that of every holder before. */
   readonly revision: number;
+  /** That of the key when it was there already, left by an attempt before. */
+  readonly formerValue: Uint8Array | undefined;
   /** Whether it was the first in line at once. */
   readonly isFirst: boolean;
   readonly #space: KeySpace;
   readonly #prefix: string;
   readonly #session: Session;
 
-  /** Gets in line. May be repeated as long as the session is the same: the key is written only if it is not there. */
+  /**
+   * Gets in line. May be repeated as long as the session is the same: the key is written only if it is not there. Takes no
+   * signal: whether the key is there must be known, so that it can be taken back.
+   */
   static async enter(
     space: KeySpace,
     { prefix, session, value }: { prefix: string; session: Session; value: Bytes },
-    options: CallOptions,
   ): Promise<Contender> {
-    const key = `${prefix}${BigInt.asUintN(64, session.id).toString(16)}`;
+    const key = keyOf(prefix, session);
     const holder = rangeOp(keysUnder(prefix), oldest);
     const answer = await space
       .when(isMissing(key))
       .do(putOp(key, value, { lease: session.id }), holder)
       .otherwise(rangeOp(key), holder)
-      .commit({ ...options, mayRepeat: true });
+      .commit({ mayRepeat: true });
     return new Contender(space, { prefix, session, key, answer });
+  }
+
+  /** Makes sure that a call to {@link enter} that has failed leaves nothing behind. */
+  static async withdraw(
+    space: KeySpace,
+    { prefix, session }: { prefix: string; session: Session },
+  ): Promise<void> {
+    const key = keyOf(prefix, session);
+    const txn = space.when(leaseOf(key).equals(session.id)).do(deleteOp(key));
+    await txn.commit({ mayRepeat: true });
   }
 
   private constructor(
@@ -59,6 +73,7 @@ export class Contender {
     this.#session = session;
     this.key = key;
     const own = answer.succeeded ? undefined : kvsAt(answer, 0)[0];
+    this.formerValue = own?.value;
     this.revision = own?.createRevision ?? answer.header.revision;
     this.isFirst = kvsAt(answer, 1)[0]?.createRevision === this.revision;
   }
@@ -112,4 +127,8 @@ async function firstDelete(watch: AsyncIterable<{ events: { type: EventType }[] 
   for await (const { events } of watch) {
     if (events.some(({ type }) => type === EventType.DELETE)) return;
   }
+}
+
+function keyOf(prefix: string, session: Session): string {
+  return `${prefix}${BigInt.asUintN(64, session.id).toString(16)}`;
 }

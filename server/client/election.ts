@@ -1,3 +1,4 @@
+import { equalBytes } from '../base/bytes.ts';
 import { EventType, type KeyValue } from '../proto/gen/kv.ts';
 import type { Compare } from '../proto/gen/rpc.ts';
 import type { CallOptions } from './calls.ts';
@@ -43,21 +44,29 @@ export class Election {
       unclaim();
       if (options.session === undefined) await session.end(how);
     };
+    const line = { prefix: this.#prefix, session, value };
     let contender: Contender | undefined;
     try {
-      const line = { prefix: this.#prefix, session, value };
-      contender = await Contender.enter(this.#space, line, options);
+      contender = await Contender.enter(this.#space, line);
       await contender.first(options);
+      const office = { name: this.name, contender, session, giveBack };
+      const leadership = new Leadership(this.#space, office);
+      const { formerValue } = contender;
+      const isStale = formerValue !== undefined && !equalBytes(formerValue, bytesOf(value));
+      if (isStale) await leadership.proclaim(value, options);
+      return leadership;
     } catch (error) {
-      await (async () => {
-        if (session.isOpen) await contender?.leave();
-        await giveBack();
-      })().catch(() => {
-        // The lease ends it; what is told is why there is no office.
-      });
+      // The lease ends what cannot be undone now; what is told is why there is no office.
+      await this.#leave(contender, session).catch(() => {});
+      await giveBack().catch(() => {});
       throw error;
     }
-    return new Leadership(this.#space, { name: this.name, contender, session, giveBack });
+  }
+
+  async #leave(contender: Contender | undefined, session: Session): Promise<void> {
+    if (!session.isOpen) return;
+    if (contender !== undefined) return contender.leave();
+    await Contender.withdraw(this.#space, { prefix: this.#prefix, session });
   }
 
   /** The leader's key and value; undefined when there is none. */

@@ -182,6 +182,7 @@ export class Endpoint {
     const text = error?.details || error?.message || 'no response';
     const isConnection = code === grpc.status.UNAVAILABLE && !text.startsWith('etcdserver: ');
     if (isConnection && !this.isConnected) this.#drop();
+    if (unsent.test(text)) return this.#unreachable(text, error);
     return failureOf({ code, text }, this.url, error);
   }
 
@@ -257,6 +258,10 @@ export class Endpoint {
     return new ClientError(what, { cause });
   }
 }
+
+/** grpc-js on calls that no server has begun to process; of a refused stream HTTP/2 says so (RFC 9113, section 8.7). */
+const unsent =
+  /^(No connection established|Channel closed before call started|Failed to start HTTP\/2 stream|Stream refused by server)/;
 
 const plain = { credentials: grpc.credentials.createInsecure(), options: {} };
 

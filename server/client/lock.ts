@@ -69,13 +69,19 @@ export async function acquire(
   const prefix = `${name}/`;
   const unclaim = session.claim(prefix);
   const giveBack = async (contender: Contender | undefined, how: CallOptions) => {
-    unclaim();
-    if (options.session === undefined) await session.end(how);
-    else if (session.isOpen) await contender?.leave(how);
+    try {
+      if (options.session === undefined) await session.end(how);
+      else if (!session.isOpen) return;
+      else if (contender !== undefined) await contender.leave(how);
+      else await Contender.withdraw(space, { prefix, session });
+    } finally {
+      // Not before: the key must not be taken for that of the next holder.
+      unclaim();
+    }
   };
   let contender: Contender | undefined;
   try {
-    contender = await Contender.enter(space, { prefix, session, value: '' }, options);
+    contender = await Contender.enter(space, { prefix, session, value: '' });
     if (options.tries && !contender.isFirst) {
       await giveBack(contender, {});
       return undefined;

@@ -14,6 +14,7 @@ export {
   RequestOp,
   ResponseHeader,
   ResponseOp,
+  SnapshotResponse,
   SortOrder,
   SortTarget,
   StatusResponse,
@@ -22,7 +23,7 @@ export {
 } from '../proto/gen/rpc.ts';
 export { type Access, AuthAdmin, type UserAddOptions } from './auth-admin.ts';
 export type { CallOptions } from './calls.ts';
-export { Client, type ClientOptions } from './client.ts';
+export { Client, type ClientOptions, type SnapshotOptions } from './client.ts';
 export {
   Comparison,
   createRevisionOf,

@@ -152,6 +152,44 @@ onBoth('leases, locks and elections', {}, (store) => {
     assert.equal((await client.range(keysUnder('e/one/'))).kvs.length, 0);
   });
 
+  test('in a shared session too, who gives up leaves nothing behind', async () => {
+    const client = store.client();
+    const session = await client.session();
+    const reason = new Error('enough');
+    for (let n = 0; n < 6; n++) {
+      // Before, while and after the key is written.
+      const abort = new AbortController();
+      setTimeout(() => {
+        abort.abort(reason);
+      }, n);
+      const { signal } = abort;
+      const others = await client.lock('l/shared');
+      await assert.rejects(client.lock('l/shared', { session, signal }), reason);
+      const election = client.election('e/shared');
+      const leader = await election.campaign('leader');
+      await assert.rejects(election.campaign('other', { session, signal }), reason);
+      for (const [prefix, holder] of [
+        ['l/shared/', others.key],
+        ['e/shared/', leader.key],
+      ] as const) {
+        const { kvs } = await client.range(keysUnder(prefix));
+        assert.deepEqual(
+          kvs.map(({ key }) => textOf(key)),
+          [holder],
+        );
+      }
+      await others.unlock();
+      await leader.resign();
+    }
+    // What an attempt has left all the same does not speak for the next one.
+    const key = `e/shared/${session.id.toString(16)}`;
+    await client.put(key, 'stale', { lease: session.id });
+    const leadership = await client.election('e/shared').campaign('fresh', { session });
+    assert.equal(textOf((await client.get(key))?.value), 'fresh');
+    await leadership.resign();
+    await session.end();
+  });
+
   test('a candidate who gives up leaves the line', async () => {
     const client = store.client();
     const election = client.election('e/two');

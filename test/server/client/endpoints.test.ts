@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { constants, createServer } from 'node:http2';
 import { afterEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EtcdError } from '../../../server/base/errors.ts';
@@ -97,4 +98,20 @@ test('the list of endpoints follows the cluster', async () => {
   await client.put('k', 'v');
   assert.equal(second.member.proposed.length, 1);
   assert.equal(first.member.proposed.length, 0);
+});
+
+test('a write that a server refuses to begin goes to the next one', async () => {
+  const well = await serve();
+  let refused = 0;
+  const refusing = createServer((request) => {
+    refused++;
+    request.stream.close(constants.NGHTTP2_REFUSED_STREAM);
+  });
+  await new Promise<void>((resolve) => refusing.listen(0, '127.0.0.1', resolve));
+  closers.push(() => void refusing.close());
+  const address = refusing.address();
+  assert(address !== null && typeof address === 'object');
+  await clientOf([`127.0.0.1:${address.port}`, well.url]).put('k', 'v');
+  assert(refused > 0);
+  assert.equal(well.member.proposed.length, 1);
 });
