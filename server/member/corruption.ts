@@ -1,5 +1,5 @@
+import { StateDamagedError } from '../backend/damage.ts';
 import type { Clock, Timer } from '../base/clock.ts';
-import { EtcdError } from '../base/errors.ts';
 import { hexId, type MemberId, noMember, type Revision } from '../base/ids.ts';
 import type { Logger } from '../base/logger.ts';
 import type { KvHash } from '../mvcc/hash.ts';
@@ -77,8 +77,9 @@ export class CorruptionChecker {
       try {
         if (member.isLeader()) await check();
       } catch (error) {
-        if (!(error instanceof EtcdError)) throw error;
-        logger.warn({ error: error.error }, 'could not compare the data of the members');
+        // Data that cannot be read ends the process: a restart mends it, or says what is wrong.
+        if (error instanceof StateDamagedError) throw error;
+        logger.warn({ error: String(error) }, 'could not compare the data of the members');
       }
       if (!this.#isStopped) this.#every(intervalMs, name, check);
     };

@@ -1,5 +1,6 @@
 import { noCaller } from '../auth/access.ts';
 import type { PinnedState } from '../backend/backend.ts';
+import { StateDamagedError } from '../backend/damage.ts';
 import type { OrderedStore } from '../backend/ordered-store.ts';
 import { assert } from '../base/assert.ts';
 import type { Clock, Timer } from '../base/clock.ts';
@@ -188,7 +189,7 @@ export class Replica {
     const { backend, alarms, lessor, store } = this.#state;
     lessor.checkpointEvery(options.leaseCheckpointMs ?? 0);
     if (options.remembersCompactionHashes === true) {
-      store.rememberCompactionHashes(ports.fatal);
+      store.rememberCompactionHashes((error) => this.#hashingFailed(error));
     }
     const propose = this.propose.bind(this);
     this.#quota = new Quota(
@@ -214,6 +215,12 @@ export class Replica {
       recovered.persisted,
     );
     return new Replica(ports, options, { ...recovered, raft });
+  }
+
+  #hashingFailed(error: Error): void {
+    if (this.#isStopped) return;
+    if (error instanceof StateDamagedError) this.#ports.fatal(error);
+    else this.#ports.logger.warn({ error: error.message }, 'a compaction leaves no hash');
   }
 
   // --- what others may look at -----------------------------------------------------------------

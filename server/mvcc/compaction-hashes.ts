@@ -1,13 +1,13 @@
 import type { Backend } from '../backend/backend.ts';
 import type { Revision } from '../base/ids.ts';
 import { compactionHashesMax } from '../config/limits.ts';
-import { type HashView, hashPinned, type KvHash } from './hash.ts';
+import { type HashScan, type HashView, hashPinned, type KvHash } from './hash.ts';
 import type { KeyIndex } from './key-index.ts';
 
 export interface CompactionHashModules {
   readonly backend: Backend;
   readonly view: HashView;
-  /** The state can no longer be read. */
+  /** The state could not be read. */
   readonly failed: (error: Error) => void;
 }
 
@@ -43,25 +43,20 @@ export class CompactionHashes {
     const { index } = view;
     // What counts of the versions before would hang on what was erased of them.
     if (!hasLive(index, at.revision)) return;
-    this.#underWay = this.#hash(index, at).catch((error: unknown) => {
-      failed(error instanceof Error ? error : new Error(String(error)));
+    // A later compaction erases what the index knows of this one; a replaced state has another index.
+    const isValid = (): boolean => view.compactRevision === at.revision && view.index === index;
+    this.#underWay = this.#hash(at, { index, isValid }).catch((error: unknown) => {
+      if (isValid()) failed(error instanceof Error ? error : new Error(String(error)));
     });
   }
 
   async #hash(
-    index: KeyIndex,
     { revision, before }: { revision: Revision; before: Revision },
+    by: Pick<HashScan, 'index' | 'isValid'>,
   ): Promise<void> {
-    const { backend, view } = this.#modules;
-    // A later compaction erases what the index knows of this one; a replaced state has another index.
-    const isValid = (): boolean => view.compactRevision === revision && view.index === index;
-    const hash = await hashPinned(backend.pin(), {
-      hashRevision: revision,
-      compactRevision: before,
-      keptAt: revision,
-      index,
-      isValid,
-    });
+    const pinned = this.#modules.backend.pin();
+    const at = { hashRevision: revision, compactRevision: before, keptAt: revision };
+    const hash = await hashPinned(pinned, { ...at, ...by });
     if (hash === undefined) return;
     const found = { hash, compactRevision: before, hashRevision: revision };
     this.#newest = [found, ...this.#newest].slice(0, compactionHashesMax);

@@ -429,6 +429,7 @@ export class Cluster {
     }
     this.counters.add('checked.answers', this.history.checks);
     this.counters.add('checked.alarms', this.history.alarms.checks);
+    this.counters.add('checked.compactionHashes', this.states.hashes);
     this.counters.add('checked.revisions', this.log.lastRevision);
     const ends = core.flatMap(({ name, stores, live }) => {
       return live === undefined ? [] : [{ name, records: stores.current.records, live }];

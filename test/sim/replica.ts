@@ -58,6 +58,7 @@ export const bootReplica: Boot = async (outside, plan, options) => {
       requestBytesMax: 1024 * 1024,
       catchUpEntries: options.snapshotEntries,
       appendBytes: options.appendBytes,
+      remembersCompactionHashes: true,
       beginning,
     },
   );

@@ -14,7 +14,7 @@ export interface StateView {
   readonly state: {
     readonly backend: Pick<Backend, 'applied' | 'isDirty'>;
     readonly auth: Pick<AuthStore, 'isEnabled' | 'revision'>;
-    readonly store: Pick<Store, 'revision' | 'compactRevision' | 'range'>;
+    readonly store: Pick<Store, 'revision' | 'compactRevision' | 'range' | 'compactionHashes'>;
   };
 }
 
@@ -33,6 +33,8 @@ export class StateInvariants {
   readonly #log: EventLog;
   /** The revision as of an applied index, by the first member seen there. */
   readonly #revisions = new Map<number, string>();
+  /** The hash of a compacted revision, by the first member that had it. */
+  readonly #hashes = new Map<number, string>();
   /** Per running member: what must not decrease. */
   readonly #last = new Map<string, { applied: number; revision: number; compacted: number }>();
 
@@ -56,6 +58,7 @@ export class StateInvariants {
   }
 
   observe(name: string, { state }: StateView): void {
+    this.#compareHashes(name, state.store);
     const applied = state.backend.applied.index;
     const { revision, compactRevision: compacted } = state.store;
     const last = this.#last.get(name);
@@ -74,6 +77,23 @@ export class StateInvariants {
     demand(known === undefined || known === revisions, () => {
       return `I4: ${name} has revision ${revisions} after entry ${applied}, others ${known}`;
     });
+  }
+
+  /** What the members themselves compare, or they would accuse each other wrongly. */
+  #compareHashes(name: string, { compactionHashes }: Pick<Store, 'compactionHashes'>): void {
+    const [newest] = compactionHashes;
+    if (newest === undefined) return;
+    const text = `${newest.hash} since ${newest.compactRevision}`;
+    const known = this.#hashes.get(newest.hashRevision) ?? text;
+    this.#hashes.set(newest.hashRevision, known);
+    demand(known === text, () => {
+      return `I4: ${name} hashes compacted revision ${newest.hashRevision} as ${text}, others as ${known}`;
+    });
+  }
+
+  /** How many compactions were hashed. */
+  get hashes(): number {
+    return this.#hashes.size;
   }
 
   /** I4: equal states where equally much is applied, to the byte. */
