@@ -44,6 +44,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
   });
   const network = new LateNetwork();
   const stateStores = new LevelStateStores(`${config.dataDir}/member`);
+  let clients: ClientListener | undefined;
   const replica = await Replica.open(
     {
       clock: nodeClock,
@@ -54,6 +55,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
       network,
       defer: setImmediate,
       fatal: fail,
+      removed: () => void clients?.stop(),
     },
     replicaOptions(config, beginning),
   );
@@ -77,7 +79,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
   }
   replica.start();
   upkeep.start();
-  const clients = await openClients(
+  clients = await openClients(
     { member, replica, peers, stateStores, logger, tls: tls.client },
     config,
   );
@@ -87,7 +89,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
     stop: async () => {
       upkeep.stop();
       await replica.handOver();
-      await clients.stop();
+      await clients?.stop();
       await replica.close();
       await peers.close();
     },

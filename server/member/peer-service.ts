@@ -5,7 +5,7 @@ import type { Logger } from '../base/logger.ts';
 import type { Message, SnapshotMessage } from '../raft/messages.ts';
 import type { PeerHello, PeerRefusal } from '../transport/peer-hello.ts';
 import type { PeerQuestion, PeerService } from '../transport/peer-network.ts';
-import { RemovedError, type Replica } from './replica.ts';
+import type { Replica } from './replica.ts';
 
 /** The data directory is not the one that the cluster knows this member by. */
 export class DataRefusedError extends Error {
@@ -99,8 +99,7 @@ export class ReplicaPeers implements PeerService {
     const fields = { 'remote-peer-id': hexId(peer), reason: refusal ?? 'unknown' };
     this.#logger.warn(fields, 'rejected by a peer');
     if (refusal === 'lost data') this.#fatal(new DataRefusedError(this.#replica.identity.memberId));
-    if (refusal === 'removed')
-      this.#fatal(new RemovedError('this member was removed from the cluster'));
+    if (refusal === 'removed') this.#replica.leave();
   }
 
   step(message: Message): void {

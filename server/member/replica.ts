@@ -77,6 +77,8 @@ export interface ReplicaPorts {
   readonly defer: (callback: () => void) => void;
   /** The member cannot go on: a failed sync, a damaged state, its own removal. Nothing is called afterwards. */
   readonly fatal: (error: Error) => void;
+  /** This member has applied its own removal: `fatal` follows in a second. */
+  readonly removed?: () => void;
 }
 
 export interface ReplicaOptions {
@@ -579,8 +581,19 @@ export class Replica {
     this.#ports.network.setPeers(this.#peers());
     const known = this.#identity.peers.filter(({ id }) => !membership.isRemoved(id));
     this.#writeIdentity(peersOf(membership.members(), known), () => {});
-    if (!membership.isRemoved(this.#raft.id)) return;
+    if (membership.isRemoved(this.#raft.id)) this.leave();
+  }
+
+  /** This member was removed, as it has applied or been told. */
+  leave(): void {
+    if (this.#timers.has('removed')) return;
     this.#ports.logger.warn({}, 'this member was removed from the cluster; it stops');
+    // After the answer to who asked for it. What else waits here will not be answered.
+    this.#ports.defer(() => {
+      this.#proposer.close();
+      this.#reads.close();
+      this.#ports.removed?.();
+    });
     const timer = this.#ports.clock.after(removedLingerMs, () => {
       this.#ports.fatal(new RemovedError('this member was removed from the cluster'));
     });

@@ -15,6 +15,8 @@ import { helloHeaders, peerProtocol } from './peer-hello.ts';
 const unsentBytesMax = 64 * 1024 * 1024;
 const redialMinMs = 50;
 const redialMaxMs = 1000;
+/** A connection that a peer was left by ends by itself until then. */
+const leaveMsMax = 500;
 const dialTimeoutMs = 5000;
 
 export interface PeerLinkModules {
@@ -154,6 +156,16 @@ export class PeerLink {
     const delayMs = Math.min(redialMaxMs, redialMinMs * 2 ** Math.min(this.#attempts, 10));
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#dial(), delayMs);
+  }
+
+  /** The peer is none any more: it gets what was sent to it, then the connection ends. */
+  leave(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    this.#request?.destroy();
+    const socket = this.#socket;
+    socket?.end();
+    setTimeout(() => socket?.destroy(), leaveMsMax).unref();
   }
 
   close(): void {

@@ -50,6 +50,8 @@ export interface PeerNetworkModules {
 }
 
 const bodyBytesMax = 64 * 1024;
+/** The connection of a peer that was removed is closed so much later. */
+const removedLingerMs = 500;
 const questionTimeoutMs = 5000;
 /** A member reads all it has. */
 const hashTimeoutMs = 30_000;
@@ -266,16 +268,22 @@ export class PeerNetwork {
   ): void {
     for (const [id, link] of this.#links) {
       if (peers.some((peer) => peer.id === id)) continue;
-      link.close();
+      link.leave();
       this.#links.delete(id);
-      this.#counters.delete(id);
-      for (const [socket, from] of this.#sockets) if (from === id) socket.destroy();
+      // It may know by itself, from what was sent last.
+      setTimeout(() => this.#destroyFrom(id), removedLingerMs).unref();
     }
     for (const peer of peers) {
       const link = this.#links.get(peer.id);
       if (link !== undefined) link.urls = peer.urls;
       else this.#links.set(peer.id, this.#open(peer));
     }
+  }
+
+  #destroyFrom(peer: MemberId): void {
+    if (this.#links.has(peer)) return;
+    this.#counters.delete(peer);
+    for (const [socket, from] of this.#sockets) if (from === peer) socket.destroy();
   }
 
   #open(peer: { id: MemberId; urls: readonly string[] }): PeerLink {
