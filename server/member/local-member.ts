@@ -161,10 +161,13 @@ export class LocalMember implements MemberPort {
     return { sizeBytes, inUseBytes: Math.min(sizeBytes, backend.inUseBytes), quotaBytes };
   }
 
-  /** One at a time. */
+  /** One at a time. What a compaction has yet to erase is waited for. */
   async defragment(): Promise<void> {
-    const before = this.#defragmentation;
-    const run = before.then(() => this.#replica.state.backend.defragment());
+    const run = this.#defragmentation.then(async () => {
+      await this.compactionDone();
+      await this.#replica.state.store.abandonCompactionHash();
+      await this.#replica.state.backend.defragment();
+    });
     this.#defragmentation = run.catch(() => {});
     await run;
   }

@@ -121,6 +121,8 @@ export class RemovedError extends Error {
 }
 
 const flushIntervalMs = 100;
+/** Between two parts of a compaction's hash; etcd's `--compaction-sleep-interval`. */
+const hashPauseMs = 10;
 const leaseExpiryIntervalMs = 500;
 const readRetryMs = 500;
 /** etcd's --warning-apply-duration. */
@@ -191,7 +193,10 @@ export class Replica {
     const { backend, alarms, lessor, store } = this.#state;
     lessor.checkpointEvery(options.leaseCheckpointMs ?? 0);
     if (options.remembersCompactionHashes === true) {
-      store.rememberCompactionHashes((error) => this.#hashingFailed(error));
+      store.rememberCompactionHashes({
+        pause: () => new Promise((resolve) => ports.clock.after(hashPauseMs, resolve)),
+        failed: (error) => this.#hashingFailed(error),
+      });
     }
     const propose = this.propose.bind(this);
     this.#quota = new Quota(

@@ -7,6 +7,8 @@ import type { KeyIndex } from './key-index.ts';
 export interface CompactionHashModules {
   readonly backend: Backend;
   readonly view: HashView;
+  /** Between two parts of the work, which must not be felt. */
+  readonly pause: () => Promise<void>;
   /** The state could not be read. */
   readonly failed: (error: Error) => void;
 }
@@ -18,7 +20,9 @@ export interface CompactionHashModules {
 export class CompactionHashes {
   readonly #modules: CompactionHashModules;
   #newest: KvHash[] = [];
+  /** Of the one under way: ends when its view of the state is released. */
   #underWay: Promise<void> = Promise.resolve();
+  #abandoned = 0;
 
   constructor(modules: CompactionHashModules) {
     this.#modules = modules;
@@ -37,6 +41,12 @@ export class CompactionHashes {
     this.#newest = [];
   }
 
+  /** Gives up the hash under way: resolves once the state that it keeps may go. */
+  async abandon(): Promise<void> {
+    this.#abandoned++;
+    await this.#underWay;
+  }
+
   /** Called in the middle of the compaction's entry: the store is still what it was. */
   compacting(at: { readonly revision: Revision; readonly before: Revision }): void {
     const { view, failed } = this.#modules;
@@ -44,7 +54,9 @@ export class CompactionHashes {
     // What counts of the versions before would hang on what was erased of them.
     if (!hasLive(index, at.revision)) return;
     // A later compaction erases what the index knows of this one; a replaced state has another index.
-    const isValid = (): boolean => view.compactRevision === at.revision && view.index === index;
+    const abandoned = this.#abandoned;
+    const isValid = (): boolean =>
+      view.compactRevision === at.revision && view.index === index && this.#abandoned === abandoned;
     this.#underWay = this.#hash(at, { index, isValid }).catch((error: unknown) => {
       if (isValid()) failed(error instanceof Error ? error : new Error(String(error)));
     });
@@ -54,9 +66,9 @@ export class CompactionHashes {
     { revision, before }: { revision: Revision; before: Revision },
     by: Pick<HashScan, 'index' | 'isValid'>,
   ): Promise<void> {
-    const pinned = this.#modules.backend.pin();
+    const { backend, pause } = this.#modules;
     const at = { hashRevision: revision, compactRevision: before, keptAt: revision };
-    const hash = await hashPinned(pinned, { ...at, ...by });
+    const hash = await hashPinned(backend.pin(), { ...at, ...by, pause });
     if (hash === undefined) return;
     const found = { hash, compactRevision: before, hashRevision: revision };
     this.#newest = [found, ...this.#newest].slice(0, compactionHashesMax);

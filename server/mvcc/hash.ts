@@ -74,6 +74,8 @@ export interface HashScan {
   readonly index: KeyIndex;
   /** Asked now and then: whether the index still knows what it knew when the state was pinned. */
   readonly isValid: () => boolean;
+  /** Between two parts: nobody waits for the hash, others have the machine meanwhile. */
+  readonly pause?: () => Promise<void>;
 }
 
 /** Undefined when it became invalid. Releases the state. */
@@ -81,6 +83,7 @@ export async function hashPinned(pinned: PinnedState, at: HashScan): Promise<num
   let hash = hashOfNone;
   try {
     for await (const chunk of pinned.scan(revisionRange(0, at.hashRevision))) {
+      await at.pause?.();
       if (!at.isValid()) return undefined;
       for (const [recordKey, value] of chunk) {
         const pair = parseRevisionKey(recordKey);

@@ -10,7 +10,7 @@ import type { Done } from '../base/file-system.ts';
 import type { LeaseId, Revision } from '../base/ids.ts';
 import type { KeyValue } from '../proto/gen/kv.ts';
 import { Compaction } from './compaction.ts';
-import { CompactionHashes } from './compaction-hashes.ts';
+import { CompactionHashes, type CompactionHashModules } from './compaction-hashes.ts';
 import { type Predecessors, type StoredRevision, VersionEvent } from './events.ts';
 import { hashKv, type KvHash } from './hash.ts';
 import { KeyIndex } from './key-index.ts';
@@ -178,9 +178,20 @@ export class Store implements StatePart, RangeView, Predecessors {
     return hashKv({ backend: this.#backend, view: this }, revision);
   }
 
-  /** Remembers from now on what each compaction takes away; `failed` when that cannot be read any more. */
-  rememberCompactionHashes(failed: (error: Error) => void): void {
-    this.#compactionHashes = new CompactionHashes({ backend: this.#backend, view: this, failed });
+  /** Remembers from now on what each compaction takes away. */
+  rememberCompactionHashes(modules: Pick<CompactionHashModules, 'pause' | 'failed'>): void {
+    const { pause, failed } = modules;
+    this.#compactionHashes = new CompactionHashes({
+      backend: this.#backend,
+      view: this,
+      pause,
+      failed,
+    });
+  }
+
+  /** What the hash of a compaction keeps from being given back on disk is let go; that compaction is then not compared. */
+  async abandonCompactionHash(): Promise<void> {
+    await this.#compactionHashes?.abandon();
   }
 
   /** The hashes of the newest compactions, the newest first. */

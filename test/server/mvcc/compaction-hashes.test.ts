@@ -10,7 +10,7 @@ const fail = (error: Error): never => {
 
 async function openRemembering(): Promise<Store> {
   const { store } = await openStore();
-  store.rememberCompactionHashes(fail);
+  store.rememberCompactionHashes({ failed: fail, pause: async () => {} });
   return store;
 }
 
@@ -60,6 +60,41 @@ test('two stores with one history agree, however far the erasing before got', as
   assert.equal(hashes[0]?.hashRevision, 1800);
   assert.deepEqual(hashes[1], hashes[0]);
   assert.deepEqual(hashes[2], hashes[0]);
+});
+
+test('one that is abandoned lets its view of the state go, and leaves no hash', async () => {
+  const { store, backend } = await openStore();
+  let pauses = 0;
+  store.rememberCompactionHashes({
+    failed: fail,
+    pause: () => {
+      pauses++;
+      return new Promise((resolve) => setImmediate(resolve));
+    },
+  });
+  for (let at = 0; at < 5000; at++) put(store, `key ${at % 1500}`, `v${at}`);
+  let held = 0;
+  const pin = backend.pin.bind(backend);
+  backend.pin = () => {
+    const pinned = pin();
+    const release = pinned.release.bind(pinned);
+    held++;
+    pinned.release = () => {
+      held--;
+      release();
+    };
+    return pinned;
+  };
+  store.compact(4000);
+  assert.equal(held, 1);
+  await store.abandonCompactionHash();
+  assert.equal(held, 0);
+  assert.equal(store.compactionHashes.length, 0);
+  assert(pauses < 3, 'it stops at once');
+  put(store, 'key', 'later');
+  store.compact(5001);
+  for (let turn = 0; turn < 20; turn++) await settle();
+  assert.equal(store.compactionHashes[0]?.hashRevision, 5001);
 });
 
 test('a compaction that overtakes another leaves no hash of it; ten are remembered', async () => {
