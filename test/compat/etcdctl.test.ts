@@ -222,6 +222,26 @@ test('etcdctl and membership', options, (context) =>
       ctl.note([fields[0], fields[1], fields[4], fields[5], fields[9]].join(', '));
     });
 
+    await pair.test(context, 'defrag and alarms', async (ctl) => {
+      await ctl.ok('defrag');
+      await ctl.ok('defrag --cluster');
+      await ctl.ok('alarm disarm');
+      await ctl.ok('alarm list -w json');
+      await ctl.ok('compaction 1 --physical');
+      await ctl.refused('compaction 1');
+    });
+
+    await pair.test(context, 'member update', async (ctl) => {
+      const member = ctl.cluster.member(0);
+      const id = await memberId(ctl, member);
+      const other = (await ctl.cluster.newMember()).peerUrl;
+      await ctl.ok(`member update ${id} --peer-urls=${other}`);
+      await ctl.ok('member list');
+      await ctl.ok(`member update ${id} --peer-urls=${member.peerUrl}`);
+      await ctl.refused(`member update 1234 --peer-urls=${other}`);
+      await ctl.refused(`member update ${id}`);
+    });
+
     await pair.test(
       context,
       'member add, promote and remove, before the member starts',
