@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fromLatin1 } from '../../server/base/bytes.ts';
+import { PermissionType } from '../../server/proto/gen/auth.ts';
 import { Election, type LeaderKey } from '../../server/proto/gen/election.ts';
 import { Lock } from '../../server/proto/gen/lock.ts';
-import { KV, Lease } from '../../server/proto/gen/rpc.ts';
-import type { GrpcChannel, Outcome } from '../support/grpc.ts';
+import { Auth, KV, Lease } from '../../server/proto/gen/rpc.ts';
+import type { GrpcChannel, Headers, Outcome } from '../support/grpc.ts';
 import { needs } from '../support/tools.ts';
 import { comparable, type StoreUnderTest, withStores } from './store-under-test.ts';
 
@@ -185,5 +186,60 @@ test('locks and elections answer as those of etcd', options, (context) =>
         assert.deepEqual(tested, etcd);
       });
     }
+  }),
+);
+
+/** A store in which the user `a` may do everything with the keys of the lock `mine`. */
+async function withAuth(channel: GrpcChannel): Promise<Headers> {
+  const { methods } = Auth;
+  const done = async (outcome: Promise<Outcome<unknown>>): Promise<void> => {
+    assert.equal((await outcome).kind, 'ok');
+  };
+  for (const [name, role] of [
+    ['root', 'root'],
+    ['a', 'locker'],
+  ] as const) {
+    await done(channel.call(methods.userAdd, { name, password: 'p' }));
+    await done(channel.call(methods.roleAdd, { name: role }));
+    await done(channel.call(methods.userGrantRole, { user: name, role }));
+  }
+  const [key, rangeEnd] = [bytes('mine/'), bytes('mine0')];
+  const perm = { permType: PermissionType.READWRITE, key, rangeEnd };
+  await done(channel.call(methods.roleGrantPermission, { name: 'locker', perm }));
+  await done(channel.call(methods.authEnable, {}));
+  const answer = await channel.call(methods.authenticate, { name: 'a', password: 'p' });
+  assert.ok(answer.kind === 'ok');
+  return { token: answer.response.token };
+}
+
+test('locks and elections are made with the rights of who calls', options, () =>
+  withStores({}, async (stores) => {
+    const [tested, etcd] = await Promise.all(
+      stores.map(async ({ channel }) => {
+        const user = await withAuth(channel);
+        const [mine, others] = [bytes('mine'), bytes('others')];
+        const granted = await channel.call(Lease.methods.leaseGrant, { ID: 9n, TTL: 60 }, user);
+        const key = { name: mine, key: bytes('mine/9'), rev: 1, lease: 9n };
+        const answers: unknown[] = [granted];
+        for (const headers of [user, {}, { token: 'none.5' }]) {
+          answers.push(
+            await channel.call(Lock.methods.lock, { name: mine, lease: 9n }, headers),
+            await channel.call(Lock.methods.lock, { name: mine, lease: 0n }, {}),
+            await channel.call(Lock.methods.lock, { name: others, lease: 9n }, headers),
+            await channel.call(Lock.methods.unlock, { key: bytes('others/9') }, headers),
+            await channel.call(Election.methods.leader, { name: mine }, headers),
+            await channel.call(Election.methods.leader, { name: others }, headers),
+            await channel.call(Election.methods.proclaim, { leader: key, value: mine }, headers),
+            await channel.call(Election.methods.resign, { leader: key }, headers),
+          );
+        }
+        const observing = channel.stream(Election.methods.observe);
+        observing.send({ name: mine });
+        observing.halfClose();
+        answers.push(await observing.ended());
+        return comparable(answers, 0);
+      }),
+    );
+    assert.deepEqual(tested, etcd);
   }),
 );
