@@ -450,6 +450,9 @@ const fixedFlags: ReadonlyMap<string, readonly string[]> = new Map([
   ['compaction-batch-limit', ['1000']],
   ['compaction-sleep-interval', ['10ms', '0', '0s']],
   ['bootstrap-defrag-threshold-megabytes', ['0']],
+  // Defragmentation stops nothing here, and a transaction has no buffer to share.
+  ['experimental-stop-grpc-service-on-defrag', ['false', 'true']],
+  ['experimental-txn-mode-write-with-shared-buffer', ['true', 'false']],
 ]);
 
 /** Flags that lost their `experimental-` in etcd 3.6: both spellings mean the same. */

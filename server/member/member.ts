@@ -144,7 +144,8 @@ async function whenReady(member: LocalMember, failed: Promise<Error>): Promise<v
     );
     const isServing = await Promise.race([isReady, failed.then(() => false)]);
     if (isServing && isKnown(member)) return;
-    if (isServing) await new Promise<void>((resolve) => nodeClock.after(publishPollMs, resolve));
+    // Also after a read that was refused at once.
+    await new Promise<void>((resolve) => nodeClock.after(publishPollMs, resolve));
   }
 }
 

@@ -246,6 +246,54 @@ suite('gRPC', () => {
   });
 });
 
+suite('--grpc-keepalive flags', () => {
+  const keepalive = { pingMsMin: 10, intervalMs: 100, timeoutMs: 200 };
+  const tuned = { ...config, maintenance: { watchProgressNotifyMs: 60_000, keepalive } };
+
+  test('a silent client is pinged, and dropped when it does not answer', async () => {
+    const port = new FakeMember();
+    const listener = await ClientListener.open({ port, logger: silentLogger }, tuned);
+    const [host, tcpPort] = (listener.addresses[0] ?? '').split(':');
+    const answering = http2.connect(`http://${listener.addresses[0]}`);
+    await once(answering, 'ping');
+    const mute = connect({ host: host ?? '', port: Number(tcpPort) });
+    mute.on('error', () => {});
+    mute.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+    mute.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
+    mute.resume();
+    await once(mute, 'close');
+    assert.equal(answering.destroyed, false);
+    await once(answering, 'ping');
+    answering.destroy();
+    await listener.stop();
+  });
+
+  test('a client with a call may ping as often as they say', async () => {
+    const port = new FakeMember();
+    const listener = await ClientListener.open({ port, logger: silentLogger }, tuned);
+    const session = http2.connect(`http://${listener.addresses[0]}`);
+    const call = session.request({
+      ':method': 'POST',
+      ':path': Watch.methods.watch.path,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+    });
+    call.on('error', () => {});
+    await once(session, 'remoteSettings');
+    let isSentAway = false;
+    session.on('goaway', () => {
+      isSentAway = true;
+    });
+    for (let ping = 0; ping < 6; ping++) {
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      await new Promise((resolve) => session.ping(resolve));
+    }
+    assert.equal(isSentAway, false);
+    session.destroy();
+    await listener.stop();
+  });
+});
+
 suite('clients that go away', () => {
   test('at any moment, with any code: the others are served', async () => {
     const port = new FakeMember();
