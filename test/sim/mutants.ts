@@ -65,8 +65,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: 'wal/wal.js',
-        find: 'file.write([frame], position, this.#orFail(() => file.datasync(next)));',
-        replace: 'file.write([frame], position, next); file.datasync(() => {});',
+        find: 'file.datasync(synced);',
+        replace: 'synced(null); file.datasync(() => {});',
       },
     ],
   },
@@ -88,8 +88,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: 'wal/wal.js',
-        find: 'file.write([frame], position, this.#orFail(() => file.datasync(next)));',
-        replace: 'file.write([frame], position, next);',
+        find: 'file.datasync(synced);',
+        replace: 'synced(null);',
       },
     ],
   },
