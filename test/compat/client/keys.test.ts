@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   createRevisionOf,
   exists,
@@ -206,6 +207,8 @@ onBoth('keys and values', {}, (store) => {
     const client = store.client({ timeoutMs: 20_000 });
     await client.put('d/a', '1');
     store.cluster.member(0).signal('SIGSTOP');
+    // It takes effect a little later.
+    await sleep(200);
     try {
       const start = performance.now();
       const late = await failureOf(client.put('d/a', '2', { timeoutMs: 300 }));
