@@ -450,6 +450,12 @@ const fixedFlags: ReadonlyMap<string, readonly string[]> = new Map([
   ['compaction-batch-limit', ['1000']],
   ['compaction-sleep-interval', ['10ms', '0', '0s']],
   ['bootstrap-defrag-threshold-megabytes', ['0']],
+  ['socket-reuse-port', ['false']],
+  ['socket-reuse-address', ['false']],
+  ['memory-mlock', ['false']],
+  ['unsafe-no-fsync', ['false']],
+  ['enable-log-rotation', ['false']],
+  ['enable-distributed-tracing', ['false']],
   // Defragmentation stops nothing here, and a transaction has no buffer to share.
   ['experimental-stop-grpc-service-on-defrag', ['false', 'true']],
   ['experimental-txn-mode-write-with-shared-buffer', ['true', 'false']],
@@ -466,6 +472,8 @@ const graduatedFlags: ReadonlySet<string> = new Set([
   'max-learners',
   'bootstrap-defrag-threshold-megabytes',
   'peer-skip-client-san-verification',
+  'memory-mlock',
+  'enable-distributed-tracing',
 ]);
 
 function currentName(given: string): string {
@@ -475,16 +483,21 @@ function currentName(given: string): string {
 
 /** Flags of etcd 3.4 to 3.6 that Mainstay does not have yet: refused, because ignoring one could hurt. */
 const unsupportedFlags = new Set(
-  `wal-dir max-snapshots max-wals backend-bbolt-freelist-type
-  backend-batch-interval backend-batch-limit socket-reuse-port socket-reuse-address raft-read-timeout
-  raft-write-timeout discovery discovery-fallback discovery-proxy discovery-srv discovery-srv-name discovery-token
-  discovery-endpoints v2-deprecation enable-log-rotation
-  log-rotation-config-json enable-distributed-tracing distributed-tracing-address distributed-tracing-service-name
+  `wal-dir discovery discovery-fallback discovery-proxy discovery-srv discovery-srv-name discovery-token
+  discovery-endpoints discovery-cacert discovery-cert discovery-key discovery-user discovery-password
+  discovery-dial-timeout discovery-request-timeout discovery-keepalive-time discovery-keepalive-timeout
+  discovery-insecure-transport discovery-insecure-skip-tls-verify enable-v2v3 debug log-output log-package-levels
+  log-rotation-config-json distributed-tracing-address distributed-tracing-service-name
   distributed-tracing-instance-id distributed-tracing-sampling-rate proxy proxy-failure-wait
-  proxy-refresh-interval proxy-dial-timeout proxy-write-timeout proxy-read-timeout memory-mlock
-  warning-apply-duration warning-unary-request-duration
-  txn-mode-write-with-shared-buffer stop-grpc-service-on-defrag
-  snapshot-catchup-entries config-file unsafe-no-fsync`.split(/\s+/),
+  proxy-refresh-interval proxy-dial-timeout proxy-write-timeout proxy-read-timeout
+  txn-mode-write-with-shared-buffer stop-grpc-service-on-defrag config-file`.split(/\s+/),
+);
+
+/** Flags of etcd about files, buffers and reports that are not here: any value is taken, and the log says that it means nothing. */
+const idleFlags = new Set(
+  `max-snapshots max-wals backend-batch-interval backend-batch-limit backend-bbolt-freelist-type
+  snapshot-catchup-entries raft-read-timeout raft-write-timeout warning-apply-duration
+  warning-unary-request-duration v2-deprecation`.split(/\s+/),
 );
 
 const flagNames: ReadonlySet<string> = new Set(flags.map(({ name }) => name));
@@ -498,7 +511,10 @@ export function readSettings(
   const values = new Map<string, string>();
   const shown = readArguments(argv, values);
   const warnings = readEnvironment(env, values);
-  for (const [name, value] of values) checkKnown(name, value);
+  for (const [name, value] of values) {
+    checkKnown(name, value);
+    if (isIdle(name)) warnings.push(`--${name} has no effect`);
+  }
   return {
     values: new Map(
       [...values].filter((pair): pair is [FlagName, string] => flagNames.has(pair[0])),
@@ -561,7 +577,7 @@ function readEnvironment(
 }
 
 function checkKnown(name: string, value: string): void {
-  if (flagNames.has(name)) return;
+  if (flagNames.has(name) || isIdle(name)) return;
   const fixed = fixedFlags.get(name);
   if (fixed?.includes(value) === true) return;
   if (fixed !== undefined) {
@@ -573,7 +589,11 @@ function checkKnown(name: string, value: string): void {
 
 function isKnown(name: string): boolean {
   const plain = name.replace(/^experimental-/, '');
-  return flagNames.has(name) || fixedFlags.has(name) || unsupportedFlags.has(plain);
+  return flagNames.has(name) || fixedFlags.has(name) || isIdle(name) || unsupportedFlags.has(plain);
+}
+
+function isIdle(name: string): boolean {
+  return idleFlags.has(name.replace(/^experimental-/, ''));
 }
 
 function unknownFlag(name: string): UsageError {

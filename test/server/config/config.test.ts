@@ -183,8 +183,9 @@ const refused: readonly (readonly [line: string, message: RegExp, env?: Env])[] 
   ['--name=', /^--name must not be empty$/],
   ['--name x', /ETCD_NAME" is shadowed by corresponding command-line flag/, { ETCD_NAME: 'x' }],
   ['--wal-dir=x', /^--wal-dir is a flag of etcd that is not supported yet$/],
-  ['--experimental-memory-mlock=true', /not supported yet$/],
-  ['', /^--backend-batch-limit is a flag of etcd/, { ETCD_BACKEND_BATCH_LIMIT: '1' }],
+  ['--experimental-memory-mlock=true', /^--memory-mlock=true is not supported yet; only false is$/],
+  ['--discovery-token=x', /not supported yet$/],
+  ['', /^--config-file is a flag of etcd/, { ETCD_CONFIG_FILE: 'x' }],
   ['--pre-vote=false', /^--pre-vote=false is not supported yet; only true is$/],
   ['--log-outputs stdout', /only default or stderr is$/],
   [
