@@ -37,7 +37,6 @@ function placeOf({ functionName, url }: CpuProfile['nodes'][number]['callFrame']
   const folder = /\/dist\/server\/([a-z]+)/.exec(url)?.[1];
   if (folder === 'proto') return 'codec (proto)';
   if (folder !== undefined) return folder;
-  if (/^node:(internal\/)?http2/.test(url)) return 'transport (node:http2)';
   if (url.startsWith('node:')) return 'node (streams, timers, buffers)';
   if (url.includes('-level/')) return 'backend (LevelDB binding)';
   return functionName.startsWith('(') ? 'native code' : 'other';

@@ -22,13 +22,14 @@ export class SendScheduler {
   readonly settings: ClientSettings = { ...clientSettingsDefault };
   /** HEADERS and DATA. */
   sentFrames = 0;
+  /** Of responses, in all streams. */
+  waitingBytes = 0;
   readonly #output: Output;
   readonly #encoder = new HpackEncoder();
   /** Streams that could send a frame, in turn. */
   readonly #ready = new Set<Http2Stream>();
   /** Streams that wait for the connection's window. */
   readonly #starved = new Set<Http2Stream>();
-  #waitingBytes = 0;
   #isPumping = false;
 
   constructor(output: Output) {
@@ -42,7 +43,7 @@ export class SendScheduler {
 
   /** Responses that are not sent yet, in all streams and on the way out. */
   get unsentBytes(): number {
-    return this.#waitingBytes + this.#output.unsentBytes;
+    return this.waitingBytes + this.#output.unsentBytes;
   }
 
   /** Whether one DATA frame may go out at once. */
@@ -110,14 +111,14 @@ export class SendScheduler {
 
   /** The stream has something to send that could not go out at once, so many bytes of data more than before. */
   waits(stream: Http2Stream, bytes: number): void {
-    this.#waitingBytes += bytes;
+    this.waitingBytes += bytes;
     if (this.#starved.has(stream)) return;
     this.#ready.add(stream);
     this.pump();
   }
 
   unwaits(bytes: number): void {
-    this.#waitingBytes -= bytes;
+    this.waitingBytes -= bytes;
   }
 
   /** Lets the streams send what they can. */
@@ -147,7 +148,7 @@ export class SendScheduler {
   }
 
   forget(stream: Http2Stream): void {
-    this.#waitingBytes -= stream.unsentBytes;
+    this.waitingBytes -= stream.unsentBytes;
     this.#ready.delete(stream);
     this.#starved.delete(stream);
   }
