@@ -73,7 +73,7 @@ const frames = fc.array(
 );
 
 suite('any frames', () => {
-  test('end in nothing left', async () => {
+  test('end in nothing left', { timeout: 120_000 }, async () => {
     const cuts = fc.array(fc.integer({ min: 1, max: 5000 }), { minLength: 1, maxLength: 5 });
     const ending = fc.constantFrom('end' as const, 'destroy' as const, 'verdict' as const);
     await fc.assert(
