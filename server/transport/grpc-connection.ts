@@ -124,8 +124,13 @@ export class GrpcConnection implements ConnectionUser, CallOwner {
     const done = (): void => {
       this.done();
     };
-    this.ran();
-    stream.user = new HttpStream({ http, socket: this.#http2.socket, done }, stream, headers);
+    try {
+      stream.user = new HttpStream({ http, socket: this.#http2.socket, done }, stream, headers);
+      this.ran();
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+      stream.reset('PROTOCOL_ERROR');
+    }
   }
 
   pinged(): void {

@@ -35,6 +35,7 @@ export class HttpStream implements StreamUser {
   readonly #done: () => void;
   #response: IncomingMessage | undefined;
 
+  /** Throws a TypeError when the request has what HTTP/1.1 cannot say: a blank in its path, a control character. */
   constructor(
     { http, socket, done }: HttpStreamModules,
     stream: Http2Stream,
@@ -44,10 +45,6 @@ export class HttpStream implements StreamUser {
     this.#done = done;
     const [near, far] = duplexPair();
     this.#ends = [near, far];
-    for (const end of this.#ends) end.on('error', () => undefined);
-    // A pair does not tell one end that the other was destroyed; an answer that is whole has been read by then.
-    far.once('close', () => near.destroy());
-    http.accept(stands(far, socket));
     this.#request = httpRequest({
       createConnection: () => near,
       method: headers.method,
@@ -55,6 +52,10 @@ export class HttpStream implements StreamUser {
       headers: fieldsOf(headers),
       setHost: false,
     });
+    for (const end of this.#ends) end.on('error', () => undefined);
+    // A pair does not tell one end that the other was destroyed; an answer that is whole has been read by then.
+    far.once('close', () => near.destroy());
+    http.accept(stands(far, socket));
     this.#request.on('response', (response) => {
       this.#answered(response);
     });

@@ -161,6 +161,21 @@ suite('HTTP over HTTP/2', () => {
     assert.equal((await ask({ ':path': '/who' })).headers[':status'], 200);
   });
 
+  test('what HTTP/1.1 cannot say is reset, and the connection goes on', async () => {
+    const odd: http2.OutgoingHttpHeaders[] = [
+      { ':path': '/a b' },
+      { ':path': '/who', ':method': 'G T' },
+      { ':path': '/who', 'x-asked': 'a\u0001b' },
+    ];
+    for (const headers of odd) {
+      const call = session.request(headers);
+      call.resume();
+      const [error] = (await once(call, 'error')) as [Error];
+      assert.match(error.message, /NGHTTP2_PROTOCOL_ERROR/, JSON.stringify(headers));
+    }
+    assert.equal((await ask({ ':path': '/who' })).headers[':status'], 200);
+  });
+
   test('gRPC is still gRPC', async () => {
     const { headers } = await ask({
       ':path': '/a.B/C',
