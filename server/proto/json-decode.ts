@@ -270,20 +270,27 @@ function numberIn(text: string | undefined, bounds: Bounds): number | undefined 
   return integer === undefined ? undefined : Number(integer);
 }
 
-/** Exact; `1.0` and `1e2` are integers too. */
+/** Exact; `1.0` and `1e2` are integers too. A client chooses the text: all of this takes time in proportion to it. */
 function integerIn(text: string | undefined, { min, max }: Bounds): bigint | undefined {
-  const [, minus, whole, fraction = '', exponent = '0'] =
-    /^(-?)(\d+)(?:\.(\d*?)0*)?(?:[eE]([-+]?\d+))?$/.exec(text ?? '') ?? [];
+  const [, minus, whole, decimals = '', exponent = '0'] =
+    /^(-?)(\d+)(?:\.(\d*))?(?:[eE]([-+]?\d+))?$/.exec(text ?? '') ?? [];
   if (minus === undefined || whole === undefined) return undefined;
+  const fraction = withoutEndingZeros(decimals);
   const digits = (whole + fraction).replace(/^0+/, '');
   if (digits === '') return 0n;
   const zeros = Number(exponent) - fraction.length;
-  const significant = digits.replace(/0+$/, '');
+  const significant = withoutEndingZeros(digits);
   const isWhole = zeros >= 0 || -zeros <= digits.length - significant.length;
   if (!isWhole || digits.length + zeros > 20) return undefined;
   const shifted = zeros >= 0 ? digits + '0'.repeat(zeros) : digits.slice(0, zeros);
   const value = BigInt(minus + shifted);
   return value >= min && value <= max ? value : undefined;
+}
+
+function withoutEndingZeros(digits: string): string {
+  let end = digits.length;
+  while (end > 0 && digits[end - 1] === '0') end--;
+  return digits.slice(0, end);
 }
 
 /** As the codec does: ordering is all that such numbers are for. */

@@ -78,6 +78,23 @@ suite('the JSON form', () => {
     assert.equal(JSON.parse(Buffer.concat(pieces).toString()).kvs.length, 4);
   });
 
+  test('a long number costs time in proportion to its length', () => {
+    const descriptor = byName.get('etcdserverpb.RangeRequest');
+    assert.ok(descriptor !== undefined);
+    const zeros = '0'.repeat(100_000);
+    const limitOf = (number: string): unknown => {
+      const json = Buffer.from(`{"limit":${number}}`);
+      return (decodeJson(byName, descriptor, json) as { limit: unknown }).limit;
+    };
+    const begunMs = performance.now();
+    assert.equal(limitOf(`3.${zeros}`), 3);
+    assert.equal(limitOf(`"3${zeros}e-100000"`), 3);
+    for (const number of [`3.${zeros}1`, `1${zeros}1`, `"0.${zeros}1"`]) {
+      assert.throws(() => limitOf(number), JsonError);
+    }
+    assert.ok(performance.now() - begunMs < 2_000);
+  });
+
   test('nesting has a limit', () => {
     const descriptor = byName.get('etcdserverpb.TxnRequest');
     assert.ok(descriptor !== undefined);
