@@ -21,10 +21,13 @@ function check({ service }: HealthCheckRequest): HealthCheckResponse {
   return { status: ServingStatus.SERVING };
 }
 
-/** The status does not change while the server runs: said once, then the stream stays open. */
+/** The status does not change while the server runs: said once, however often it is asked; then the stream stays open. */
 function watch(responses: Responses<HealthCheckResponse>): Requests<HealthCheckRequest> {
+  let isTold = false;
   return {
     next({ service }) {
+      if (isTold) return;
+      isTold = true;
       const isKnown = service === '';
       responses.send({ status: isKnown ? ServingStatus.SERVING : ServingStatus.SERVICE_UNKNOWN });
     },

@@ -503,4 +503,10 @@ suite('Cluster and Maintenance', () => {
     void requests.next({ service: '' });
     assert.deepEqual(responses.sent, [{ status: 1 }]);
   });
+
+  test('whoever watches health is told once, however often it asks', async () => {
+    const { requests, responses } = open(new FakeMember(), Health.methods.watch);
+    for (let n = 0; n < 3; n++) await requests.next({ service: '' });
+    assert.deepEqual(responses.sent, [{ status: 1 }]);
+  });
 });
