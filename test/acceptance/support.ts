@@ -353,8 +353,8 @@ export function startOptions(options: StartOptions): ClusterOptions {
   return { ...options, program, flags };
 }
 
-/** Tries until it does not throw, for at most 20 s. */
-export async function eventually<T>(attempt: () => Promise<T>, timeoutMs = 20_000): Promise<T> {
+/** Tries until it does not throw, for at most 40 s: machines may have more to do. */
+export async function eventually<T>(attempt: () => Promise<T>, timeoutMs = 40_000): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     try {
