@@ -51,7 +51,7 @@ export async function hashKv(modules: HashModules, asked: Revision): Promise<KvH
     if (hashRevision > view.revision) throw new EtcdError('FutureRevision');
     const { compactRevision } = view;
     const hash = await hashAt(modules, { hashRevision, compactRevision });
-    // A compaction that came between has taken away what the index knew: once more, with that.
+    // A compaction, or another state, that came between has taken away what the index knew: once more, with that.
     if (hash !== undefined) return { hash, compactRevision, hashRevision };
   }
 }
@@ -62,8 +62,10 @@ async function hashAt(
 ): Promise<number | undefined> {
   const seesNone = view.index.countAt(everything, at.hashRevision) === 0;
   const keptAt = seesNone ? at.compactRevision : at.hashRevision;
-  const isValid = (): boolean => view.compactRevision === at.compactRevision;
-  return hashPinned(backend.pin(), { ...at, keptAt, isValid, index: view.index });
+  const { index } = view;
+  const isValid = (): boolean =>
+    view.compactRevision === at.compactRevision && view.index === index;
+  return hashPinned(backend.pin(), { ...at, keptAt, isValid, index });
 }
 
 export interface HashScan {
