@@ -84,14 +84,18 @@ export class RpcCounters {
       run: (request, context) => {
         const startedMs = this.#begin(counter);
         counter.received++;
-        const answered = call.run(request, context);
-        answered.then(
-          () => {
-            counter.sent++;
-            this.#over(counter, startedMs, GrpcCode.OK);
-          },
-          (error: unknown) => this.#over(counter, startedMs, toStatus(error).code),
-        );
+        const over = (error: unknown): void => this.#over(counter, startedMs, toStatus(error).code);
+        let answered: Promise<unknown>;
+        try {
+          answered = call.run(request, context);
+        } catch (error) {
+          over(error);
+          throw error;
+        }
+        answered.then(() => {
+          counter.sent++;
+          this.#over(counter, startedMs, GrpcCode.OK);
+        }, over);
         return answered;
       },
     };
