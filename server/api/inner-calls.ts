@@ -72,13 +72,14 @@ export class InnerCalls {
     const call = this.#find(Watch.methods.watch);
     assert(call.kind === 'stream', 'watching is a stream');
     let requests: Requests<unknown> | undefined;
+    let forgetEnd = (): void => {};
     try {
       await new Promise<void>((resolve, reject) => {
         const responses = new WatchResponses(seen, { resolve, reject, end });
         const opened = call.open(responses, this.#context);
         requests = opened;
         end.onRoom = () => opened.drained();
-        end.onClose(() => reject(new GoneError('the client is gone')));
+        forgetEnd = end.onClose(() => reject(new GoneError('the client is gone')));
         const value = WatchCreateRequest.create(request);
         const create: WatchRequest = { requestUnion: { kind: 'createRequest', value } };
         Promise.resolve(opened.next(create)).catch(reject);
@@ -86,6 +87,7 @@ export class InnerCalls {
     } catch (error) {
       throw told(error);
     } finally {
+      forgetEnd();
       end.onRoom = undefined;
       requests?.closed();
     }

@@ -9,7 +9,7 @@ export class GoneError extends Error {
 export class StreamEnd {
   #isClosed = false;
   #resolve: (() => void) | undefined;
-  readonly #onClose: (() => void)[] = [];
+  readonly #onClose = new Set<() => void>();
   #isFull = false;
   /** Called when there is room again. */
   onRoom: (() => void) | undefined;
@@ -35,10 +35,11 @@ export class StreamEnd {
     });
   }
 
-  /** Calls back once, when the call is over; at once when it is. */
-  onClose(callback: () => void): void {
+  /** Calls back once, when the call is over; at once when it is. Returns what takes that back. */
+  onClose(callback: () => void): () => void {
     if (this.#isClosed) callback();
-    else this.#onClose.push(callback);
+    else this.#onClose.add(callback);
+    return () => this.#onClose.delete(callback);
   }
 
   hasRoom(): void {
@@ -51,7 +52,8 @@ export class StreamEnd {
   close(): void {
     this.#isClosed = true;
     this.hasRoom();
-    for (const callback of this.#onClose.splice(0)) callback();
+    for (const callback of this.#onClose) callback();
+    this.#onClose.clear();
   }
 }
 
