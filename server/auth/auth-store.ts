@@ -330,7 +330,10 @@ function nameOf({ name }: User | Role): string {
 }
 
 function sortedNames(names: Iterable<string>): string[] {
-  return [...names].sort((a, b) => compareBytes(Buffer.from(a), Buffer.from(b)));
+  const sorted = [...names];
+  // Code units sort as the bytes of UTF-8 do, and far faster, but for surrogates.
+  if (!sorted.some((name) => /[\ud800-\uffff]/.test(name))) return sorted.sort();
+  return sorted.sort((a, b) => compareBytes(Buffer.from(a), Buffer.from(b)));
 }
 
 /** As Go's decoder of base64, which skips line ends. */
