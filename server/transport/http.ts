@@ -44,6 +44,8 @@ export class HttpServer {
   readonly #server: Server;
   /** What ends a connection whose next request does not come. */
   readonly #patience = new WeakMap<Socket, NodeJS.Timeout>();
+  /** Of requests that were sent one behind another, the last one. */
+  readonly #newest = new WeakMap<Socket, ServerResponse>();
 
   constructor(modules: HttpModules, options: HttpOptions = { isForMetrics: false }) {
     this.#modules = modules;
@@ -54,7 +56,9 @@ export class HttpServer {
       (request: IncomingMessage, response: ServerResponse) => {
         const { socket } = request;
         clearTimeout(this.#patience.get(socket));
+        this.#newest.set(socket, response);
         response.once('close', () => {
+          if (this.#newest.get(socket) !== response) return;
           this.#awaitHeaders(socket, headersMsMax + this.#server.keepAliveTimeout);
         });
         this.#begin({ request, response });
