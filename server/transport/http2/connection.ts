@@ -50,6 +50,8 @@ const stoppingPing = Buffer.from('stopping');
 const livenessPing = Buffer.from('mainstay');
 const pingBytes = 8;
 const noPayload = Buffer.alloc(0);
+/** To resize so many windows costs about what another frame does. */
+const resizedPerFrame = 32;
 
 /** A header block that goes on in the next frame. */
 interface OpenBlock {
@@ -365,6 +367,7 @@ export class Http2Connection implements StreamOwner {
 
   /** A new initial size changes the windows of all streams (RFC 9113 §6.9.2). */
   #resizeWindows(bytes: number): void {
+    this.#flood.count(Math.ceil(this.#streams.size / resizedPerFrame));
     for (const stream of this.#streams.values()) {
       if (!stream.sendWindow.enlarge(bytes)) {
         throw new ConnectionError('FLOW_CONTROL_ERROR', 'SETTINGS make a window too large');

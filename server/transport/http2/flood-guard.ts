@@ -9,14 +9,14 @@ export class FloodGuard {
   #left = idleFramesBurstMax;
   #sinceMs = performance.now();
 
-  /** Throws a ConnectionError when there were too many lately. */
-  count(): void {
-    this.#left--;
+  /** `frames`: as many as it costs. Throws a ConnectionError when there were too many lately. */
+  count(frames = 1): void {
+    this.#left -= frames;
     if (this.#left >= 0) return;
     const nowMs = performance.now();
     const earned = ((nowMs - this.#sinceMs) * idleFramesPerSecondMax) / 1000;
     this.#sinceMs = nowMs;
-    this.#left = Math.min(idleFramesBurstMax, Math.floor(earned)) - 1;
+    this.#left = Math.min(idleFramesBurstMax, Math.floor(earned)) - frames;
     if (this.#left < 0) {
       throw new ConnectionError('ENHANCE_YOUR_CALM', 'too many frames without a purpose');
     }

@@ -135,11 +135,17 @@ export class SendScheduler {
     this.#isPumping = false;
   }
 
-  /** The connection's window has grown. */
+  /** The connection's window has grown, maybe by a byte: no more streams go on than it may be enough for. */
   feed(): void {
-    for (const stream of this.#starved) this.#ready.add(stream);
-    this.#starved.clear();
-    this.pump();
+    while (this.window.leftBytes > 0 && this.#starved.size > 0) {
+      let frames = Math.ceil(this.window.leftBytes / framePayloadBytesMax);
+      for (const stream of this.#starved) {
+        if (frames-- === 0) break;
+        this.#starved.delete(stream);
+        this.#ready.add(stream);
+      }
+      this.pump();
+    }
   }
 
   /** The stream's window has grown. */

@@ -784,6 +784,15 @@ suite('floods and bombs', () => {
     assert.equal(await flood(() => frame('SETTINGS', 0, 0)), calm);
   });
 
+  test('SETTINGS that change the windows of many streams, which cost more', async () => {
+    const streams = 500;
+    const each = (at: number): Buffer =>
+      at > 0 && at <= streams
+        ? get(2 * at - 1, '/bytes/100')
+        : frame('SETTINGS', 0, 0, settings([4, at > streams ? at % 2 : 0]));
+    assert.equal(await flood(each, streams + 5_000), calm);
+  });
+
   test('PING', async () => {
     assert.equal(await flood(() => frame('PING', 0, 0, Buffer.alloc(8))), calm);
   });
