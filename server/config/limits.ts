@@ -126,6 +126,10 @@ export const certificateReadMsMin = 100;
 export const headersMsMax = 10_000;
 /** A stream whose client does not read: beyond it the producer is told to wait. */
 export const streamBufferBytesMax = 1 * mebibyte;
+/** Requests of one stream that are taken before others have their turn: a millisecond of the cheapest ones. */
+export const streamRequestsPerTurnMax = 128;
+/** Requests of HTTP/1.1 that were sent one behind another and wait for their answers: no client sends so many. */
+export const pipelinedRequestsMax = 100;
 /** Watchers of one stream. */
 export const watchersPerStreamMax = 10_000;
 

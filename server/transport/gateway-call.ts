@@ -1,9 +1,15 @@
 import { STATUS_CODES } from 'node:http';
+import { setImmediate as othersTurn } from 'node:timers/promises';
 import type { CallContext, Requests, Responses } from '../api/call.ts';
 import { httpStatus, type Status, StatusError, toStatus } from '../api/errors.ts';
 import { errorJson, type GatewayRoute, streamErrorJson } from '../api/gateway.ts';
 import { EtcdError } from '../base/errors.ts';
-import { requestBodyMsMax, streamBufferBytesMax, timerMsMax } from '../config/limits.ts';
+import {
+  requestBodyMsMax,
+  streamBufferBytesMax,
+  streamRequestsPerTurnMax,
+  timerMsMax,
+} from '../config/limits.ts';
 import { JsonError, JsonScanner, ValueTooLarge } from '../proto/json-scanner.ts';
 import { verifiedCommonName } from './certificate-check.ts';
 import { timeoutMs } from './grpc-headers.ts';
@@ -240,7 +246,8 @@ export class GatewayCall implements CallContext, Responses<object> {
 
   /** Gives the service what has come, one request at a time. */
   #deliver(): void {
-    while (this.#values.length > 0 && !this.#isBusy && !this.#isOver) {
+    for (let taken = 0; this.#values.length > 0 && !this.#isBusy && !this.#isOver; taken++) {
+      if (taken === streamRequestsPerTurnMax) return this.#waitFor(othersTurn());
       try {
         this.#next(this.#decode(this.#values.shift()));
       } catch (error) {
@@ -270,7 +277,10 @@ export class GatewayCall implements CallContext, Responses<object> {
       call.kind === 'stream'
         ? this.#requests?.next(request)
         : call.run(request, this).then((message) => this.#answer(message as object));
-    if (done === undefined) return;
+    if (done !== undefined) this.#waitFor(done);
+  }
+
+  #waitFor(done: Promise<void>): void {
     this.#isBusy = true;
     // What has come since the last pause is at most one chunk.
     this.#exchange.request.pause();

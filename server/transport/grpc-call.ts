@@ -1,7 +1,8 @@
+import { setImmediate as othersTurn } from 'node:timers/promises';
 import type { Call, CallContext, Requests, Responses, UnaryCall } from '../api/call.ts';
 import { type Status, StatusError, statusOf, toStatus } from '../api/errors.ts';
 import { EtcdError } from '../base/errors.ts';
-import { lingerMs, timerMsMax } from '../config/limits.ts';
+import { lingerMs, streamRequestsPerTurnMax, timerMsMax } from '../config/limits.ts';
 import { DecodeError } from '../proto/wire.ts';
 import type { Deadline, Deadlines } from './deadlines.ts';
 import { responseHeaders, timeoutMs, trailers, trailersOnly } from './grpc-headers.ts';
@@ -171,7 +172,8 @@ export class GrpcCall implements CallContext, Responses<unknown>, StreamUser {
   }
 
   #takeMessages(): void {
-    while (!this.#isOver && !this.#isBusy) {
+    for (let taken = 0; !this.#isOver && !this.#isBusy; taken++) {
+      if (taken === streamRequestsPerTurnMax) return this.#waitFor(othersTurn());
       const message = this.#messages?.take();
       if (message === undefined) return;
       this.#next(this.call.method.request.decode(message));

@@ -6,6 +6,7 @@ import { connect, type Socket } from 'node:net';
 import { after, before, suite, test } from 'node:test';
 import { EtcdError } from '../../../server/base/errors.ts';
 import { silentLogger } from '../../../server/base/logger.ts';
+import { streamRequestsPerTurnMax } from '../../../server/config/limits.ts';
 import { Health } from '../../../server/proto/gen/health.ts';
 import {
   KV,
@@ -363,6 +364,25 @@ suite('streams', () => {
     );
     stream.cancel();
     while (opened?.calls.at(-1) !== 'close') await new Promise(setImmediate);
+  });
+
+  test('many requests at once are taken in turns with others', async () => {
+    const stream = client.stream(Watch.methods.watch);
+    stream.resume();
+    stream.write({ requestUnion: { kind: 'progressRequest', value: {} } });
+    await once(stream, 'data');
+    const calls = member.streams.at(-1)?.calls ?? [];
+    const count = 10_000;
+    for (let at = 0; at < count; at++) {
+      stream.write({ requestUnion: { kind: 'progressRequest', value: {} } });
+    }
+    let taken = calls.length;
+    while (taken < count + 1) {
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.ok(calls.length - taken <= 2 * streamRequestsPerTurnMax, `${calls.length - taken}`);
+      taken = calls.length;
+    }
+    stream.cancel();
   });
 
   test('a client that has sent all goes on receiving', async () => {

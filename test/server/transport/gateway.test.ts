@@ -7,7 +7,7 @@ import { after, before, suite, test } from 'node:test';
 import { Gateway } from '../../../server/api/gateway.ts';
 import { servicesOf } from '../../../server/api/services.ts';
 import { silentLogger } from '../../../server/base/logger.ts';
-import { streamBufferBytesMax } from '../../../server/config/limits.ts';
+import { streamBufferBytesMax, streamRequestsPerTurnMax } from '../../../server/config/limits.ts';
 import { Election } from '../../../server/proto/gen/election.ts';
 import { Lock } from '../../../server/proto/gen/lock.ts';
 import {
@@ -129,6 +129,22 @@ suite('streams', { timeout: 20_000 }, () => {
     assert.ok(!stream.calls.includes('close'));
     response.destroy();
     await until(() => stream.calls.includes('close'));
+  });
+
+  test('many requests at once are taken in turns with others', async () => {
+    const { sent, lines, response } = await begin('/v3/watch', '{"create_request":{"key":"aw=="}}');
+    await lines(1);
+    const { calls } = lastStream();
+    const count = 10_000;
+    sent.write('{"progress_request":{}}'.repeat(count));
+    let taken = calls.length;
+    const end = taken + count;
+    while (taken < end) {
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.ok(calls.length - taken <= 2 * streamRequestsPerTurnMax, `${calls.length - taken}`);
+      taken = calls.length;
+    }
+    response.destroy();
   });
 
   test('a client that does not read is waited for', async () => {
