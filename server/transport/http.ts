@@ -4,7 +4,7 @@ import type { MemberPort } from '../api/member-port.ts';
 import type { ProbeCounters } from '../api/probe-counters.ts';
 import { probe } from '../api/probes.ts';
 import type { Logger } from '../base/logger.ts';
-import { headerListBytesMax, headersMsMax } from '../config/limits.ts';
+import { headerListBytesMax, headersMsMax, pipelinedRequestsMax } from '../config/limits.ts';
 import { isOverTls, verifiedCommonName } from './certificate-check.ts';
 import { debugVars } from './debug-vars.ts';
 import type { GatewayServer } from './gateway.ts';
@@ -44,8 +44,8 @@ export class HttpServer {
   readonly #server: Server;
   /** What ends a connection whose next request does not come. */
   readonly #patience = new WeakMap<Socket, NodeJS.Timeout>();
-  /** Of requests that were sent one behind another, the last one. */
-  readonly #newest = new WeakMap<Socket, ServerResponse>();
+  /** Requests that were sent one behind another and are not answered yet. */
+  readonly #underWay = new WeakMap<Socket, number>();
 
   constructor(modules: HttpModules, options: HttpOptions = { isForMetrics: false }) {
     this.#modules = modules;
@@ -55,10 +55,15 @@ export class HttpServer {
       { maxHeaderSize: headerListBytesMax, noDelay: true },
       (request: IncomingMessage, response: ServerResponse) => {
         const { socket } = request;
+        if (socket.destroyed) return;
         clearTimeout(this.#patience.get(socket));
-        this.#newest.set(socket, response);
+        const underWay = this.#count(socket, 1);
+        if (underWay > pipelinedRequestsMax) {
+          socket.destroy();
+          return;
+        }
         response.once('close', () => {
-          if (this.#newest.get(socket) !== response) return;
+          if (this.#count(socket, -1) > 0) return;
           this.#awaitHeaders(socket, headersMsMax + this.#server.keepAliveTimeout);
         });
         this.#begin({ request, response });
@@ -73,6 +78,12 @@ export class HttpServer {
     });
     this.#awaitHeaders(socket, headersMsMax);
     this.#server.emit('connection', socket);
+  }
+
+  #count(socket: Socket, change: number): number {
+    const underWay = (this.#underWay.get(socket) ?? 0) + change;
+    this.#underWay.set(socket, underWay);
+    return underWay;
   }
 
   /** Node looks at the time that headers take only on sockets that its server has accepted itself. */
