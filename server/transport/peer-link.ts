@@ -143,8 +143,10 @@ export class PeerLink {
     response.on('data', (chunk: string) => {
       text = (text + chunk).slice(0, 100);
     });
-    response.on('end', () => {
-      const refusal = response.statusCode === 403 ? (text.trim() as PeerRefusal) : undefined;
+    // Also when it breaks off, which says nothing.
+    response.on('close', () => {
+      const isTold = response.complete && response.statusCode === 403;
+      const refusal = isTold ? (text.trim() as PeerRefusal) : undefined;
       this.#modules.refused(this.#peer, refusal);
       this.#dialLater();
     });
