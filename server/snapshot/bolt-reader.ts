@@ -45,6 +45,8 @@ interface Element {
   readonly value: Buffer;
   /** Of a branch. */
   readonly child: number;
+  /** Where its bytes end in the page. */
+  readonly end: number;
 }
 
 /** Keys of a subtree: `from <= key < to`. */
@@ -261,11 +263,13 @@ function* inlineElements(
   for (const element of inOrder(page, unbounded)) yield { element, page };
 }
 
-/** The elements of a page, each checked against the one before and the bounds. */
+/** The elements of a page, each checked against the one before and the bounds. No byte is two elements': a page has an end. */
 function* inOrder(page: Page, { from, to }: Bounds): Generator<Element> {
   let former: Uint8Array | undefined;
+  let start = pageHeadBytes + page.count * elementBytes;
   for (let index = 0; index < page.count; index++) {
-    const element = elementOf(page, index);
+    const element = elementOf(page, index, start);
+    start = element.end;
     const isSorted =
       former === undefined
         ? from === undefined || compareBytes(from, element.key) <= 0
@@ -278,7 +282,8 @@ function* inOrder(page: Page, { from, to }: Bounds): Generator<Element> {
   }
 }
 
-function elementOf({ bytes, flags, offset }: Page, index: number): Element {
+/** Its bytes begin at `start` or behind it. */
+function elementOf({ bytes, flags, offset }: Page, index: number, start: number): Element {
   const at = pageHeadBytes + index * elementBytes;
   if (at + elementBytes > bytes.length)
     throw new BoltDamageError(offset + at, 'an element is cut off');
@@ -286,11 +291,13 @@ function elementOf({ bytes, flags, offset }: Page, index: number): Element {
   const keyAt = at + bytes.readUInt32LE(isLeaf ? at + 4 : at);
   const valueAt = keyAt + bytes.readUInt32LE(isLeaf ? at + 8 : at + 4);
   const end = valueAt + (isLeaf ? bytes.readUInt32LE(at + 12) : 0);
+  if (keyAt < start) throw new BoltDamageError(offset + at, 'two elements share their bytes');
   if (end > bytes.length) throw new BoltDamageError(offset + at, 'an element is cut off');
   return {
     flags: isLeaf ? bytes.readUInt32LE(at) : 0,
     key: bytes.subarray(keyAt, valueAt),
     value: bytes.subarray(valueAt, end),
     child: isLeaf ? 0 : Number(bytes.readBigUInt64LE(at + 8)),
+    end,
   };
 }

@@ -7,6 +7,7 @@ import { compareBytes } from '../../../server/base/bytes.ts';
 import {
   boltPageBytes,
   decodeMetaPage,
+  elementBytes,
   encodeMetaPage,
   fnv1a,
 } from '../../../server/snapshot/bolt-page.ts';
@@ -188,5 +189,14 @@ suite('a bbolt file', () => {
       damaged.writeBigUInt64LE(BigInt(child), branch + 32 + 8);
       assert.throws(() => read(damaged), /used twice|out of order/);
     }
+  });
+
+  test('elements that share their bytes are refused: what they say could be larger than any file', async () => {
+    const records = ['1', '2'].map((key): StoreRecord => [Buffer.from(key), Buffer.from('value')]);
+    const bytes = await encoded(new Map([['a', records]]));
+    const leaf = bytes.indexOf('1value2value') - 2 * elementBytes;
+    assert.equal(bytes.readUInt32LE(leaf + 12), 5);
+    bytes.writeUInt32LE(11, leaf + 12);
+    assert.throws(() => read(bytes), /two elements share their bytes/);
   });
 });
