@@ -7,7 +7,11 @@ import { seal } from '../backend/record.ts';
 import { bucketKey, formatKey, formatVersion, prefix } from '../backend/schema.ts';
 import type { ClusterId, EntryId, MemberId } from '../base/ids.ts';
 import type { Config } from '../config/config.ts';
-import { scanChunkRecordsMax, walSegmentBytesDefault } from '../config/limits.ts';
+import {
+  scanChunkBytesMax,
+  scanChunkRecordsMax,
+  walSegmentBytesDefault,
+} from '../config/limits.ts';
 import { Member } from '../proto/gen/internal.ts';
 import type { BoltFile } from '../snapshot/bolt-reader.ts';
 import { type RestoreOptions, restoredRecords } from '../snapshot/restored-records.ts';
@@ -107,15 +111,19 @@ async function loadState(store: OrderedStore, loading: Loading): Promise<Uint8Ar
     const value = Member.encode(Member.create({ id, peerUrls: [...peerUrls] }));
     chunk.push(sealedRecord([bucketKey(prefix.member, id), value]));
   }
+  let chunkBytes = 0;
   for (const record of restoredRecords(file, loading)) {
     const sealed = sealedRecord(record);
     digest.update(sealed[0]).update(sealed[1]);
     chunk.push(sealed);
-    onRecord(sealed[0].length + sealed[1].length);
-    if (chunk.length < scanChunkRecordsMax) continue;
+    const sizeBytes = sealed[0].length + sealed[1].length;
+    chunkBytes += sizeBytes;
+    onRecord(sizeBytes);
+    if (chunk.length < scanChunkRecordsMax && chunkBytes < scanChunkBytesMax) continue;
     await load.add(chunk);
     await nextTurn();
     chunk = [];
+    chunkBytes = 0;
   }
   file.checkFreePages();
   await load.add(chunk);
