@@ -315,15 +315,15 @@ suite('leases', { concurrency: 3 }, () => {
         const leader = await store.leader();
         const [follower] = await store.followers();
         assert(follower !== undefined);
-        const { ID: lease } = await store.of(follower).grant(3);
+        const { ID: lease } = await store.of(follower).grant(5);
         // Renewed over the leader itself until it stalls, or over another member all along.
         await store.of(isOwnMember ? leader : follower).keepAlive(lease);
         await withoutLeader(store, 'SIGSTOP');
         const renewing = setInterval(() => {
           store.of(follower).channel.stream(Lease.methods.leaseKeepAlive).send({ ID: lease });
-        }, 500);
+        }, 500).unref();
         await store.of(follower).put('foo', 'bar');
-        await sleep(3_500);
+        await sleep(5_500);
         // By its own clock the lease is over for the member that led when it stalled.
         leader.signal('SIGCONT');
         await sleep(1_500);

@@ -40,7 +40,7 @@ test('42 TestWatchWithProgressNotify', async () => {
   }
   assert.deepEqual([...told.keys()], [0n]);
   // An event says as much: the notice that would follow is left out.
-  const busy = setInterval(() => void api.put('foo', 'x'), periodMs / 8);
+  const busy = setInterval(() => void api.put('foo', 'x'), periodMs / 8).unref();
   await sleep(2.5 * periodMs);
   clearInterval(busy);
   const from = watch.stream.responses.findIndex(({ events }) => events.length > 0);

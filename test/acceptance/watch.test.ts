@@ -384,7 +384,7 @@ test('41 TestV3WatchProgressWaitsForSyncNoEvents', async () => {
   const startRevision = await api.putRevision('bar', '1');
   const watch = await api.watching('foo', { startRevision });
   watch.requestProgress();
-  const asking = setInterval(() => watch.requestProgress(), 100);
+  const asking = setInterval(() => watch.requestProgress(), 100).unref();
   const { watchId, header } = await watch.next();
   clearInterval(asking);
   assert.deepEqual([watchId, header?.revision], [-1n, startRevision]);
@@ -686,7 +686,7 @@ test('49 TestWatchDelayForManualProgressNotification', async () => {
   await underReadLoad(api, async () => {
     const watch = await api.watching('fake-key');
     const end = performance.now() + loadMs;
-    const asking = setInterval(() => watch.requestProgress(), periodMs);
+    const asking = setInterval(() => watch.requestProgress(), periodMs).unref();
     await checkDelays(watch, () => performance.now() > end);
     clearInterval(asking);
     watch.close();
