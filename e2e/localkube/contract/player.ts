@@ -32,6 +32,12 @@ export async function prepare(api: Api, definitions: readonly string[]): Promise
   }
 }
 
+/** As `v1.36.2`. */
+export async function versionOf({ url, headers }: Api): Promise<string> {
+  const response = await fetch(`${url}/version`, { headers });
+  return ((await response.json()) as { gitVersion: string }).gitVersion;
+}
+
 async function made(api: Api, path: string, body: unknown): Promise<void> {
   const answer = await send(api, { name: '', method: 'POST', path, body });
   if (answer.code !== 201) throw new Error(`not created: ${JSON.stringify(answer.body)}`);

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { play, prepare } from './player.ts';
+import { play, prepare, versionOf } from './player.ts';
 import { missingPrograms, startRealApiServer } from './real-api-server.ts';
 import { script } from './script.ts';
 
@@ -14,15 +14,14 @@ const directory = mkdtempSync(join(tmpdir(), 'contract-'));
 const server = await startRealApiServer(directory);
 try {
   const { api } = server;
-  const version = await fetch(`${api.url}/version`, { headers: api.headers });
-  const { gitVersion } = (await version.json()) as { gitVersion: string };
+  const recordedFrom = await versionOf(api);
   await prepare(api, [
     'e2e/localkube/contract/widgets.yaml',
     'crds/storeclusters.mainstay.dev.yaml',
   ]);
   const answers = await play(api, script);
-  writeFileSync(file, `${JSON.stringify({ recordedFrom: gitVersion, answers }, undefined, 1)}\n`);
-  console.log(`${answers.length} answers of ${gitVersion} in ${file}`);
+  writeFileSync(file, `${JSON.stringify({ recordedFrom, answers }, undefined, 1)}\n`);
+  console.log(`${answers.length} answers of ${recordedFrom} in ${file}`);
 } finally {
   await server.stop();
   rmSync(directory, { recursive: true, force: true });
