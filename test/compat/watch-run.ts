@@ -151,6 +151,7 @@ class WatchStreamRun {
   readonly #stream: GrpcStream<WatchRequest, WatchResponse>;
   /** Place after the last response that was `created`: those come in the order of the requests. */
   #created = 0;
+  #settledRevision = Infinity;
   /** The highest revision from which a watcher starts. */
   startMax = 0;
 
@@ -204,8 +205,9 @@ class WatchStreamRun {
     await this.#stream.find(place, (response) => response.canceled && response.watchId === watchId);
   }
 
-  /** Asks for progress until the store says that everything up to this revision has been sent. */
+  /** Asks for progress until the store says that everything up to this revision has been sent: what comes later is not looked at. */
   async settle(revision: number): Promise<void> {
+    this.#settledRevision = revision;
     const place = this.#stream.responses.length;
     const timer = setInterval(() => this.#askForProgress(), progressRetryMs);
     this.#askForProgress();
@@ -234,7 +236,8 @@ class WatchStreamRun {
       const { events, ...rest } = response;
       if (response.created || response.canceled) log.push(comparable(rest, base));
       if (splitsRevision(previous.get(response.watchId), response)) log.push('SPLIT REVISION');
-      log.push(...events.map((event) => comparable(event, base)));
+      const settled = events.filter(({ kv }) => (kv?.modRevision ?? 0) <= this.#settledRevision);
+      log.push(...settled.map((event) => comparable(event, base)));
       previous.set(response.watchId, response);
     }
     return seen;

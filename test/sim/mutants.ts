@@ -416,17 +416,6 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
-    name: 'lease-renewed-by-a-deposed-leader',
-    origin: 'etcd #15247: a renewal asks a quorum first',
-    edits: [
-      {
-        file: 'member/local-member.js',
-        find: 'async #renewAsLeader(id) {\n        await this.linearizableRead();',
-        replace: 'async #renewAsLeader(id) {',
-      },
-    ],
-  },
-  {
     name: 'slow-watcher-loses-the-revision-it-fell-behind-at',
     origin: 'etcd #18667: an event lost between the synced and the unsynced watchers',
     edits: [
