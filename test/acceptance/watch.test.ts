@@ -572,9 +572,10 @@ test('46 TestWatchWithCreatedNotificationDropConn, TestWatchResumeAfterDisconnec
   const client = new Client({ endpoints: [bridge.url] });
   const abort = new AbortController();
   const seen: string[] = [];
+  const startRevision = (await api.revision()) + 1;
   const reading = (async () => {
     for await (const { events } of client.watch(oneKey('a'), {
-      startRevision: (await api.revision()) + 1,
+      startRevision,
       signal: abort.signal,
     })) {
       seen.push(...eventTexts({ events }));
