@@ -1,12 +1,13 @@
-import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 
 // Runs every compiled test file, or those whose path contains one of the arguments:
 //   node --enable-source-maps dist/test/run.js [server/wal ...]
-// The last line says what was skipped and why: nothing passes silently.
+// The last line says what was skipped and why: nothing passes silently. The files with failures are left in
+// dist/test/failed.txt, in the words that run them again.
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 /** More than the cores of a small machine: members that start, elect and wait take most of the time. */
@@ -28,6 +29,13 @@ function testFiles(filters: readonly string[]): string[] {
     .map((path) => join(root, 'dist', path.replace(/\.ts$/, '.js')));
 }
 
+/** Of a compiled test file; a failure within may be reported in the source. */
+function sourceOf(file: string): string {
+  return relative(root, file)
+    .replace(/^dist\//, '')
+    .replace(/\.js$/, '.ts');
+}
+
 function closingLine(skipped: ReadonlyMap<string, number>): string {
   if (skipped.size === 0) return 'Nothing was skipped.';
   const parts = [...skipped].map(
@@ -47,17 +55,26 @@ function main(): void {
     return;
   }
   const skipped = new Map<string, number>();
+  const failed = new Set<string>();
   const events = run({ files, concurrency, timeout: fileTimeoutMs });
   events.on('test:pass', ({ skip }) => {
     if (skip === undefined || skip === false) return;
     const reason = typeof skip === 'string' ? skip : 'its author says so';
     skipped.set(reason, (skipped.get(reason) ?? 0) + 1);
   });
-  events.on('test:fail', ({ todo }) => {
-    if (todo === undefined || todo === false) process.exitCode = 1;
+  events.on('test:fail', ({ todo, file }) => {
+    if (todo !== undefined && todo !== false) return;
+    process.exitCode = 1;
+    if (file !== undefined) failed.add(sourceOf(file));
   });
   const report = events.compose(new spec());
-  report.on('end', () => process.stdout.write(`\n${closingLine(skipped)}\n`));
+  report.on('end', () => {
+    writeFileSync(
+      join(root, 'dist/test/failed.txt'),
+      [...failed].map((name) => `${name}\n`).join(''),
+    );
+    process.stdout.write(`\n${closingLine(skipped)}\n`);
+  });
   report.pipe(process.stdout, { end: false });
 }
 
