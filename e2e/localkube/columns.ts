@@ -1,5 +1,6 @@
 import {
   at,
+  isObject,
   type JsonObject,
   type KubeObject,
   numberAt,
@@ -137,6 +138,7 @@ const builtin: Readonly<Record<string, readonly Column[]>> = {
     ),
     ageColumn,
   ],
+  NetworkPolicy: [nameColumn, column('Pod-Selector', (object) => selectorText(object)), ageColumn],
   Lease: [
     nameColumn,
     column('Holder', (object) => stringAt(object, 'spec', 'holderIdentity')),
@@ -219,6 +221,15 @@ function endpointList(object: KubeObject): string {
       ),
     ),
   );
+}
+
+function selectorText(object: KubeObject): string {
+  const labels = at(object, 'spec', 'podSelector', 'matchLabels');
+  if (!isObject(labels) || Object.keys(labels).length === 0) return '<none>';
+  return Object.entries(labels)
+    .map(([key, value]) => `${key}=${String(value)}`)
+    .sort()
+    .join(',');
 }
 
 function eventTime(object: KubeObject): string {

@@ -177,6 +177,13 @@ const table: readonly Row[] = [
     shortNames: ['pdb'],
     subresources: ['status'],
   },
+  {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    plural: 'networkpolicies',
+    model: 'V1NetworkPolicy',
+    shortNames: ['netpol'],
+  },
   { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', plural: 'leases', model: 'V1Lease' },
   {
     apiVersion: 'discovery.k8s.io/v1',
@@ -208,7 +215,6 @@ export const unservedGroups: ReadonlySet<string> = new Set([
   'certificates.k8s.io',
   'flowcontrol.apiserver.k8s.io',
   'metrics.k8s.io',
-  'networking.k8s.io',
   'node.k8s.io',
   'rbac.authorization.k8s.io',
   'resource.k8s.io',

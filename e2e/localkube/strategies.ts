@@ -90,6 +90,7 @@ const strategies: Readonly<Record<string, Strategy>> = {
       };
     },
   },
+  NetworkPolicy: { hasGeneration: true, returnsDeleted: false },
   Event: { hasGeneration: false, returnsDeleted: false, setDefaults: setEventDefaults },
   CustomResourceDefinition: { hasGeneration: true, returnsDeleted: true },
 };

@@ -12,7 +12,13 @@ import type { StoreAdmin } from '../observe/store-admin.ts';
 import type { Action } from '../plan/action.ts';
 import type { Plan } from '../plan/plan.ts';
 import { podEndpoint, storeEndpoints } from '../resources/endpoints.ts';
-import { finalizer, memberIdAnnotation, roleLabel } from '../resources/labels.ts';
+import {
+  clusterUidLabel,
+  finalizer,
+  memberIdAnnotation,
+  recoveredAnnotation,
+  roleLabel,
+} from '../resources/labels.ts';
 import { namespaceOf } from '../resources/names.ts';
 
 export interface ActModules {
@@ -80,8 +86,14 @@ async function perform(
     case 'promoteLearner':
     case 'removeMember':
     case 'moveLeader':
+    case 'disarm':
       await performOnStore(modules.store, observation, action);
       return undefined;
+    case 'compact':
+    case 'defragment':
+      return freeSpace(modules.store, observation, action);
+    case 'growVolume':
+      return growVolume(modules.kube, observation, action);
     default:
       await performOnChild(modules.kube, observation.cluster, action);
       return undefined;
@@ -91,9 +103,11 @@ async function perform(
 type ClusterAction = Extract<Action, { kind: 'addFinalizer' | 'removeFinalizer' | 'recordStatus' }>;
 type StoreAction = Extract<
   Action,
-  { kind: 'addLearner' | 'promoteLearner' | 'removeMember' | 'moveLeader' }
+  { kind: 'addLearner' | 'promoteLearner' | 'removeMember' | 'moveLeader' | 'disarm' }
 >;
-type ChildAction = Exclude<Action, ClusterAction | StoreAction>;
+type SpaceAction = Extract<Action, { kind: 'compact' | 'defragment' }>;
+type GrowAction = Extract<Action, { kind: 'growVolume' }>;
+type ChildAction = Exclude<Action, ClusterAction | StoreAction | SpaceAction | GrowAction>;
 
 async function performOnCluster(
   kube: KubeClient,
@@ -112,8 +126,8 @@ async function performOnCluster(
       return kube.patch<StoreCluster>(pathOf(cluster), { metadata });
     }
     case 'recordStatus': {
-      const { joining, ...fields } = { ...cluster.status, ...action.fields };
-      const status = joining === undefined ? fields : { ...fields, joining };
+      const fields = Object.entries({ ...cluster.status, ...action.fields });
+      const status = Object.fromEntries(fields.filter(([, value]) => value !== undefined));
       return kube.replace(pathOf(cluster, 'status'), { ...cluster, status });
     }
     default:
@@ -149,6 +163,21 @@ async function performOnChild(
       await kube.patch(podPath(action.pod), { metadata: { resourceVersion, labels } });
       return;
     }
+    case 'adoptVolume': {
+      const { resourceVersion } = action.volume.metadata;
+      const labels = { [clusterUidLabel]: cluster.metadata.uid };
+      await kube.patch(volumePath(action.volume), { metadata: { resourceVersion, labels } });
+      return;
+    }
+    case 'markRecovered': {
+      const { resourceVersion } = action.volume.metadata;
+      const annotations = { [recoveredAnnotation]: action.isRecovered ? 'true' : null };
+      await kube.patch(volumePath(action.volume), { metadata: { resourceVersion, annotations } });
+      return;
+    }
+    case 'remove':
+      await kube.remove(pathOf(action.object), preconditionsOf(action.object));
+      return;
     case 'deletePod':
       await kube.remove(podPath(action.pod), preconditionsOf(action.pod));
       return;
@@ -165,7 +194,11 @@ async function performOnStore(
   observation: Observation,
   action: StoreAction,
 ): Promise<void> {
-  const endpoints = storeEndpoints(observation.pods, observation.memberStatuses);
+  const endpoints = storeEndpoints(
+    observation.cluster,
+    observation.pods,
+    observation.memberStatuses,
+  );
   switch (action.kind) {
     case 'addLearner':
       return store.memberAddLearner(endpoints, action.peerUrl);
@@ -175,18 +208,60 @@ async function performOnStore(
       return store.memberRemove(endpoints, action.id);
     case 'moveLeader':
       return store.moveLeader(leaderEndpoint(observation), action.targetId);
+    case 'disarm':
+      return store.disarm(endpoints, action.alarm);
     default:
       return unreachable(action);
   }
 }
 
+/** What was done is remembered with the status of this pass: forgotten, it is done once more. */
+async function freeSpace(
+  store: StoreAdmin,
+  { cluster, now, pods, memberStatuses }: Observation,
+  action: SpaceAction,
+): Promise<StoreCluster> {
+  const done = cluster.status?.space;
+  if (action.kind === 'compact') {
+    const endpoints = storeEndpoints(cluster, pods, memberStatuses);
+    await store.compact(endpoints, action.revision);
+    const space = { at: now, compacted: action.revision, defragmented: [] };
+    return { ...cluster, status: { ...cluster.status, space } };
+  }
+  const endpoint = podEndpoint(cluster, action.pod);
+  if (endpoint === undefined) throw new Error(`${action.member} cannot be reached`);
+  await store.defragment(endpoint);
+  const defragmented = [...(done?.defragmented ?? []), action.member];
+  const space = { at: now, compacted: done?.compacted ?? 0, defragmented };
+  return { ...cluster, status: { ...cluster.status, space } };
+}
+
+/** A refusal is remembered and holds nothing up: most likely the storage class does not allow it. */
+async function growVolume(
+  kube: KubeClient,
+  { cluster, now }: Observation,
+  { volume, size }: GrowAction,
+): Promise<StoreCluster> {
+  const { growthRefused: _growthRefused, ...status } = cluster.status ?? {};
+  try {
+    const { resourceVersion } = volume.metadata;
+    const spec = { resources: { requests: { storage: size } } };
+    await kube.patch(volumePath(volume), { metadata: { resourceVersion }, spec });
+    return { ...cluster, status };
+  } catch (error) {
+    if (!(error instanceof KubeError) || (error.code !== 403 && error.code !== 422)) throw error;
+    const growthRefused = { at: now, size, message: error.message.slice(0, 4_096) };
+    return { ...cluster, status: { ...status, growthRefused } };
+  }
+}
+
 /** Only the leader itself can hand over. */
-function leaderEndpoint({ pods, memberStatuses }: Observation): string {
+function leaderEndpoint({ cluster, pods, memberStatuses }: Observation): string {
   const leader = pods.find((pod) => {
     const status = memberStatuses.get(pod.metadata.name);
     return status !== undefined && status.memberId === status.leaderId;
   });
-  const endpoint = leader === undefined ? undefined : podEndpoint(leader);
+  const endpoint = leader === undefined ? undefined : podEndpoint(cluster, leader);
   if (endpoint !== undefined) return endpoint;
   throw new Error('the leader cannot be reached');
 }

@@ -18,6 +18,7 @@ export interface JsonSchema {
   readonly additionalProperties?: JsonSchema;
   readonly anyOf?: readonly JsonSchema[];
   readonly 'x-kubernetes-int-or-string'?: boolean;
+  readonly 'x-kubernetes-preserve-unknown-fields'?: boolean;
   readonly 'x-kubernetes-list-type'?: 'map' | 'set' | 'atomic';
   readonly 'x-kubernetes-list-map-keys'?: readonly string[];
   readonly 'x-kubernetes-validations'?: readonly ValidationRule[];
@@ -42,9 +43,11 @@ export type FromSchema<S> = S extends { readonly 'x-kubernetes-int-or-string': t
           ? boolean
           : S extends { readonly type: 'array'; readonly items: infer Item }
             ? readonly FromSchema<Item>[]
-            : S extends { readonly type: 'object' }
-              ? ObjectFromSchema<S>
-              : never;
+            : S extends { readonly 'x-kubernetes-preserve-unknown-fields': true }
+              ? Readonly<Record<string, unknown>>
+              : S extends { readonly type: 'object' }
+                ? ObjectFromSchema<S>
+                : never;
 
 type ObjectFromSchema<S> = S extends { readonly properties: infer Properties }
   ? Flat<

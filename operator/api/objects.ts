@@ -43,8 +43,9 @@ export interface Pod extends KubeObject {
   readonly status?: PodStatus;
 }
 
-/** Only the container's own fields are read back; the rest is written as it is. */
+/** Only these fields are read back; the rest is written as it is. */
 export interface PodSpec {
+  readonly nodeName?: string;
   readonly containers: readonly Container[];
   readonly [field: string]: unknown;
 }
@@ -75,10 +76,21 @@ export interface PodCondition {
 
 export interface ContainerStatus {
   readonly restartCount?: number;
-  readonly state?: {
-    readonly waiting?: { readonly reason?: string; readonly message?: string };
-    readonly terminated?: { readonly reason?: string; readonly exitCode?: number };
-  };
+  readonly state?: ContainerState;
+  /** How it ended before. */
+  readonly lastState?: ContainerState;
+}
+
+export interface ContainerState {
+  readonly waiting?: { readonly reason?: string; readonly message?: string };
+  readonly terminated?: { readonly reason?: string; readonly exitCode?: number };
+}
+
+/** Cluster-scoped: it has no namespace. */
+export interface Node extends KubeObject {
+  readonly kind: 'Node';
+  readonly spec: { readonly unschedulable?: boolean };
+  readonly status?: { readonly conditions?: readonly PodCondition[] };
 }
 
 export interface PersistentVolumeClaim extends KubeObject {
@@ -89,14 +101,20 @@ export interface PersistentVolumeClaim extends KubeObject {
     readonly storageClassName?: string;
     readonly [field: string]: unknown;
   };
-  readonly status?: { readonly phase?: string };
+  readonly status?: {
+    readonly phase?: string;
+    readonly capacity?: Labels;
+    readonly conditions?: readonly PodCondition[];
+  };
 }
 
 export interface Service extends KubeObject {
   readonly kind: 'Service';
   readonly spec: {
+    readonly type?: 'ClusterIP' | 'NodePort' | 'LoadBalancer';
     readonly clusterIP?: string;
     readonly publishNotReadyAddresses?: boolean;
+    readonly loadBalancerClass?: string;
     readonly selector: Labels;
     readonly ports: readonly ServicePort[];
   };
@@ -107,6 +125,7 @@ export interface ServicePort {
   readonly port: number;
   readonly protocol: 'TCP';
   readonly targetPort: number;
+  readonly nodePort?: number;
 }
 
 export interface PodDisruptionBudget extends KubeObject {
@@ -114,6 +133,15 @@ export interface PodDisruptionBudget extends KubeObject {
   readonly spec: {
     readonly minAvailable: number;
     readonly selector: { readonly matchLabels: Labels };
+  };
+}
+
+export interface NetworkPolicy extends KubeObject {
+  readonly kind: 'NetworkPolicy';
+  readonly spec: {
+    readonly podSelector: { readonly matchLabels: Labels };
+    readonly policyTypes: readonly 'Ingress'[];
+    readonly ingress: readonly unknown[];
   };
 }
 

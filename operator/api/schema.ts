@@ -1,4 +1,12 @@
 import type { JsonSchema } from './json-schema.ts';
+import { auth } from './spec/auth.ts';
+import { adoptFrom, recovery, update } from './spec/life.ts';
+import { options } from './spec/options.ts';
+import { placement, podTemplate } from './spec/placement.ts';
+import { networkPolicy, service } from './spec/service.ts';
+import { storage } from './spec/storage.ts';
+import { tls } from './spec/tls.ts';
+import { secretName } from './spec/values.ts';
 
 // The one source of StoreCluster: `types.ts` infers the TypeScript types from it, `crd.ts` makes the
 // CustomResourceDefinition of it. Every string and list is bounded, or CEL's cost budget refuses the rules.
@@ -22,44 +30,6 @@ const quantityMap = {
     maxLength: 32,
     'x-kubernetes-int-or-string': true,
   },
-} as const satisfies JsonSchema;
-
-const storage = {
-  type: 'object',
-  description: 'The volume of each member.',
-  required: ['size'],
-  properties: {
-    size: {
-      type: 'string',
-      description: 'Size of each volume, for example 10Gi. It can grow, never shrink.',
-      maxLength: 32,
-      pattern: '^[0-9]+(\\.[0-9]+)?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$',
-      'x-kubernetes-validations': [
-        {
-          rule: 'quantity(self).compareTo(quantity(oldSelf)) >= 0',
-          message:
-            'storage.size cannot shrink, a volume only grows: keep the present size or ask for a larger one',
-        },
-        {
-          rule: "quantity(self).compareTo(quantity('64Mi')) >= 0",
-          message: 'storage.size is too small for the log of a store: ask for at least 64Mi',
-        },
-      ],
-    },
-    storageClassName: {
-      type: 'string',
-      description: 'StorageClass of the volumes; without it, the default class of the Kubernetes.',
-      minLength: 1,
-      maxLength: 253,
-    },
-  },
-  'x-kubernetes-validations': [
-    {
-      rule: 'has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)',
-      message:
-        'storage.storageClassName cannot change, volumes do not move between classes: keep the present class, or create a new StoreCluster with the other one',
-    },
-  ],
 } as const satisfies JsonSchema;
 
 export const storeClusterSpec = {
@@ -93,11 +63,52 @@ export const storeClusterSpec = {
       minLength: 1,
       maxLength: 512,
     },
+    imagePullPolicy: {
+      type: 'string',
+      description: 'When nodes fetch the image; without it, as Kubernetes does by its tag.',
+      enum: ['Always', 'IfNotPresent', 'Never'],
+    },
+    imagePullSecrets: {
+      type: 'array',
+      description: 'Secrets with the credentials of the registry.',
+      maxItems: 16,
+      items: {
+        type: 'object',
+        required: ['name'],
+        properties: { name: secretName },
+      },
+      'x-kubernetes-list-type': 'map',
+      'x-kubernetes-list-map-keys': ['name'],
+    },
     storage,
+    options,
     resources: {
       type: 'object',
-      description: "Requests and limits of each member's container.",
-      properties: { requests: quantityMap, limits: quantityMap },
+      description:
+        "Requests and limits of each member's container. The memory limit also sets how much the store may keep in memory.",
+      properties: {
+        requests: { ...quantityMap, description: 'What a node must have free.' },
+        limits: { ...quantityMap, description: 'What a member may take at most.' },
+      },
+    },
+    placement,
+    podTemplate,
+    tls,
+    auth,
+    service,
+    networkPolicy,
+    disruptionBudget: {
+      type: 'string',
+      description:
+        'Whether evictions are kept from taking the quorum. With one replica, Enabled refuses every drain of its node; Disabled lets it stop the store.',
+      enum: ['Enabled', 'Disabled'],
+      default: 'Enabled',
+    },
+    update,
+    paused: {
+      type: 'boolean',
+      description: 'Whether the operator leaves everything as it is; the status stays up to date.',
+      default: false,
     },
     deletionPolicy: {
       type: 'string',
@@ -106,11 +117,18 @@ export const storeClusterSpec = {
       enum: ['Retain', 'Delete'],
       default: deletionPolicyDefault,
     },
+    adoptFrom,
+    recovery,
   },
   'x-kubernetes-validations': [
     {
       rule: '!(has(self.image) && has(self.version))',
       message: 'image and version exclude each other: give version, or an image with its tag',
+    },
+    {
+      rule: 'has(self.tls) == has(oldSelf.tls)',
+      message:
+        'tls cannot be switched on or off on a running store: create a new StoreCluster and move the data there',
     },
   ],
 } as const satisfies JsonSchema;
@@ -140,6 +158,27 @@ const member = {
     },
     role: { type: 'string', enum: ['leader', 'follower', 'learner', 'none'] },
     pod: { type: 'string', maxLength: 253 },
+    node: { type: 'string', description: 'Node on which the pod runs.', maxLength: 253 },
+    version: { type: 'string', description: 'Tag of the image that runs.', maxLength: 128 },
+    revision: {
+      type: 'integer',
+      format: 'int64',
+      description: 'Revision of the store that the member has.',
+    },
+    databaseSize: {
+      type: 'string',
+      description: 'Size of its database, rounded, for example 12Mi.',
+      maxLength: 32,
+    },
+    hash: {
+      type: 'string',
+      description: 'Hash of its keys at that revision; only while the store has no quorum.',
+      maxLength: 20,
+    },
+    outdated: {
+      type: 'boolean',
+      description: 'Whether the spec wants another pod than the one that runs.',
+    },
     healthy: { type: 'boolean' },
   },
 } as const satisfies JsonSchema;
@@ -185,6 +224,40 @@ export const storeClusterStatus = {
       type: 'integer',
       format: 'int64',
       description: 'Serial of the next member name. All below it are taken for ever.',
+    },
+    image: {
+      type: 'string',
+      description: 'Image that a member gets while the spec names none.',
+      maxLength: 512,
+    },
+    space: {
+      type: 'object',
+      description: 'What was done about a full database; absent when there is no such alarm.',
+      required: ['at', 'compacted', 'defragmented'],
+      properties: {
+        at: { type: 'string', format: 'date-time', maxLength: 64 },
+        compacted: {
+          type: 'integer',
+          format: 'int64',
+          description: 'Revision up to which the history was forgotten.',
+        },
+        defragmented: {
+          type: 'array',
+          description: 'Members that have freed their space since.',
+          maxItems: membersMax,
+          items: { type: 'string', maxLength: 253 },
+        },
+      },
+    },
+    growthRefused: {
+      type: 'object',
+      description: 'The size that the volumes were refused; it is tried again after a while.',
+      required: ['at', 'size', 'message'],
+      properties: {
+        at: { type: 'string', format: 'date-time', maxLength: 64 },
+        size: { type: 'string', maxLength: 32 },
+        message: { type: 'string', maxLength: 4096 },
+      },
     },
     joining: {
       type: 'string',

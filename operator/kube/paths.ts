@@ -7,6 +7,8 @@ export type Kind =
   | 'PersistentVolumeClaim'
   | 'Service'
   | 'PodDisruptionBudget'
+  | 'NetworkPolicy'
+  | 'Node'
   | 'Event'
   | 'Lease';
 
@@ -16,6 +18,8 @@ const resources: Readonly<Record<Kind, readonly [root: string, plural: string]>>
   PersistentVolumeClaim: ['/api/v1', 'persistentvolumeclaims'],
   Service: ['/api/v1', 'services'],
   PodDisruptionBudget: ['/apis/policy/v1', 'poddisruptionbudgets'],
+  NetworkPolicy: ['/apis/networking.k8s.io/v1', 'networkpolicies'],
+  Node: ['/api/v1', 'nodes'],
   Event: ['/api/v1', 'events'],
   Lease: ['/apis/coordination.k8s.io/v1', 'leases'],
 };

@@ -1,5 +1,12 @@
 import type { CompleteSpec } from '../api/defaults.ts';
-import type { PersistentVolumeClaim, Pod, PodDisruptionBudget, Service } from '../api/objects.ts';
+import type {
+  NetworkPolicy,
+  Node,
+  PersistentVolumeClaim,
+  Pod,
+  PodDisruptionBudget,
+  Service,
+} from '../api/objects.ts';
 import type { StoreCluster } from '../api/types.ts';
 
 /** Everything that one pass knows: read live, then frozen. Decisions and status are functions of it alone. */
@@ -17,9 +24,12 @@ export interface Observation {
   readonly peersService: Service | undefined;
   readonly clientService: Service | undefined;
   readonly budget: PodDisruptionBudget | undefined;
+  readonly networkPolicy: NetworkPolicy | undefined;
   readonly store: StoreAnswer;
   /** By pod name; a member that did not answer is absent. */
   readonly memberStatuses: ReadonlyMap<string, MemberStatus>;
+  /** By name; undefined where the operator may not see nodes (it then knows nothing of drains and dead nodes). */
+  readonly nodes: ReadonlyMap<string, Node> | undefined;
 }
 
 /** What the store says of its membership. `silent` means that nobody could say it, never that nobody is there. */
@@ -28,6 +38,7 @@ export type StoreAnswer =
       readonly kind: 'answered';
       readonly clusterId: string;
       readonly members: readonly RaftMember[];
+      readonly alarms: readonly Alarm[];
     }
   | { readonly kind: 'silent'; readonly reason: string };
 
@@ -40,6 +51,11 @@ export interface RaftMember {
   readonly learner: boolean;
 }
 
+export interface Alarm {
+  readonly memberId: string;
+  readonly kind: 'NOSPACE' | 'CORRUPT';
+}
+
 /** A member's own word, from Maintenance.Status. */
 export interface MemberStatus {
   readonly memberId: string;
@@ -48,4 +64,9 @@ export interface MemberStatus {
   readonly raftTerm: number;
   readonly raftIndex: number;
   readonly raftAppliedIndex: number;
+  readonly revision: number;
+  readonly databaseBytes: number;
+  readonly databaseBytesInUse: number;
+  /** Hash of all keys at `revision`; asked for only while the store is silent, to tell survivors apart. */
+  readonly hash?: string;
 }

@@ -3,6 +3,8 @@
 import { completeSpec } from '../api/defaults.ts';
 import type {
   KubeList,
+  NetworkPolicy,
+  Node,
   PersistentVolumeClaim,
   Pod,
   PodDisruptionBudget,
@@ -10,6 +12,7 @@ import type {
 } from '../api/objects.ts';
 import type { StoreCluster } from '../api/types.ts';
 import type { KubeClient } from '../kube/client.ts';
+import { KubeError } from '../kube/errors.ts';
 import { collectionPath, objectPath } from '../kube/paths.ts';
 import { podEndpoint, storeEndpoints } from '../resources/endpoints.ts';
 import { clusterLabel, isOurs } from '../resources/labels.ts';
@@ -38,17 +41,23 @@ export async function observe(
   const cluster = await modules.kube.get<StoreCluster>(objectPath('StoreCluster', key));
   if (cluster === undefined) return undefined;
   const children = await observeChildren(modules.kube, cluster, key);
-  const members = children.pods.filter((pod) => isOurs(cluster, pod) && podEndpoint(pod));
-  const memberStatuses = await askMembers(modules.store, members);
-  const store = await askStore(modules.store, cluster, { members, memberStatuses });
+  const members = children.pods.filter((pod) => isOurs(cluster, pod) && podEndpoint(cluster, pod));
+  const memberStatuses = await askMembers(modules.store, cluster, members);
+  const asked = { members, memberStatuses };
+  const store = await askStore(modules.store, cluster, asked);
+  const statuses =
+    store.kind === 'answered' ? memberStatuses : await hashes(modules.store, cluster, asked);
   return Object.freeze({
     now: new Date(modules.wallMs()).toISOString(),
     nonce: modules.newNonce(),
     cluster,
-    spec: completeSpec(cluster.spec, modules.imageRepository),
+    spec: completeSpec(cluster.spec, {
+      repository: modules.imageRepository,
+      present: presentImages(cluster, children.pods),
+    }),
     ...children,
     store,
-    memberStatuses,
+    memberStatuses: statuses,
   });
 }
 
@@ -60,7 +69,7 @@ async function observeChildren(
   const ofCluster = { labelSelector: `${clusterLabel}=${name}` };
   const service = (serviceName: string) =>
     kube.get<Service>(objectPath('Service', { namespace, name: serviceName }));
-  const [pods, volumes, peersService, clientService, budget] = await Promise.all([
+  const [pods, volumes, peersService, clientService, budget, networkPolicy] = await Promise.all([
     kube.list<KubeList<Pod>>(collectionPath('Pod', namespace), ofCluster),
     kube.list<KubeList<PersistentVolumeClaim>>(
       collectionPath('PersistentVolumeClaim', namespace),
@@ -69,17 +78,46 @@ async function observeChildren(
     service(peersServiceName(cluster)),
     service(clientServiceName(cluster)),
     kube.get<PodDisruptionBudget>(objectPath('PodDisruptionBudget', { namespace, name })),
+    kube.get<NetworkPolicy>(objectPath('NetworkPolicy', { namespace, name })),
   ]);
-  return { pods: pods.items, volumes: volumes.items, peersService, clientService, budget };
+  const nodes = await observeNodes(kube, pods.items);
+  const services = { peersService, clientService };
+  return { pods: pods.items, volumes: volumes.items, ...services, budget, networkPolicy, nodes };
+}
+
+/** The recorded one first; release 0.1 recorded none. */
+function presentImages(cluster: StoreCluster, pods: readonly Pod[]): readonly string[] {
+  const running = pods
+    .filter((pod) => isOurs(cluster, pod) && pod.metadata.deletionTimestamp === undefined)
+    .flatMap((pod) => pod.spec.containers[0]?.image ?? []);
+  const recorded = cluster.status?.image;
+  return [...(recorded === undefined ? [] : [recorded]), ...running];
+}
+
+/** undefined when we may not: in a namespace of its own the operator has no rights on nodes. */
+async function observeNodes(
+  kube: KubeClient,
+  pods: readonly Pod[],
+): Promise<ReadonlyMap<string, Node> | undefined> {
+  const isPlaced = pods.some((pod) => pod.spec.nodeName !== undefined);
+  if (!isPlaced) return undefined;
+  try {
+    const { items } = await kube.list<KubeList<Node>>(collectionPath('Node', undefined));
+    return new Map(items.map((node) => [node.metadata.name, node]));
+  } catch (error) {
+    if (error instanceof KubeError && (error.code === 403 || error.code === 404)) return undefined;
+    throw error;
+  }
 }
 
 async function askMembers(
   store: StoreAdmin,
+  cluster: StoreCluster,
   pods: readonly Pod[],
 ): Promise<ReadonlyMap<string, MemberStatus>> {
   const answers = await Promise.all(
     pods.map(async (pod): Promise<[string, MemberStatus] | undefined> => {
-      const endpoint = podEndpoint(pod);
+      const endpoint = podEndpoint(cluster, pod);
       if (endpoint === undefined) return undefined;
       try {
         return [pod.metadata.name, await store.status(endpoint)];
@@ -92,18 +130,44 @@ async function askMembers(
   return new Map(answers.filter((answer) => answer !== undefined));
 }
 
+/** Without a quorum, what each member holds by itself is what a person has to choose from. */
+async function hashes(
+  store: StoreAdmin,
+  cluster: StoreCluster,
+  { members, memberStatuses }: Asked,
+): Promise<ReadonlyMap<string, MemberStatus>> {
+  const answers = await Promise.all(
+    [...memberStatuses].map(async ([name, status]): Promise<[string, MemberStatus]> => {
+      const pod = members.find(({ metadata }) => metadata.name === name);
+      const endpoint = pod && podEndpoint(cluster, pod);
+      try {
+        return [
+          name,
+          endpoint === undefined ? status : { ...status, hash: await store.hash(endpoint) },
+        ];
+      } catch {
+        // Not answering is an observation, not a failure.
+        return [name, status];
+      }
+    }),
+  );
+  return new Map(answers);
+}
+
+interface Asked {
+  readonly members: readonly Pod[];
+  readonly memberStatuses: ReadonlyMap<string, MemberStatus>;
+}
+
 async function askStore(
   store: StoreAdmin,
   cluster: StoreCluster,
-  asked: {
-    readonly members: readonly Pod[];
-    readonly memberStatuses: ReadonlyMap<string, MemberStatus>;
-  },
+  asked: Asked,
 ): Promise<StoreAnswer> {
   const { members: pods, memberStatuses } = asked;
   if (pods.length === 0) return { kind: 'silent', reason: 'no pod has an address yet' };
   if (memberStatuses.size === 0) return { kind: 'silent', reason: 'no member answers' };
-  const endpoints = storeEndpoints(pods, memberStatuses);
+  const endpoints = storeEndpoints(cluster, pods, memberStatuses);
   if (endpoints.length === 0) return { kind: 'silent', reason: 'no member knows a leader' };
   try {
     const { clusterId, members } = await store.memberList(endpoints);
@@ -118,7 +182,8 @@ async function askStore(
     );
     if (!isThisStore)
       return { kind: 'silent', reason: `another store (${clusterId}) answers there` };
-    return { kind: 'answered', clusterId, members };
+    const alarms = await store.alarms(endpoints);
+    return { kind: 'answered', clusterId, members, alarms };
   } catch (error) {
     return { kind: 'silent', reason: error instanceof Error ? error.message : String(error) };
   }

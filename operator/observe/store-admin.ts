@@ -1,4 +1,4 @@
-import type { MemberStatus, RaftMember } from './observation.ts';
+import type { Alarm, MemberStatus, RaftMember } from './observation.ts';
 
 /** What the operator asks of a running store. Endpoints are client URLs, tried in their order. */
 export interface StoreAdmin {
@@ -11,6 +11,14 @@ export interface StoreAdmin {
   /** `leader` must be the leader's endpoint. */
   moveLeader(leader: string, targetMemberId: string): Promise<void>;
   status(endpoint: string): Promise<MemberStatus>;
+  /** Hash of the member's keys at its present revision, in decimal. */
+  hash(endpoint: string): Promise<string>;
+  alarms(endpoints: readonly string[]): Promise<readonly Alarm[]>;
+  disarm(endpoints: readonly string[], alarm: Alarm): Promise<void>;
+  /** Forgets the history before the revision. */
+  compact(endpoints: readonly string[], revision: number): Promise<void>;
+  /** Frees the space on one member; it serves meanwhile, slower. */
+  defragment(endpoint: string): Promise<void>;
 }
 
 export interface MemberListing {

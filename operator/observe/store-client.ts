@@ -1,14 +1,21 @@
 // [io] StoreAdmin over our own client of the etcd API.
 import { hexId } from '../../server/base/ids.ts';
 import { Client } from '../../server/client/client.ts';
-import type { MemberStatus } from './observation.ts';
+import { AlarmType } from '../../server/proto/gen/rpc.ts';
+import type { Alarm, MemberStatus } from './observation.ts';
 import type { MemberListing, StoreAdmin } from './store-admin.ts';
 
 /** One member that does not answer must not hold up the pass for long; a change may take an election. */
 const statusTimeoutMs = 1_000;
 const storeTimeoutMs = 5_000;
+const defragmentTimeoutMs = 60_000;
 /** Connections that were not used for so long are closed: their pods may be gone. */
 const idleMsMax = 60_000;
+
+const alarmKinds = [
+  ['NOSPACE', AlarmType.NOSPACE],
+  ['CORRUPT', AlarmType.CORRUPT],
+] as const;
 
 interface Connection {
   readonly client: Client;
@@ -35,9 +42,44 @@ export class StoreClient implements StoreAdmin {
 
   async status(endpoint: string): Promise<MemberStatus> {
     const client = this.#connect([endpoint], statusTimeoutMs);
-    const { header, leader, raftTerm, raftIndex, raftAppliedIndex } = await client.status(endpoint);
-    const memberId = hexId(header?.memberId ?? 0n);
-    return { memberId, leaderId: hexId(leader), raftTerm, raftIndex, raftAppliedIndex };
+    const answer = await client.status(endpoint);
+    const { header, leader, raftTerm, raftIndex, raftAppliedIndex } = answer;
+    return {
+      memberId: hexId(header?.memberId ?? 0n),
+      leaderId: hexId(leader),
+      raftTerm,
+      raftIndex,
+      raftAppliedIndex,
+      revision: header?.revision ?? 0,
+      databaseBytes: answer.dbSize,
+      databaseBytesInUse: answer.dbSizeInUse,
+    };
+  }
+
+  async hash(endpoint: string): Promise<string> {
+    const { hash } = await this.#connect([endpoint], storeTimeoutMs).hashKV(endpoint);
+    return String(hash);
+  }
+
+  async alarms(endpoints: readonly string[]): Promise<readonly Alarm[]> {
+    const { alarms } = await this.#store(endpoints).alarms();
+    return alarms.flatMap(({ memberID, alarm }) => {
+      const kind = alarmKinds.find(([, type]) => type === alarm)?.[0];
+      return kind === undefined ? [] : [{ memberId: hexId(memberID), kind }];
+    });
+  }
+
+  async disarm(endpoints: readonly string[], { memberId, kind }: Alarm): Promise<void> {
+    const alarm = kind === 'NOSPACE' ? AlarmType.NOSPACE : AlarmType.CORRUPT;
+    await this.#store(endpoints).disarm({ memberID: parseId(memberId), alarm });
+  }
+
+  async compact(endpoints: readonly string[], revision: number): Promise<void> {
+    await this.#store(endpoints).compact(revision);
+  }
+
+  async defragment(endpoint: string): Promise<void> {
+    await this.#connect([endpoint], defragmentTimeoutMs).defragment(endpoint);
   }
 
   async memberAddLearner(endpoints: readonly string[], peerUrl: string): Promise<void> {

@@ -1,7 +1,8 @@
 import type { PersistentVolumeClaim, Pod } from '../api/objects.ts';
 import { isOurs, memberIdAnnotation } from '../resources/labels.ts';
 import { memberOfPeerUrl, serialOf } from '../resources/names.ts';
-import type { MemberStatus, Observation, RaftMember } from './observation.ts';
+import { isOutdated } from '../resources/template.ts';
+import type { Alarm, MemberStatus, Observation, RaftMember } from './observation.ts';
 
 /** One member, joined from its volume, its pod and its entry in the MemberList; at least one of them is there. */
 export interface MemberView {
@@ -18,6 +19,9 @@ export interface MemberView {
   readonly isAnswering: boolean;
   /** Answering, and its pod ready and not going. */
   readonly isHealthy: boolean;
+  /** The spec wants another pod than the one that it has. */
+  readonly isOutdated: boolean;
+  readonly alarms: readonly Alarm['kind'][];
 }
 
 /** The observation, arranged for decisions. */
@@ -32,6 +36,8 @@ export interface ClusterView {
   readonly strangers: readonly RaftMember[];
   readonly voterCount: number;
   readonly healthyVoterCount: number;
+  /** Members that there may be now: the wanted ones, and one more while outdated ones are replaced. */
+  readonly membersMax: number;
 }
 
 export function viewOf(observation: Observation): ClusterView {
@@ -39,8 +45,11 @@ export function viewOf(observation: Observation): ClusterView {
   const leaderId = leaderOf([...observation.memberStatuses.values()]);
   const members = joinMembers(observation, raftMembers, leaderId);
   const known = new Set(members.map((member) => member.raft));
+  const { replicas, update } = observation.spec;
+  const isSurging = update?.surge === true && members.some(isReplacedBySurge);
   return {
     observation,
+    membersMax: replicas + (isSurging ? 1 : 0),
     answered: observation.store.kind === 'answered',
     leaderId,
     members,
@@ -57,6 +66,16 @@ export function isVoter(member: MemberView): boolean {
 
 export function isLearner(member: MemberView): boolean {
   return member.raft?.learner === true;
+}
+
+/** A member of the store whose place another takes. */
+export function isReplacedBySurge({ raft, isOutdated }: MemberView): boolean {
+  return raft !== undefined && isOutdated;
+}
+
+/** Members by the MemberList, learners included. */
+export function joinedMembers({ members }: ClusterView): readonly MemberView[] {
+  return members.filter((member) => member.raft !== undefined);
 }
 
 export function isTerminating(object: Pod | PersistentVolumeClaim | undefined): boolean {
@@ -102,11 +121,20 @@ function joinMembers(
     const recordedId = volume?.metadata.annotations?.[memberIdAnnotation];
     const entry = raft.get(name) ?? raftMembers.find((member) => member.id === recordedId);
     const status = observation.memberStatuses.get(name);
-    const parts = { volume, pod: pods.get(name), raft: entry, status };
+    const pod = pods.get(name);
+    const parts = { volume, pod, raft: entry, status };
     const isLeader = entry !== undefined && entry.id === leaderId;
-    views.push({ name, serial, ...parts, recordedId, isLeader, ...judge(parts) });
+    const outdated = pod !== undefined && !isTerminating(pod) && isOutdated(pod, observation.spec);
+    const alarms = alarmsOf(observation, entry?.id);
+    const judged = { ...judge(parts), isOutdated: outdated, alarms };
+    views.push({ name, serial, ...parts, recordedId, isLeader, ...judged });
   }
   return views.sort((a, b) => a.serial - b.serial);
+}
+
+function alarmsOf({ store }: Observation, id: string | undefined): readonly Alarm['kind'][] {
+  if (store.kind === 'silent') return [];
+  return store.alarms.filter(({ memberId }) => memberId === id).map(({ kind }) => kind);
 }
 
 function judge({

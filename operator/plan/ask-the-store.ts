@@ -1,10 +1,12 @@
-import { isTerminating } from '../observe/view.ts';
+import { type ClusterView, isTerminating, type MemberView } from '../observe/view.ts';
+import { quorumOf } from '../resources/budget.ts';
 import { type Rule, stopUntil, waitFor } from './decision.ts';
 import { diagnose } from './diagnose.ts';
 import { minutes } from './limits.ts';
 
 /** "Cannot ask" is never "is gone": without the MemberList nothing is decided about members. */
-export const askTheStore: Rule = ({ observation, members }) => {
+export const askTheStore: Rule = (view) => {
+  const { observation, members } = view;
   const { store, memberStatuses } = observation;
   if (store.kind === 'answered') return undefined;
   if (members.every((member) => member.volume === undefined)) {
@@ -19,9 +21,31 @@ export const askTheStore: Rule = ({ observation, members }) => {
     .filter((member) => !running.includes(member) || member.status === undefined)
     .map(diagnose);
   const details = sick.length > 0 ? `: ${sick.join('; ')}` : '';
+  const lost = lostForGood(view);
+  if (lost !== undefined) return stopUntil('QuorumLost', lost);
   if (memberStatuses.size > 0) {
     const message = `Members answer, but there is no leader or no quorum (${store.reason})${details}.`;
     return waitFor('QuorumLost', message, minutes(1));
   }
   return waitFor('StoreSilent', `No member can be asked (${store.reason})${details}.`, minutes(1));
 };
+
+/** So many volumes are gone that the others can never agree again; what a person can do about it. */
+function lostForGood({ observation, members }: ClusterView): string | undefined {
+  const voters = (observation.cluster.status?.members ?? []).filter(
+    ({ id, role }) => id !== undefined && role !== 'learner',
+  );
+  const survivors = members.filter(({ recordedId }) => recordedId !== undefined);
+  if (voters.length === 0 || survivors.length >= quorumOf(voters.length)) return undefined;
+  const lines = survivors.map(describeSurvivor).join(', ');
+  return (
+    `Of ${voters.length} members only ${survivors.length} have a volume, which is no quorum: ${lines}. ` +
+    'To go on with the data of one of them and lose what only the others had, set spec.recovery with its name and the uid of this object.'
+  );
+}
+
+function describeSurvivor({ name, status }: MemberView): string {
+  if (status === undefined) return `${name} (does not answer)`;
+  const { revision, hash } = status;
+  return `${name} (revision ${revision}${hash === undefined ? '' : `, hash ${hash}`})`;
+}

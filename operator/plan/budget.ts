@@ -8,6 +8,11 @@ export const budget: Rule = ({ observation, voterCount }) => {
   const { cluster, spec, budget: observed } = observation;
   const desired = buildBudget(cluster, { voters: voterCount, target: spec.replicas });
   const { name } = desired.metadata;
+  if (spec.disruptionBudget === 'Disabled') {
+    if (observed === undefined || !isOurs(cluster, observed)) return undefined;
+    const message = `PodDisruptionBudget ${name} is not wanted: drains may stop the store.`;
+    return act('BudgetRemoved', message, { kind: 'remove', object: observed });
+  }
   if (observed !== undefined && !isOurs(cluster, observed)) {
     return stopUntil(
       'NameTaken',

@@ -12,8 +12,13 @@ export function diagnose({ name, volume, pod, status }: MemberView): string {
   if (unscheduled !== undefined) {
     return `the pod ${name} finds no node (${unscheduled.message ?? unscheduled.reason})`;
   }
-  const waiting = pod.status?.containerStatuses?.[0]?.state?.waiting?.reason;
-  if (waiting !== undefined) return `the container of ${name} does not run (${waiting})`;
+  const container = pod.status?.containerStatuses?.[0];
+  const waiting = container?.state?.waiting?.reason;
+  if (waiting !== undefined) {
+    const ended = container?.lastState?.terminated?.exitCode;
+    const how = ended === undefined ? '' : `, last exit status ${ended}`;
+    return `the container of ${name} does not run (${waiting}${how})`;
+  }
   if (pod.status?.phase !== 'Running') return `the pod ${name} is being started`;
   if (status === undefined) return `${name} does not answer`;
   if (status.leaderId === '0') return `${name} knows no leader`;

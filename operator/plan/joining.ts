@@ -1,4 +1,9 @@
-import { type ClusterView, isTerminating, type MemberView } from '../observe/view.ts';
+import {
+  type ClusterView,
+  isTerminating,
+  joinedMembers,
+  type MemberView,
+} from '../observe/view.ts';
 import { tokenAnnotation } from '../resources/labels.ts';
 import { clusterToken, memberName, peerUrl } from '../resources/names.ts';
 import { buildVolume } from '../resources/volume.ts';
@@ -84,8 +89,8 @@ function unjoined({ members, observation }: ClusterView): readonly MemberView[] 
   );
 }
 
-function wantsMore({ members, observation }: ClusterView): boolean {
-  return members.filter((member) => member.raft !== undefined).length < observation.spec.replicas;
+function wantsMore(view: ClusterView): boolean {
+  return joinedMembers(view).length < view.membersMax;
 }
 
 function tokenOf({ cluster, volumes }: ClusterView['observation']): string {

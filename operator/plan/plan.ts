@@ -5,19 +5,27 @@ import { bootstrap } from './bootstrap.ts';
 import { budget } from './budget.ts';
 import type { Decision, Rule } from './decision.ts';
 import { deletion } from './deletion.ts';
+import { moveLeaderOffDrain } from './drain.ts';
 import { finalizer } from './finalizer.ts';
 import { finishRemoval, removalLeftovers } from './finish-removal.ts';
 import { foreignChildren } from './foreign-children.ts';
+import { freeSpace } from './free-space.ts';
+import { growVolumes } from './grow-volumes.ts';
 import { identity } from './identity.ts';
 import { dropUnjoined, finishJoining, scaleUp } from './joining.ts';
+import { networkPolicy } from './network-policy.ts';
+import { paused } from './paused.ts';
 import { promote } from './promote.ts';
+import { recoverQuorum } from './recover-quorum.ts';
 import { replaceLost } from './replace-lost.ts';
 import { restart } from './restart.ts';
 import { roles } from './roles.ts';
+import { roll, rollBroken } from './roll.ts';
 import { scaleDown } from './scale-down.ts';
 import { serials } from './serials.ts';
 import { services } from './services.ts';
 import { settle } from './settle.ts';
+import { firstVersionRefused, versionRefused } from './version-refused.ts';
 
 /** At most one change of the world, or the reason why there is none now. */
 export type Plan = (Decision | { readonly kind: 'idle' }) & {
@@ -35,11 +43,17 @@ export type Plan = (Decision | { readonly kind: 'idle' }) & {
 const rules: readonly Rule[] = [
   // Whether to work on it at all.
   deletion,
+  paused,
+  firstVersionRefused,
   finalizer,
   foreignChildren,
   // Finish what was begun, without asking the store.
   serials,
   services,
+  networkPolicy,
+  growVolumes,
+  recoverQuorum,
+  rollBroken,
   bootstrap,
   restart,
   // From here on the store has answered.
@@ -48,7 +62,9 @@ const rules: readonly Rule[] = [
   finishJoining,
   roles,
   budget,
+  moveLeaderOffDrain,
   // One repair, then promotion, then removal.
+  freeSpace,
   replaceLost,
   promote,
   finishRemoval,
@@ -57,7 +73,9 @@ const rules: readonly Rule[] = [
   scaleDown,
   settle,
   scaleUp,
+  roll,
   removalLeftovers,
+  versionRefused,
 ];
 
 /** Pure: the same observation always gives the same plan. */

@@ -1,4 +1,4 @@
-import { type ClusterView, isLearner, type MemberView } from '../observe/view.ts';
+import { type ClusterView, isLearner, joinedMembers, type MemberView } from '../observe/view.ts';
 import { act, type Rule } from './decision.ts';
 import { mayJoin } from './quorum.ts';
 
@@ -7,8 +7,8 @@ const caughtUpShare = 0.9;
 
 /** A learner that has caught up becomes a voter, unless it is one too many. */
 export const promote: Rule = (view) => {
-  const joined = view.members.filter((member) => member.raft !== undefined);
-  if (joined.length > view.observation.spec.replicas || !mayJoin(view)) return undefined;
+  const joined = joinedMembers(view);
+  if (joined.length > view.membersMax || !mayJoin(view)) return undefined;
   const learner = joined.find((member) => isLearner(member) && isCaughtUp(view, member));
   if (learner?.raft === undefined) return undefined;
   return act('MemberPromoted', `${learner.name} has caught up and becomes a voter.`, {

@@ -27,12 +27,8 @@ export function mayJoin({ healthyVoterCount, voterCount }: ClusterView): boolean
 export function leave(view: ClusterView, member: MemberView, why: string): Decision | undefined {
   const { name, raft } = member;
   if (raft === undefined) return undefined;
-  const successor = member.isLeader ? successorOf(view, member) : undefined;
-  if (successor?.raft !== undefined) {
-    const message = `${successor.name} takes the lead from ${name}: ${why}.`;
-    const action = { target: successor.name, targetId: successor.raft.id };
-    return act('LeaderMoved', message, { kind: 'moveLeader', ...action });
-  }
+  const handover = member.isLeader ? moveLeader(view, member, why) : undefined;
+  if (handover !== undefined) return handover;
   return act('MemberRemoved', `${name} leaves the store: ${why}.`, {
     kind: 'removeMember',
     member: name,
@@ -40,8 +36,30 @@ export function leave(view: ClusterView, member: MemberView, why: string): Decis
   });
 }
 
+/** To another healthy voter; undefined when there is none. */
+export function moveLeader(
+  view: ClusterView,
+  leader: MemberView,
+  why: string,
+): Decision | undefined {
+  const successor = successorOf(view, leader);
+  if (successor?.raft === undefined) return undefined;
+  const message = `${successor.name} takes the lead from ${leader.name}: ${why}.`;
+  const action = { target: successor.name, targetId: successor.raft.id };
+  return act('LeaderMoved', message, { kind: 'moveLeader', ...action });
+}
+
+/** Rather one that stays as it is and where it is: every move costs clients a moment. */
 function successorOf(view: ClusterView, leader: MemberView): MemberView | undefined {
-  return view.members.find(
-    (member) => member !== leader && isVoter(member) && member.isHealthy && member.volume,
-  );
+  const unrest = (member: MemberView) =>
+    2 * Number(isCordoned(view, member)) + Number(member.isOutdated);
+  return view.members
+    .filter((member) => member !== leader && isVoter(member) && member.isHealthy && member.volume)
+    .sort((a, b) => unrest(a) - unrest(b) || a.serial - b.serial)
+    .at(0);
+}
+
+/** Whether its node takes no new pods, as before a drain. */
+export function isCordoned({ observation: { nodes } }: ClusterView, { pod }: MemberView): boolean {
+  return nodes?.get(pod?.spec.nodeName ?? '')?.spec.unschedulable === true;
 }

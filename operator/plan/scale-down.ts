@@ -1,4 +1,4 @@
-import { isLearner, type MemberView } from '../observe/view.ts';
+import { isLearner, joinedMembers, type MemberView } from '../observe/view.ts';
 import { type Rule, waitFor } from './decision.ts';
 import { minutes } from './limits.ts';
 import { leave, mayLeave } from './quorum.ts';
@@ -6,8 +6,9 @@ import { leave, mayLeave } from './quorum.ts';
 /** More members than wanted: one leaves. */
 export const scaleDown: Rule = (view) => {
   const { replicas } = view.observation.spec;
-  const joined = view.members.filter((member) => member.raft !== undefined);
-  const candidate = joined.length > replicas ? joined.sort(leavesFirst).at(0) : undefined;
+  const joined = joinedMembers(view);
+  const candidate =
+    joined.length > view.membersMax ? joined.toSorted(leavesFirst).at(0) : undefined;
   if (candidate === undefined) return undefined;
   if (mayLeave(view, candidate)) return leave(view, candidate, `replicas is ${replicas}`);
   return waitFor(
@@ -17,9 +18,13 @@ export const scaleDown: Rule = (view) => {
   );
 };
 
-/** Learners, then the sick, then followers, the leader last; the newest first among equals. */
+/** Learners, then the sick, then followers, the leader last; among equals the outdated first, then the newest. */
 function leavesFirst(a: MemberView, b: MemberView): number {
-  return leaveRank(a) - leaveRank(b) || b.serial - a.serial;
+  return (
+    leaveRank(a) - leaveRank(b) ||
+    Number(b.isOutdated) - Number(a.isOutdated) ||
+    b.serial - a.serial
+  );
 }
 
 function leaveRank(member: MemberView): number {

@@ -1,17 +1,18 @@
-import { isLearner } from '../observe/view.ts';
+import { isLearner, joinedMembers } from '../observe/view.ts';
 import { type Rule, stopUntil, waitFor } from './decision.ts';
 import { diagnose } from './diagnose.ts';
 import { minutes } from './limits.ts';
-import { hasLostVolume } from './replace-lost.ts';
+import { lossOf } from './replace-lost.ts';
 
 /** Nothing new is begun before every member is a healthy voter. */
-export const settle: Rule = ({ members }) => {
-  const joined = members.filter((member) => member.raft !== undefined);
-  const lost = joined.find(hasLostVolume);
-  if (lost !== undefined) {
+export const settle: Rule = (view) => {
+  const joined = joinedMembers(view);
+  for (const member of joined) {
+    const loss = lossOf(view, member);
+    if (loss === undefined) continue;
     return stopUntil(
-      'VolumeLost',
-      `${lost.name} lost its volume, and too few healthy members would be left to go on without it. ` +
+      'MemberLost',
+      `${member.name} cannot be replaced (${loss}): too few healthy members would be left to go on without it. ` +
         'Bring the others back, or ask for more replicas once they are.',
     );
   }

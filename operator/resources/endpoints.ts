@@ -1,13 +1,16 @@
 import { clientPort } from '../api/defaults.ts';
 import type { Pod } from '../api/objects.ts';
+import type { StoreCluster } from '../api/types.ts';
 import type { MemberStatus } from '../observe/observation.ts';
 import { roleLabel } from './labels.ts';
+import { schemeOf } from './names.ts';
 
 /** Where the operator reaches a pod's member: by address, so that it depends on no DNS. */
-export function podEndpoint(pod: Pod): string | undefined {
+export function podEndpoint(cluster: StoreCluster, pod: Pod): string | undefined {
   const address = pod.status?.podIP;
   if (address === undefined || address === '') return undefined;
-  return `http://${address.includes(':') ? `[${address}]` : address}:${clientPort}`;
+  const scheme = schemeOf(cluster.spec.tls?.client);
+  return `${scheme}://${address.includes(':') ? `[${address}]` : address}:${clientPort}`;
 }
 
 /**
@@ -15,6 +18,7 @@ export function podEndpoint(pod: Pod): string | undefined {
  * refuse most questions. `statuses` is by pod name.
  */
 export function storeEndpoints(
+  cluster: StoreCluster,
   pods: readonly Pod[],
   statuses: ReadonlyMap<string, MemberStatus>,
 ): readonly string[] {
@@ -26,6 +30,6 @@ export function storeEndpoints(
   return pods
     .filter((pod) => (statuses.get(pod.metadata.name)?.leaderId ?? '0') !== '0')
     .sort((a, b) => rankOf(a) - rankOf(b))
-    .map(podEndpoint)
+    .map((pod) => podEndpoint(cluster, pod))
     .filter((endpoint) => endpoint !== undefined);
 }

@@ -13,6 +13,10 @@ export const roleLabel = `${group}/role`;
 export const memberIdAnnotation = `${group}/member-id`;
 /** On a volume: the `--initial-cluster-token` of its member. */
 export const tokenAnnotation = `${group}/cluster-token`;
+/** On a pod: fingerprint of the spec that it was made of, see `template.ts`. */
+export const templateAnnotation = `${group}/template`;
+/** On the volume of a survivor: the store was forced to go on with it alone. */
+export const recoveredAnnotation = `${group}/recovered`;
 
 export type PodRole = 'voter' | 'learner';
 

@@ -22,6 +22,16 @@ export function peersServiceName(cluster: StoreCluster): string {
   return `${cluster.metadata.name}-peers`;
 }
 
+/** Secret with the certificate of the members' client port: the person's, or the operator's own. */
+export function clientTlsSecretName(cluster: StoreCluster): string {
+  return cluster.spec.tls?.client?.secretName ?? `${cluster.metadata.name}-client-tls`;
+}
+
+/** Secret with the certificate that members show each other. */
+export function peerTlsSecretName(cluster: StoreCluster): string {
+  return cluster.spec.tls?.peer?.secretName ?? `${cluster.metadata.name}-peer-tls`;
+}
+
 /**
  * Stable DNS name of a member. The form that ends in `.svc` resolves through the pod's search list whatever the
  * domain of the Kubernetes cluster is.
@@ -32,16 +42,21 @@ export function memberHost(cluster: StoreCluster, member: string): string {
 
 /** A member's identity towards Raft: membership is looked up by it, never by a stored id. */
 export function peerUrl(cluster: StoreCluster, member: string): string {
-  return `http://${memberHost(cluster, member)}:${peerPort}`;
+  return `${schemeOf(cluster.spec.tls?.peer)}://${memberHost(cluster, member)}:${peerPort}`;
 }
 
 export function clientUrl(cluster: StoreCluster, member: string): string {
-  return `http://${memberHost(cluster, member)}:${clientPort}`;
+  return `${schemeOf(cluster.spec.tls?.client)}://${memberHost(cluster, member)}:${clientPort}`;
+}
+
+/** Of a port with these TLS settings; they cannot appear or go on a running store. */
+export function schemeOf(tls: object | undefined): 'http' | 'https' {
+  return tls === undefined ? 'http' : 'https';
 }
 
 /** The member whose peer URL this is; undefined for members that are not this operator's. */
 export function memberOfPeerUrl(cluster: StoreCluster, url: string): string | undefined {
-  const host = /^http:\/\/([^:/]+):/.exec(url)?.[1];
+  const host = /^https?:\/\/([^:/]+):/.exec(url)?.[1];
   const name = host?.split('.')[0];
   return name !== undefined && peerUrl(cluster, name) === url ? name : undefined;
 }

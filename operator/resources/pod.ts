@@ -1,11 +1,30 @@
 import type { CompleteSpec } from '../api/defaults.ts';
-import { clientPort, peerPort } from '../api/defaults.ts';
+import { clientPort, metricsPort, peerPort } from '../api/defaults.ts';
 import type { Pod } from '../api/objects.ts';
+import { bytesOf } from '../api/quantity.ts';
 import type { StoreCluster } from '../api/types.ts';
-import { childLabels, ownerReference, type PodRole, roleLabel, selectorLabels } from './labels.ts';
-import { clientUrl, namespaceOf, peersServiceName, peerUrl } from './names.ts';
+import {
+  childLabels,
+  ownerReference,
+  type PodRole,
+  roleLabel,
+  selectorLabels,
+  templateAnnotation,
+} from './labels.ts';
+import {
+  clientTlsSecretName,
+  clientUrl,
+  namespaceOf,
+  peersServiceName,
+  peerTlsSecretName,
+  peerUrl,
+  schemeOf,
+} from './names.ts';
+import { forceFlag, templateFingerprint } from './template.ts';
 
 export const dataMountPath = '/var/lib/mainstay';
+export const clientTlsMountPath = '/etc/mainstay/client-tls';
+export const peerTlsMountPath = '/etc/mainstay/peer-tls';
 
 export interface Peer {
   readonly name: string;
@@ -20,85 +39,145 @@ export interface PodRequest {
   /** The MemberList, word for word: a joining member is refused with any other. */
   readonly initialCluster: readonly Peer[];
   readonly token: string;
+  /** Goes on with the data of this member alone; the store does it once, whatever the flag says later. */
+  readonly forceNewCluster?: boolean;
 }
 
 /** The pod of one member on its volume. */
 export function buildPod(cluster: StoreCluster, spec: CompleteSpec, request: PodRequest): Pod {
   const { member } = request;
+  const { labels, annotations, spec: further } = spec.podTemplate ?? {};
   return {
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: {
       name: member,
       namespace: namespaceOf(cluster),
-      labels: { ...childLabels(cluster), [roleLabel]: request.role },
+      labels: { ...labels, ...childLabels(cluster), [roleLabel]: request.role },
+      annotations: { ...annotations, [templateAnnotation]: templateFingerprint(spec) },
       ownerReferences: [ownerReference(cluster)],
     },
     spec: {
+      terminationGracePeriodSeconds: 30,
+      ...further,
       hostname: member,
       subdomain: peersServiceName(cluster),
       restartPolicy: 'Always',
-      terminationGracePeriodSeconds: 30,
       automountServiceAccountToken: false,
       enableServiceLinks: false,
-      securityContext: {
-        runAsNonRoot: true,
-        runAsUser: 10001,
-        runAsGroup: 10001,
-        fsGroup: 10001,
-        fsGroupChangePolicy: 'OnRootMismatch',
-        seccompProfile: { type: 'RuntimeDefault' },
-      },
-      affinity: spreadOverNodes(cluster),
+      securityContext: podSecurity,
+      ...podPlacement(cluster, spec.placement ?? {}),
+      ...(spec.imagePullSecrets === undefined ? {} : { imagePullSecrets: spec.imagePullSecrets }),
       containers: [buildContainer(cluster, spec, request)],
-      volumes: [{ name: 'data', persistentVolumeClaim: { claimName: member } }],
+      volumes: buildVolumes(cluster, member),
     },
   };
 }
 
+/** What the "restricted" Pod Security standard asks for. */
+export const podSecurity = {
+  runAsNonRoot: true,
+  runAsUser: 10001,
+  runAsGroup: 10001,
+  fsGroup: 10001,
+  fsGroupChangePolicy: 'OnRootMismatch',
+  seccompProfile: { type: 'RuntimeDefault' },
+} as const;
+
+export const containerSecurity = {
+  allowPrivilegeEscalation: false,
+  readOnlyRootFilesystem: true,
+  capabilities: { drop: ['ALL'] },
+} as const;
+
 function buildContainer(cluster: StoreCluster, spec: CompleteSpec, request: PodRequest) {
+  const { imagePullPolicy, resources } = spec;
+  const heapMiB = heapMiBOf(resources?.limits?.['memory']);
   return {
     name: 'store',
     image: spec.image,
-    command: ['node', 'dist/server/main.js'],
-    args: storeFlags(cluster, request),
+    ...(imagePullPolicy === undefined ? {} : { imagePullPolicy }),
+    command: ['node', ...(heapMiB === undefined ? [] : [`--max-old-space-size=${heapMiB}`])].concat(
+      ['dist/server/main.js'],
+    ),
+    args: storeFlags(cluster, spec, request),
     env: [{ name: 'POD_IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } }],
     ports: [
       { name: 'client', containerPort: clientPort, protocol: 'TCP' },
       { name: 'peer', containerPort: peerPort, protocol: 'TCP' },
+      { name: 'metrics', containerPort: metricsPort, protocol: 'TCP' },
     ],
-    ...(spec.resources === undefined ? {} : { resources: spec.resources }),
-    securityContext: {
-      allowPrivilegeEscalation: false,
-      readOnlyRootFilesystem: true,
-      capabilities: { drop: ['ALL'] },
-    },
+    ...(resources === undefined ? {} : { resources }),
+    securityContext: containerSecurity,
     // Replaying a long log may take its time; it must not end in a restart that replays it again.
     startupProbe: { tcpSocket: { port: peerPort }, periodSeconds: 2, failureThreshold: 1800 },
     // Never quorum-aware: a partition would make the kubelet kill every member.
     livenessProbe: { tcpSocket: { port: peerPort }, periodSeconds: 10, failureThreshold: 6 },
     readinessProbe: {
-      httpGet: { path: '/readyz', port: clientPort },
+      httpGet: { path: '/readyz', port: metricsPort },
       periodSeconds: 2,
       timeoutSeconds: 2,
       failureThreshold: 3,
     },
-    volumeMounts: [{ name: 'data', mountPath: dataMountPath }],
+    volumeMounts: [
+      { name: 'data', mountPath: dataMountPath },
+      ...tlsMounts(cluster).map(({ name, mountPath }) => ({ name, mountPath, readOnly: true })),
+    ],
   };
 }
 
-function storeFlags(cluster: StoreCluster, request: PodRequest): string[] {
+function buildVolumes(cluster: StoreCluster, member: string) {
+  return [
+    { name: 'data', persistentVolumeClaim: { claimName: member } },
+    ...tlsMounts(cluster).map(({ name, secretName }) => ({ name, secret: { secretName } })),
+  ];
+}
+
+function tlsMounts(cluster: StoreCluster) {
+  const { client, peer } = cluster.spec.tls ?? {};
+  return [
+    ...(client === undefined
+      ? []
+      : [
+          {
+            name: 'client-tls',
+            secretName: clientTlsSecretName(cluster),
+            mountPath: clientTlsMountPath,
+          },
+        ]),
+    ...(peer === undefined
+      ? []
+      : [
+          { name: 'peer-tls', secretName: peerTlsSecretName(cluster), mountPath: peerTlsMountPath },
+        ]),
+  ];
+}
+
+/** Share of the memory limit for JavaScript's heap; the rest is for buffers, LevelDB and the process itself. */
+const heapShare = 0.6;
+
+function heapMiBOf(memoryLimit: string | number | undefined): number | undefined {
+  if (memoryLimit === undefined) return undefined;
+  return Math.max(64, Math.floor((bytesOf(memoryLimit) * heapShare) / 1024 ** 2));
+}
+
+function storeFlags(cluster: StoreCluster, spec: CompleteSpec, request: PodRequest): string[] {
   const { member } = request;
+  const { client, peer } = cluster.spec.tls ?? {};
   return [
     `--name=${member}`,
     `--data-dir=${dataMountPath}/data`,
-    `--listen-client-urls=http://$(POD_IP):${clientPort}`,
+    `--listen-client-urls=${schemeOf(client)}://$(POD_IP):${clientPort}`,
     `--advertise-client-urls=${clientUrl(cluster, member)}`,
-    `--listen-peer-urls=http://$(POD_IP):${peerPort}`,
+    `--listen-peer-urls=${schemeOf(peer)}://$(POD_IP):${peerPort}`,
     `--initial-advertise-peer-urls=${peerUrl(cluster, member)}`,
+    `--listen-metrics-urls=http://$(POD_IP):${metricsPort}`,
     initialClusterFlag(request.initialCluster),
     `--initial-cluster-state=${request.clusterState}`,
     `--initial-cluster-token=${request.token}`,
+    ...optionFlags(spec),
+    ...tlsFlags(cluster),
+    ...(request.forceNewCluster === true ? [forceFlag] : []),
   ];
 }
 
@@ -106,14 +185,81 @@ export function initialClusterFlag(peers: readonly Peer[]): string {
   return `--initial-cluster=${peers.map((peer) => `${peer.name}=${peer.peerUrl}`).join(',')}`;
 }
 
-function spreadOverNodes(cluster: StoreCluster) {
+function optionFlags({ options = {}, quotaBytes }: CompleteSpec): string[] {
+  const { mode = 'Periodic', retention = '1h' } = options.autoCompaction ?? {};
+  const compaction =
+    mode === 'Off'
+      ? []
+      : [
+          `--auto-compaction-mode=${mode.toLowerCase()}`,
+          `--auto-compaction-retention=${retention}`,
+        ];
+  const flags: Readonly<Record<string, string | number | undefined>> = {
+    'snapshot-count': options.snapshotCount,
+    'heartbeat-interval': options.heartbeatIntervalMs,
+    'election-timeout': options.electionTimeoutMs,
+    'max-request-bytes':
+      options.maxRequestSize === undefined ? undefined : bytesOf(options.maxRequestSize),
+    'max-txn-ops': options.maxTxnOps,
+    'max-concurrent-streams': options.maxConcurrentStreams,
+    'log-level': options.logLevel?.toLowerCase(),
+  };
+  return [
+    `--quota-backend-bytes=${quotaBytes}`,
+    ...compaction,
+    ...Object.entries(flags).flatMap(([flag, value]) =>
+      value === undefined ? [] : [`--${flag}=${value}`],
+    ),
+  ];
+}
+
+function tlsFlags(cluster: StoreCluster): string[] {
+  const { client, peer } = cluster.spec.tls ?? {};
+  const files = (prefix: string, path: string) => [
+    `--${prefix}cert-file=${path}/tls.crt`,
+    `--${prefix}key-file=${path}/tls.key`,
+    `--${prefix}trusted-ca-file=${path}/ca.crt`,
+  ];
+  return [
+    ...(client === undefined ? [] : files('', clientTlsMountPath)),
+    ...(client?.verifyClients === true ? ['--client-cert-auth'] : []),
+    ...(peer === undefined ? [] : [...files('peer-', peerTlsMountPath), '--peer-client-cert-auth']),
+  ];
+}
+
+type Placement = NonNullable<CompleteSpec['placement']>;
+
+function podPlacement(cluster: StoreCluster, placement: Placement) {
+  const { nodes = 'Preferred', zones = 'Preferred', affinity } = placement;
+  const { nodeSelector, tolerations, priorityClassName } = placement;
+  const spreadOver = affinity ?? nodeAffinity(cluster, nodes);
+  return {
+    ...(spreadOver === undefined ? {} : { affinity: spreadOver }),
+    ...(zones === 'None' ? {} : { topologySpreadConstraints: [zoneSpread(cluster, zones)] }),
+    ...(nodeSelector === undefined ? {} : { nodeSelector }),
+    ...(tolerations === undefined ? {} : { tolerations }),
+    ...(priorityClassName === undefined ? {} : { priorityClassName }),
+  };
+}
+
+function nodeAffinity(cluster: StoreCluster, nodes: NonNullable<Placement['nodes']>) {
+  if (nodes === 'None') return undefined;
   const podAffinityTerm = {
     topologyKey: 'kubernetes.io/hostname',
     labelSelector: { matchLabels: selectorLabels(cluster) },
   };
+  const terms =
+    nodes === 'Required'
+      ? { requiredDuringSchedulingIgnoredDuringExecution: [podAffinityTerm] }
+      : { preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 100, podAffinityTerm }] };
+  return { podAntiAffinity: terms };
+}
+
+function zoneSpread(cluster: StoreCluster, zones: 'Preferred' | 'Required') {
   return {
-    podAntiAffinity: {
-      preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 100, podAffinityTerm }],
-    },
+    maxSkew: 1,
+    topologyKey: 'topology.kubernetes.io/zone',
+    whenUnsatisfiable: zones === 'Required' ? 'DoNotSchedule' : 'ScheduleAnyway',
+    labelSelector: { matchLabels: selectorLabels(cluster) },
   };
 }

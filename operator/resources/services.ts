@@ -29,11 +29,26 @@ export function buildPeersService(cluster: StoreCluster): Service {
 
 /** What applications connect to: the ready voters. A learner would refuse them. */
 export function buildClientService(cluster: StoreCluster): Service {
+  const {
+    type = 'ClusterIP',
+    annotations,
+    nodePort,
+    loadBalancerClass,
+  } = cluster.spec.service ?? {};
+  const port = nodePort === undefined ? client : { ...client, nodePort };
   return {
     apiVersion: 'v1',
     kind: 'Service',
-    metadata: metadata(cluster, clientServiceName(cluster)),
-    spec: { selector: voterLabels(cluster), ports: [client] },
+    metadata: {
+      ...metadata(cluster, clientServiceName(cluster)),
+      ...(annotations === undefined ? {} : { annotations }),
+    },
+    spec: {
+      type,
+      selector: voterLabels(cluster),
+      ports: [port],
+      ...(loadBalancerClass === undefined ? {} : { loadBalancerClass }),
+    },
   };
 }
 

@@ -1,6 +1,5 @@
 import type { Outcome } from '../act/act.ts';
 import type { Finding } from '../api/conditions.ts';
-import type { Pod } from '../api/objects.ts';
 import { type ClusterView, isVoter, type MemberView } from '../observe/view.ts';
 import { type Plan, reasonOf } from '../plan/plan.ts';
 
@@ -48,7 +47,7 @@ function progressing(view: ClusterView, plan: Plan, outcome: Outcome): Finding {
   if (isOverdue(view, plan)) {
     return { type, status: 'False', reason: 'Overdue', message: plan.message };
   }
-  if (isStopped(plan)) {
+  if (isStopped(plan) || plan.reason === 'Paused') {
     return { type, status: 'False', reason: plan.reason, message: plan.message };
   }
   const notYet = outcome.kind === 'refused' ? ` Not yet: ${outcome.error.message}.` : '';
@@ -74,7 +73,24 @@ function degraded(view: ClusterView, plan: Plan, outcome: Outcome): Finding {
     const message = 'The store cannot be asked for its members.';
     return { type, status: 'True', reason: 'StoreSilent', message };
   }
+  const lack = lackOfRoom(view, outcome);
+  if (lack !== undefined) return { type, status: 'True', ...lack };
   return { type, status: 'False', reason: 'AllWell', message: 'Nothing is wrong.' };
+}
+
+function lackOfRoom(
+  view: ClusterView,
+  outcome: Outcome,
+): Pick<Finding, 'reason' | 'message'> | undefined {
+  const refused = outcome.cluster.status?.growthRefused;
+  if (refused !== undefined && refused.size === view.observation.spec.storage.size) {
+    const message = `The volumes cannot grow to ${refused.size}: ${refused.message}`;
+    return { reason: 'GrowthRefused', message };
+  }
+  if (!view.members.some(({ alarms }) => alarms.includes('NOSPACE'))) return undefined;
+  const message =
+    'The database is full and refuses writes. Delete keys that are not needed, or raise storage.size or options.quota.';
+  return { reason: 'NoSpace', message };
 }
 
 /** Whether the spec is met: what `kubectl wait` waits for. */
@@ -86,7 +102,7 @@ function ready(view: ClusterView, plan: Plan, outcome: Outcome): Finding {
     return { type, status: 'False', reason: reasonOf(plan), message };
   }
   const healthy = `${replicas} of ${replicas} members are healthy.`;
-  const message = [healthy, ...advice(replicas), ...editsNotTaken(view)].join(' ');
+  const message = [healthy, ...advice(replicas)].join(' ');
   return { type, status: 'True', reason: 'Converged', message };
 }
 
@@ -98,32 +114,13 @@ function advice(replicas: number): readonly string[] {
   ];
 }
 
-/** What the spec says and running members do not have yet: nobody should believe that it was applied. */
-function editsNotTaken({ members, observation }: ClusterView): readonly string[] {
-  const { image, storage } = observation.spec;
-  const imageOf = (pod: Pod) => pod.spec.containers[0]?.image;
-  const otherImage = members.filter(({ pod }) => pod !== undefined && imageOf(pod) !== image);
-  const otherSize = members.filter(
-    ({ volume }) =>
-      volume !== undefined && volume.spec.resources.requests['storage'] !== storage.size,
-  );
-  return [
-    ...(otherImage.length > 0
-      ? [`The image changes with a member's next pod: ${namesOf(otherImage)} run another.`]
-      : []),
-    ...(otherSize.length > 0
-      ? [`The storage size is that of new members: ${namesOf(otherSize)} have another.`]
-      : []),
-  ];
-}
-
 function namesOf(members: readonly MemberView[]): string {
   return members.map((member) => member.name).join(', ');
 }
 
-/** Nothing but a person goes on from here. */
+/** Nothing but a person goes on from here, who may want it so. */
 function isStopped(plan: Plan): boolean {
-  return plan.kind === 'wait' && plan.limitMs === undefined;
+  return plan.kind === 'wait' && plan.limitMs === undefined && plan.reason !== 'Paused';
 }
 
 function isOverdue({ observation }: ClusterView, plan: Plan): boolean {

@@ -1,7 +1,9 @@
 import type { Outcome } from '../act/act.ts';
 import { mergeConditions } from '../api/conditions.ts';
+import { describeBytes } from '../api/quantity.ts';
 import { membersMax } from '../api/schema.ts';
 import type { MemberRecord, PlanRecord, StoreClusterStatus } from '../api/types.ts';
+import { tagOf } from '../api/versions.ts';
 import type { Observation } from '../observe/observation.ts';
 import { type ClusterView, isVoter, type MemberView, viewOf } from '../observe/view.ts';
 import { decisionNames, type Plan, reasonOf } from '../plan/plan.ts';
@@ -28,12 +30,15 @@ export function statusOf(
     selector: `${clusterLabel}=${cluster.metadata.name}`,
     ready: `${view.healthyVoterCount}/${spec.replicas}`,
     version: versionOf(view),
+    image: spec.image,
     leader: leader?.name,
     clusterID,
     nextSerial,
     joining,
     bootstrap,
-    members: view.members.slice(0, membersMax).map(recordOf),
+    space: recorded.space,
+    growthRefused: recorded.growthRefused,
+    members: memberRecords(view).slice(0, membersMax),
     conditions: mergeConditions(conditions, findingsOf(view, plan, outcome), { now, generation }),
     plan: planRecord(plan),
   });
@@ -46,12 +51,43 @@ function replicasOf({ answered, members }: ClusterView): number {
   ).length;
 }
 
+/** While the store is silent, members of which nothing is left are still known: their voices are missing. */
+function memberRecords(view: ClusterView): readonly MemberRecord[] {
+  const present = view.members.map(recordOf);
+  if (view.answered) return present;
+  const previous = view.observation.cluster.status?.members ?? [];
+  const missing = previous.filter(
+    ({ name, id }) => id !== undefined && !present.some((member) => member.name === name),
+  );
+  const records = present.map((record) => {
+    const isLearner = previous.some(({ name, role }) => name === record.name && role === 'learner');
+    return isLearner ? { ...record, role: 'learner' as const } : record;
+  });
+  const gone = missing.map(({ name, id, role }) =>
+    withoutUndefined({
+      name,
+      id,
+      role: role === 'learner' ? role : ('none' as const),
+      healthy: false,
+    }),
+  );
+  return [...records, ...gone];
+}
+
 function recordOf(member: MemberView): MemberRecord {
+  const image = member.pod?.spec.containers[0]?.image;
   return withoutUndefined({
     name: member.name,
     id: member.raft?.id ?? member.recordedId,
     role: roleOf(member),
     pod: member.pod?.metadata.name,
+    node: member.pod?.spec.nodeName,
+    version: image === undefined ? undefined : tagOf(image),
+    revision: member.status?.revision,
+    databaseSize:
+      member.status === undefined ? undefined : describeBytes(member.status.databaseBytes),
+    hash: member.status?.hash,
+    outdated: member.isOutdated ? true : undefined,
     healthy: member.isHealthy,
   });
 }
@@ -67,10 +103,6 @@ function versionOf({ members, observation }: ClusterView): string {
   const images = members.flatMap(({ pod }) => pod?.spec.containers[0]?.image ?? []);
   const tags = images.length > 0 ? images.map(tagOf) : [tagOf(observation.spec.image)];
   return [...new Set(tags)].sort().join(',');
-}
-
-function tagOf(image: string): string {
-  return /:([^:/@]+)(@.*)?$/.exec(image)?.[1] ?? image;
 }
 
 function planRecord(plan: Plan): PlanRecord {

@@ -47,6 +47,20 @@ function describeAction(action: Action): string {
       return `${action.kind} ${action.member} ${action.id}`;
     case 'moveLeader':
       return `moveLeader to ${action.target} ${action.targetId}`;
+    case 'compact':
+      return `compact ${action.revision}`;
+    case 'defragment':
+      return `defragment ${action.member}`;
+    case 'disarm':
+      return `disarm ${action.alarm.kind} ${action.alarm.memberId}`;
+    case 'remove':
+      return `remove ${action.object.kind} ${action.object.metadata.name}`;
+    case 'growVolume':
+      return `growVolume ${action.volume.metadata.name} ${action.size}`;
+    case 'adoptVolume':
+      return `adoptVolume ${action.volume.metadata.name}`;
+    case 'markRecovered':
+      return `markRecovered ${action.volume.metadata.name} ${action.isRecovered}`;
     case 'addFinalizer':
     case 'removeFinalizer':
       return action.kind;

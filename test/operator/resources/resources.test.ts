@@ -69,10 +69,10 @@ test('member names and peer URLs are each other’s inverse', () => {
 });
 
 test('a pod is reached by its address', () => {
-  const pod = (podIP: string) => ({ status: { podIP } }) as Parameters<typeof podEndpoint>[0];
-  assert.equal(podEndpoint(pod('10.0.0.1')), 'http://10.0.0.1:2379');
-  assert.equal(podEndpoint(pod('fd00::1')), 'http://[fd00::1]:2379');
-  assert.equal(podEndpoint(pod('')), undefined);
+  const pod = (podIP: string) => ({ status: { podIP } }) as Parameters<typeof podEndpoint>[1];
+  assert.equal(podEndpoint(cluster, pod('10.0.0.1')), 'http://10.0.0.1:2379');
+  assert.equal(podEndpoint(cluster, pod('fd00::1')), 'http://[fd00::1]:2379');
+  assert.equal(podEndpoint(cluster, pod('')), undefined);
 });
 
 test('quorum and the budget’s floor', () => {

@@ -1,4 +1,4 @@
-import type { MemberStatus } from '../../../operator/observe/observation.ts';
+import type { Alarm, MemberStatus } from '../../../operator/observe/observation.ts';
 import type { MemberListing, StoreAdmin } from '../../../operator/observe/store-admin.ts';
 import { quorumOf } from '../../../operator/resources/budget.ts';
 
@@ -9,6 +9,7 @@ export interface FakeMember {
   learner: boolean;
   /** What it has applied of the store's log. */
   applied: number;
+  databaseBytes: number;
 }
 
 /** Raft reduced to what membership needs: who is in it, who runs, who leads, how far each is. */
@@ -23,6 +24,11 @@ export class FakeStore {
   leaderId = '0';
   term = 1;
   logIndex = 10;
+  revision = 1;
+  /** What the keys take, and what their history takes until it is compacted. */
+  liveBytes = 0;
+  historyBytes = 0;
+  readonly alarms: Alarm[] = [];
   #serial = 0;
 
   constructor(clusterId: string) {
@@ -32,7 +38,7 @@ export class FakeStore {
   add(peerUrl: string, learner: boolean): FakeMember {
     this.#serial += 1;
     const id = `${this.clusterId}${this.#serial.toString(16)}`;
-    const member = { id, name: '', peerUrl, learner, applied: 0 };
+    const member = { id, name: '', peerUrl, learner, applied: 0, databaseBytes: 0 };
     this.members.push(member);
     this.peerUrls.add(peerUrl);
     this.logIndex += 1;
@@ -119,7 +125,19 @@ export class FakeStoreAdmin implements StoreAdmin {
     const leaderId = member === undefined ? '0' : store.leaderId;
     const applied = member?.applied ?? 0;
     const raftIndex = id === store.leaderId ? store.logIndex : applied;
-    return { memberId: id, leaderId, raftTerm: store.term, raftIndex, raftAppliedIndex: applied };
+    return {
+      memberId: id,
+      leaderId,
+      raftTerm: store.term,
+      raftIndex,
+      raftAppliedIndex: applied,
+      revision: store.revision,
+      databaseBytes: member?.databaseBytes ?? 0,
+      databaseBytesInUse: Math.min(
+        member?.databaseBytes ?? 0,
+        store.liveBytes + store.historyBytes,
+      ),
+    };
   }
 
   async memberAddLearner(endpoints: readonly string[], peerUrl: string): Promise<void> {
@@ -166,6 +184,49 @@ export class FakeStoreAdmin implements StoreAdmin {
       store.leaderId = targetMemberId;
       store.term += 1;
     });
+  }
+
+  async hash(endpoint: string): Promise<string> {
+    if (this.#route(endpoint) === undefined) throw new Error('connection refused');
+    return '7';
+  }
+
+  async alarms(endpoints: readonly string[]): Promise<readonly Alarm[]> {
+    return [...this.#ask(endpoints).alarms];
+  }
+
+  async disarm(endpoints: readonly string[], { memberId, kind }: Alarm): Promise<void> {
+    this.#change('disarm', endpoints, memberId, (store) => {
+      store.commit(() => {
+        const position = store.alarms.findIndex(
+          (alarm) => alarm.memberId === memberId && alarm.kind === kind,
+        );
+        if (position >= 0) store.alarms.splice(position, 1);
+      });
+    });
+  }
+
+  async compact(endpoints: readonly string[], revision: number): Promise<void> {
+    this.#change('compact', endpoints, String(revision), (store) => {
+      if (revision > store.revision)
+        throw new Error('etcdserver: mvcc: required revision is a future revision');
+      store.commit(() => {
+        store.historyBytes = 0;
+      });
+    });
+  }
+
+  async defragment(endpoint: string): Promise<void> {
+    const reached = this.#route(endpoint);
+    if (reached === undefined) throw new Error('connection refused');
+    this.hooks.before?.('defragment', reached.store, reached.id);
+    const member = memberOf(reached.store, reached.id);
+    member.databaseBytes = Math.min(
+      member.databaseBytes,
+      reached.store.liveBytes + reached.store.historyBytes,
+    );
+    this.writes += 1;
+    this.hooks.after?.('defragment');
   }
 
   #change(

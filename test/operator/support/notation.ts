@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { completeSpec } from '../../../operator/api/defaults.ts';
+import { load } from 'js-yaml';
+import { type CompleteSpec, completeSpec } from '../../../operator/api/defaults.ts';
 import type {
   KubeObject,
   Labels,
+  Node,
   PersistentVolumeClaim,
   Pod,
   PodDisruptionBudget,
@@ -10,6 +12,7 @@ import type {
 } from '../../../operator/api/objects.ts';
 import type { StoreCluster, StoreClusterStatus } from '../../../operator/api/types.ts';
 import type {
+  Alarm,
   MemberStatus,
   Observation,
   RaftMember,
@@ -19,6 +22,7 @@ import {
   clusterUidLabel,
   finalizer,
   memberIdAnnotation,
+  recoveredAnnotation,
   roleLabel,
 } from '../../../operator/resources/labels.ts';
 import { clusterToken, peerUrl, serialOf } from '../../../operator/resources/names.ts';
@@ -31,16 +35,23 @@ import { buildVolume } from '../../../operator/resources/volume.ts';
 //   cluster replicas=3 uid=u1 id=abc next=4 seed=demo-1 joining=demo-4 policy=Delete finalizer=no deleting
 //           size=1Gi version=0.1.0 (of the spec; what runs has 1Gi and 0.1.0)
 //           services=no|foreign budget=no|foreign|N              (a word `key=-` takes a recorded value away)
-//   demo-1 volume=1|new|none[,terminating][,uid=U] pod=ready|starting|pending|crashing|failed|terminating|none[,uid=U]
+//   demo-1 volume=1|new|none[,terminating][,uid=U][,2Gi][,recovered] pod=ready|starting|pending|crashing|damaged|failed|terminating|none[,uid=U]
 //          voter|learner [leader] [unstarted] [raftid=N] [mute] [leaderless] [applied=N] [role=learner]
+//          [new] (made of the present spec, not of the first one) [forced] [node=n1] [db=BYTES]
 //   stranger 77 voter|learner
 //   silent why nobody could be asked
+//   spec {update: {surge: true}}                            (more of the spec; `status {...}` of the status)
+//   node n1 [cordoned] [dead]                               (a member's is `node=n1`; no line: nodes are not seen)
+//   alarm NOSPACE 2
 //   prior Wait MemberNotHealthy 09:50
 
 const now = '2026-01-01T10:00:00.000Z';
 const nonce = 'n1';
 /** What the members were made of. */
-const running = completeSpec({ storage: { size: '1Gi' } });
+const running = completeSpec(
+  { storage: { size: '1Gi' } },
+  { repository: 'mainstay', present: ['mainstay:0.1.0'] },
+);
 
 export function parseObservation(lines: readonly string[]): Observation {
   const words = lines.map((line) => line.split(/\s+/));
@@ -56,18 +67,53 @@ export function parseObservation(lines: readonly string[]): Observation {
     now,
     nonce,
     cluster,
-    spec: completeSpec(cluster.spec),
+    spec: specOf(cluster),
     pods: members.flatMap(({ pod }) => pod ?? []),
     volumes: members.flatMap(({ volume }) => volume ?? []),
     ...parseChildren(cluster, clusterWords, raftMembers),
     store:
       silent !== undefined || raftMembers.length === 0
         ? { kind: 'silent', reason: silent?.slice(1).join(' ') ?? 'no pod has an address yet' }
-        : { kind: 'answered', clusterId: 'abc', members: [...raftMembers, ...strangers] },
+        : {
+            kind: 'answered',
+            clusterId: 'abc',
+            members: [...raftMembers, ...strangers],
+            alarms: parseAlarms(words),
+          },
+    nodes: parseNodes(words),
+    networkPolicy: undefined,
     memberStatuses: new Map(
       members.flatMap(({ name, status }) => (status ? [[name, { leaderId, ...status }]] : [])),
     ),
   };
+}
+
+function parseAlarms(lines: readonly string[][]): Alarm[] {
+  return lines
+    .filter(([first]) => first === 'alarm')
+    .map(([, kind, memberId = '']) => ({ kind: kind as Alarm['kind'], memberId }));
+}
+
+function parseNodes(lines: readonly string[][]): ReadonlyMap<string, Node> | undefined {
+  const nodes = lines.filter(([first]) => first === 'node');
+  if (nodes.length === 0) return undefined;
+  return new Map(
+    nodes.map(([, name = '', ...flags]) => {
+      const status = flags.includes('dead') ? 'False' : 'True';
+      const node: Node = {
+        apiVersion: 'v1',
+        kind: 'Node',
+        metadata: { name },
+        spec: flags.includes('cordoned') ? { unschedulable: true } : {},
+        status: { conditions: [{ type: 'Ready', status }] },
+      };
+      return [name, node];
+    }),
+  );
+}
+
+function specOf({ spec }: StoreCluster): CompleteSpec {
+  return completeSpec(spec, { repository: 'mainstay', present: ['mainstay:0.1.0'] });
 }
 
 type Words = ReadonlyMap<string, string>;
@@ -101,6 +147,7 @@ function parseCluster(
     ...(seed === undefined ? {} : { bootstrap: { nonce, seed } }),
     ...(words.has('joining') ? { joining: words.get('joining') } : {}),
     ...(prior === undefined ? {} : { plan: parsePrior(prior) }),
+    ...parseFurther(lines, 'status'),
   } as StoreClusterStatus;
   return {
     apiVersion: 'mainstay.dev/v1alpha1',
@@ -119,9 +166,16 @@ function parseCluster(
       storage: { size: words.get('size') ?? '1Gi' },
       ...(words.has('version') ? { version: words.get('version') ?? '' } : {}),
       ...(words.has('policy') ? { deletionPolicy: words.get('policy') as 'Delete' } : {}),
+      ...parseFurther(lines, 'spec'),
     },
     status,
   };
+}
+
+/** `spec {update: {surge: true}}`: fields in YAML's flow style. */
+function parseFurther(lines: readonly string[][], what: 'spec' | 'status'): object {
+  const line = lines.find(([first]) => first === what);
+  return line === undefined ? {} : (load(line.slice(1).join(' ')) as object);
 }
 
 function parsePrior([, decision, reason = '', time = '']: readonly string[]) {
@@ -193,25 +247,35 @@ function parseVolume(
   const annotations = {
     ...built.metadata.annotations,
     ...(id === 'new' ? {} : { [memberIdAnnotation]: id }),
+    ...(flags.includes('recovered') ? { [recoveredAnnotation]: 'true' } : {}),
   };
-  return withFlags({ ...built, metadata: { ...built.metadata, annotations } }, flags);
+  const size = flags.find((flag) => /^[0-9]+[GM]i$/.test(flag)) ?? running.storage.size;
+  const spec = { ...built.spec, resources: { requests: { storage: size } } };
+  return withFlags({ ...built, spec, metadata: { ...built.metadata, annotations } }, flags);
 }
 
 function parsePod(cluster: StoreCluster, member: string, words: Words): Pod | undefined {
   const [state = '', ...flags] = (words.get('pod') ?? 'ready').split(',');
   if (state === 'none') return undefined;
   const role = (words.get('role') ?? (words.has('learner') ? 'learner' : 'voter')) as 'voter';
-  const built = buildPod(cluster, running, {
+  const built = buildPod(cluster, words.has('new') ? specOf(cluster) : running, {
     member,
     role,
     clusterState: 'existing',
+    forceNewCluster: words.has('forced'),
     initialCluster: (words.get('initial') ?? member)
       .split(',')
       .map((name) => ({ name, peerUrl: peerUrl(cluster, name) })),
     token: clusterToken(cluster, nonce),
   });
   const labels = { ...built.metadata.labels, [roleLabel]: role };
-  const pod = { ...built, metadata: { ...built.metadata, labels }, status: podStatus(state) };
+  const node = words.get('node');
+  const pod = {
+    ...built,
+    metadata: { ...built.metadata, labels },
+    spec: { ...built.spec, ...(node === undefined ? {} : { nodeName: node }) },
+    status: podStatus(state),
+  };
   return withFlags(pod, state === 'terminating' ? ['terminating', ...flags] : flags);
 }
 
@@ -225,6 +289,18 @@ function podStatus(state: string): NonNullable<Pod['status']> {
       return {
         phase: 'Pending',
         conditions: [{ type: 'PodScheduled', status: 'False', message: '0/1 nodes are available' }],
+      };
+    case 'damaged':
+      return {
+        phase: 'Running',
+        podIP,
+        containerStatuses: [
+          {
+            restartCount: 3,
+            state: { waiting: { reason: 'CrashLoopBackOff' } },
+            lastState: { terminated: { exitCode: 78 } },
+          },
+        ],
       };
     case 'crashing':
       return {
@@ -245,7 +321,8 @@ function withFlags<T extends KubeObject>(object: T, flags: readonly string[]): T
   const uid = flags.find((flag) => flag.startsWith('uid='))?.slice('uid='.length);
   const labelled = uid === undefined ? object : foreign(object, uid);
   if (!flags.includes('terminating')) return labelled;
-  return { ...labelled, metadata: { ...labelled.metadata, deletionTimestamp: now } };
+  const deletionTimestamp = flags.includes('longago') ? '2026-01-01T09:50:00Z' : now;
+  return { ...labelled, metadata: { ...labelled.metadata, deletionTimestamp } };
 }
 
 function parseStatus(
@@ -261,6 +338,9 @@ function parseStatus(
     raftTerm: 1,
     raftIndex: applied,
     raftAppliedIndex: applied,
+    revision: 50,
+    databaseBytes: Number(words.get('db') ?? '1000'),
+    databaseBytesInUse: 1000,
     ...(words.has('leaderless') ? { leaderId: '0' } : {}),
   };
 }

@@ -1,11 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KubeList, Pod } from '../../../operator/api/objects.ts';
+import type { StoreCluster } from '../../../operator/api/types.ts';
 import type { HttpKubeClient } from '../../../operator/kube/client.ts';
 import { collectionPath, objectPath } from '../../../operator/kube/paths.ts';
 import { podEndpoint } from '../../../operator/resources/endpoints.ts';
 import { FakeStore, FakeStoreAdmin } from './fake-store.ts';
 
 const turnMs = 50;
+
+/** Where members are reached depends on whether the store has TLS; the stores of these tests have none. */
+const plain = { spec: {} } as StoreCluster;
 
 /**
  * What a kubelet and the stores would do, on paper: pods get an address and become ready, their members join a store in
@@ -71,7 +75,7 @@ export class PaperKubelet {
   }
 
   #route(endpoint: string) {
-    const pod = this.#pods.find((candidate) => podEndpoint(candidate) === endpoint);
+    const pod = this.#pods.find((candidate) => podEndpoint(plain, candidate) === endpoint);
     const member = pod === undefined ? undefined : this.#memberOf(pod);
     if (member === undefined || this.store === undefined) return undefined;
     return { store: this.store, id: member.id };

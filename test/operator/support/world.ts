@@ -231,7 +231,10 @@ export class World {
   }
 
   #route(endpoint: string) {
-    const pod = this.pods().find((candidate) => podEndpoint(candidate) === endpoint);
+    const pod = this.pods().find(
+      (candidate) =>
+        this.cluster !== undefined && podEndpoint(this.cluster, candidate) === endpoint,
+    );
     return pod === undefined ? undefined : this.#memberOf(pod);
   }
 

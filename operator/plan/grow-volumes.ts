@@ -1,0 +1,26 @@
+import { bytesOf } from '../api/quantity.ts';
+import { isTerminating } from '../observe/view.ts';
+import { act, type Rule } from './decision.ts';
+import { minutes } from './limits.ts';
+
+/** How long a refusal by Kubernetes is taken for an answer: someone may allow it meanwhile. */
+const askAgainAfterMs = minutes(10);
+
+/**
+ * Volumes grow while they serve, and before anything is asked of the members: one whose volume is full may not run at
+ * all. Where the storage class does not allow it, the refusal is recorded and holds nothing up.
+ */
+export const growVolumes: Rule = ({ observation, members }) => {
+  const { size } = observation.spec.storage;
+  const refused = observation.cluster.status?.growthRefused;
+  const elapsedMs = Date.parse(observation.now) - Date.parse(refused?.at ?? '');
+  if (refused?.size === size && elapsedMs < askAgainAfterMs) return undefined;
+  for (const { name, volume } of members) {
+    if (volume === undefined || isTerminating(volume)) continue;
+    const present = volume.spec.resources.requests['storage'] ?? '0';
+    if (bytesOf(present) >= bytesOf(size)) continue;
+    const message = `The volume ${name} grows from ${present} to ${size}.`;
+    return act('VolumeGrown', message, { kind: 'growVolume', volume, size });
+  }
+  return undefined;
+};
