@@ -137,12 +137,29 @@ export const condition = {
   type: 'object',
   required: ['type', 'status', 'lastTransitionTime', 'reason', 'message'],
   properties: {
-    type: { type: 'string', maxLength: 316 },
-    status: { type: 'string', enum: ['True', 'False', 'Unknown'] },
-    observedGeneration: { type: 'integer', format: 'int64' },
-    lastTransitionTime: { type: 'string', format: 'date-time', maxLength: 64 },
-    reason: { type: 'string', maxLength: 1024 },
-    message: { type: 'string', maxLength: 32768 },
+    type: {
+      type: 'string',
+      description: 'Available, Progressing, Degraded or Ready.',
+      maxLength: 316,
+    },
+    status: {
+      type: 'string',
+      description: 'Whether it is so.',
+      enum: ['True', 'False', 'Unknown'],
+    },
+    observedGeneration: {
+      type: 'integer',
+      format: 'int64',
+      description: 'The metadata.generation that this is about.',
+    },
+    lastTransitionTime: {
+      type: 'string',
+      description: 'Since when the status is this one.',
+      format: 'date-time',
+      maxLength: 64,
+    },
+    reason: { type: 'string', description: 'One word for programs.', maxLength: 1024 },
+    message: { type: 'string', description: 'A sentence for people.', maxLength: 32768 },
   },
 } as const satisfies JsonSchema;
 
@@ -150,14 +167,22 @@ const member = {
   type: 'object',
   required: ['name', 'role', 'healthy'],
   properties: {
-    name: { type: 'string', maxLength: 253 },
+    name: {
+      type: 'string',
+      description: 'Name of the member, its pod and its volume.',
+      maxLength: 253,
+    },
     id: {
       type: 'string',
       description: 'Member id in hexadecimal; absent before the member was added.',
       maxLength: 16,
     },
-    role: { type: 'string', enum: ['leader', 'follower', 'learner', 'none'] },
-    pod: { type: 'string', maxLength: 253 },
+    role: {
+      type: 'string',
+      description: 'What it is in Raft; none while that is not known.',
+      enum: ['leader', 'follower', 'learner', 'none'],
+    },
+    pod: { type: 'string', description: 'Its pod, while there is one.', maxLength: 253 },
     node: { type: 'string', description: 'Node on which the pod runs.', maxLength: 253 },
     version: { type: 'string', description: 'Tag of the image that runs.', maxLength: 128 },
     revision: {
@@ -179,7 +204,10 @@ const member = {
       type: 'boolean',
       description: 'Whether the spec wants another pod than the one that runs.',
     },
-    healthy: { type: 'boolean' },
+    healthy: {
+      type: 'boolean',
+      description: 'Whether it answers, knows a leader and its pod is ready.',
+    },
   },
 } as const satisfies JsonSchema;
 
@@ -188,10 +216,20 @@ const planned = {
   description: 'What the operator does next or waits for, and why.',
   required: ['decision', 'reason', 'message', 'since'],
   properties: {
-    decision: { type: 'string', enum: ['Act', 'Wait', 'Idle'] },
-    reason: { type: 'string', maxLength: 64 },
-    message: { type: 'string', maxLength: 4096 },
-    since: { type: 'string', format: 'date-time', maxLength: 64 },
+    decision: {
+      type: 'string',
+      description:
+        'Act: changes something now. Wait: for what the message says. Idle: all is done.',
+      enum: ['Act', 'Wait', 'Idle'],
+    },
+    reason: { type: 'string', description: 'One word for programs.', maxLength: 64 },
+    message: { type: 'string', description: 'A sentence for people.', maxLength: 4096 },
+    since: {
+      type: 'string',
+      description: 'Since when the same is decided.',
+      format: 'date-time',
+      maxLength: 64,
+    },
     deadline: {
       type: 'string',
       description: 'When the wait counts as stuck.',
@@ -205,7 +243,11 @@ export const storeClusterStatus = {
   type: 'object',
   description: 'What was observed. Written by the operator only.',
   properties: {
-    observedGeneration: { type: 'integer', format: 'int64' },
+    observedGeneration: {
+      type: 'integer',
+      format: 'int64',
+      description: 'The metadata.generation that this status is about.',
+    },
     replicas: {
       type: 'integer',
       format: 'int32',
@@ -214,7 +256,7 @@ export const storeClusterStatus = {
     selector: { type: 'string', description: 'Label selector of the pods.', maxLength: 1024 },
     ready: { type: 'string', description: 'Healthy of wanted members, "3/3".', maxLength: 16 },
     version: { type: 'string', description: 'Image tags that run.', maxLength: 512 },
-    leader: { type: 'string', maxLength: 253 },
+    leader: { type: 'string', description: 'Name of the member that leads.', maxLength: 253 },
     clusterID: {
       type: 'string',
       description: 'Id of the store in hexadecimal; recorded once, never bootstrapped again.',
@@ -235,7 +277,12 @@ export const storeClusterStatus = {
       description: 'What was done about a full database; absent when there is no such alarm.',
       required: ['at', 'compacted', 'defragmented'],
       properties: {
-        at: { type: 'string', format: 'date-time', maxLength: 64 },
+        at: {
+          type: 'string',
+          description: 'When the last of it was done.',
+          format: 'date-time',
+          maxLength: 64,
+        },
         compacted: {
           type: 'integer',
           format: 'int64',
@@ -254,9 +301,14 @@ export const storeClusterStatus = {
       description: 'The size that the volumes were refused; it is tried again after a while.',
       required: ['at', 'size', 'message'],
       properties: {
-        at: { type: 'string', format: 'date-time', maxLength: 64 },
-        size: { type: 'string', maxLength: 32 },
-        message: { type: 'string', maxLength: 4096 },
+        at: {
+          type: 'string',
+          description: 'When it was refused.',
+          format: 'date-time',
+          maxLength: 64,
+        },
+        size: { type: 'string', description: 'What was asked for.', maxLength: 32 },
+        message: { type: 'string', description: 'What Kubernetes said.', maxLength: 4096 },
       },
     },
     joining: {
@@ -269,12 +321,17 @@ export const storeClusterStatus = {
       description: 'Recorded before the first pod.',
       required: ['nonce', 'seed'],
       properties: {
-        nonce: { type: 'string', maxLength: 64 },
-        seed: { type: 'string', maxLength: 253 },
+        nonce: {
+          type: 'string',
+          description: 'Part of the token that keeps members of other stores out.',
+          maxLength: 64,
+        },
+        seed: { type: 'string', description: 'Name of the first member.', maxLength: 253 },
       },
     },
     members: {
       type: 'array',
+      description: 'Each member as it was last seen.',
       maxItems: membersMax,
       items: member,
       'x-kubernetes-list-type': 'map',
@@ -282,6 +339,7 @@ export const storeClusterStatus = {
     },
     conditions: {
       type: 'array',
+      description: 'What is so and what is not, for people and for `kubectl wait`.',
       maxItems: 16,
       items: condition,
       'x-kubernetes-list-type': 'map',

@@ -35,7 +35,7 @@ export const recovery = {
     },
     clusterUID: {
       type: 'string',
-      description: 'metadata.uid of this object, as a word that it is meant.',
+      description: 'The metadata.uid of this object, as a word that it is meant.',
       minLength: 1,
       maxLength: 64,
     },
@@ -45,7 +45,7 @@ export const recovery = {
 export const adoptFrom = {
   type: 'string',
   description:
-    'metadata.uid of an earlier StoreCluster of this name whose retained volumes this one goes on with.',
+    'Goes on with the retained volumes of an earlier StoreCluster of this name: its metadata.uid.',
   minLength: 1,
   maxLength: 64,
 } as const satisfies JsonSchema;

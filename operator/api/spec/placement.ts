@@ -85,13 +85,20 @@ export const placement = {
   },
 } as const satisfies JsonSchema;
 
+const description = 'Refused: decided by the operator.';
 const anyObject = {
   type: 'object',
+  description,
   'x-kubernetes-preserve-unknown-fields': true,
 } as const satisfies JsonSchema;
-const anyList = { type: 'array', maxItems: 64, items: anyObject } as const satisfies JsonSchema;
-const text = { type: 'string', maxLength: 253 } as const satisfies JsonSchema;
-const flag = { type: 'boolean' } as const satisfies JsonSchema;
+const anyList = {
+  type: 'array',
+  description,
+  maxItems: 64,
+  items: anyObject,
+} as const satisfies JsonSchema;
+const text = { type: 'string', description, maxLength: 253 } as const satisfies JsonSchema;
+const flag = { type: 'boolean', description } as const satisfies JsonSchema;
 
 /** What the operator itself decides in a pod. Rules can only speak of fields that have a type. */
 const reservedPodFields = {

@@ -1,0 +1,595 @@
+/** For one field of the spec: values that are taken, and values that are refused with a sentence. */
+export interface FieldCase {
+  readonly valid: unknown;
+  /** The last values that are still taken. */
+  readonly edge: readonly unknown[];
+  readonly invalid: readonly (readonly [value: unknown, sentence: RegExp])[];
+  /** What else the spec needs with the field. */
+  readonly beside?: Readonly<Record<string, unknown>>;
+}
+
+const x = (length: number) => 'x'.repeat(length);
+const many = <T>(count: number, item: (position: number) => T) =>
+  Array.from({ length: count }, (_, position) => item(position));
+const labelsOf = (count: number) =>
+  Object.fromEntries(many(count, (position) => [`k${position}`, 'v']));
+
+const tooLong = /may not be (longer|more) than|Too long|must have at most/i;
+const tooMany = /must have at most|Too many/i;
+const empty = /at least 1 chars|should be at least/i;
+const wrongChoice = /supported values|Unsupported value/i;
+const noBoolean = /must be of type boolean/;
+const noText = /must be of type string/;
+const noObject = /must be of type object/;
+const missing = /Required value/i;
+const pattern = /should match/;
+const bounds = /should be (greater|less) than or equal to/;
+
+const spread: FieldCase = {
+  valid: 'Required',
+  edge: ['Preferred', 'None'],
+  invalid: [['Sometimes', wrongChoice]],
+};
+const surname: FieldCase = {
+  valid: 'mine',
+  edge: ['a', x(253)],
+  invalid: [
+    ['', empty],
+    [x(254), tooLong],
+    ['Mine!', pattern],
+  ],
+};
+const anyName: FieldCase = {
+  valid: 'mine',
+  edge: ['m', x(253)],
+  invalid: [
+    ['', empty],
+    [x(254), tooLong],
+  ],
+};
+const selector: FieldCase = {
+  valid: { disk: 'fast' },
+  edge: [{}, labelsOf(16), { a: x(63) }],
+  invalid: [
+    [labelsOf(17), tooMany],
+    [{ a: x(64) }, tooLong],
+  ],
+};
+const flag: FieldCase = { valid: true, edge: [false], invalid: [['yes', noBoolean]] };
+const word: FieldCase = { valid: '2026-01-01', edge: ['', x(64)], invalid: [[x(65), tooLong]] };
+const storeName: FieldCase = {
+  valid: 'orders',
+  edge: ['a', x(40)],
+  invalid: [
+    ['', empty],
+    [x(41), tooLong],
+    ['Orders', pattern],
+  ],
+};
+const keyText: FieldCase = {
+  valid: '/orders/1',
+  edge: ['k', x(1024)],
+  invalid: [
+    ['', empty],
+    [x(1025), tooLong],
+  ],
+};
+
+const root = { rootPassword: { name: 'root' } };
+
+/** Every field of the spec by its path; `[]` is an item of a list. A test compares the paths with the schema. */
+export const fieldCases: Readonly<Record<string, FieldCase>> = {
+  replicas: {
+    valid: 3,
+    edge: [1, 7],
+    invalid: [
+      [0, /replicas must be from 1 to 7/],
+      [8, /replicas must be from 1 to 7/],
+      ['3', /must be of type integer/],
+    ],
+  },
+  version: {
+    valid: '0.1.0',
+    edge: ['0.0.0', '10.20.30'],
+    invalid: [
+      ['latest', pattern],
+      ['v1.2.3', pattern],
+      ['1.2', pattern],
+    ],
+  },
+  image: {
+    valid: 'registry.example/mainstay:0.1.0',
+    edge: ['m', x(512)],
+    invalid: [
+      ['', empty],
+      [x(513), tooLong],
+    ],
+  },
+  imagePullPolicy: {
+    valid: 'IfNotPresent',
+    edge: ['Always', 'Never'],
+    invalid: [['Sometimes', wrongChoice]],
+  },
+  imagePullSecrets: {
+    valid: [{ name: 'registry' }],
+    edge: [[], many(16, (position) => ({ name: `s${position}` }))],
+    invalid: [
+      [many(17, (position) => ({ name: `s${position}` })), tooMany],
+      [[{ name: 'a' }, { name: 'a' }], /Duplicate value/],
+      [[{}], missing],
+    ],
+  },
+  'imagePullSecrets[].name': surname,
+  storage: { valid: { size: '1Gi' }, edge: [], invalid: [[{}, missing]] },
+  'storage.size': {
+    valid: '10Gi',
+    edge: ['64Mi', '1.5Gi', '100000M'],
+    invalid: [
+      ['63Mi', /too small for the log of a store: ask for at least 64Mi/],
+      ['much', pattern],
+      ['-1Gi', pattern],
+      [1, noText],
+    ],
+  },
+  'storage.storageClassName': anyName,
+  options: { valid: { logLevel: 'Warn' }, edge: [{}], invalid: [['--log-level=warn', noObject]] },
+  'options.quota': {
+    valid: '2Gi',
+    edge: ['16Mi', '8Ti'],
+    invalid: [
+      ['15Mi', /ask for at least 16Mi/],
+      ['all', pattern],
+    ],
+  },
+  'options.autoCompaction': {
+    valid: { mode: 'Periodic', retention: '12h' },
+    edge: [{ mode: 'Off' }, { mode: 'Revision', retention: '1' }],
+    invalid: [
+      [{ mode: 'Periodic' }, /needs a retention/],
+      [{ mode: 'Off', retention: '1h' }, /needs a retention .* none for Off/],
+      [{ mode: 'Revision', retention: '1h' }, /a plain number for Revision/],
+      [{ mode: 'Periodic', retention: '10' }, /a time for Periodic/],
+      [{ retention: '1h' }, missing],
+    ],
+  },
+  'options.autoCompaction.mode': {
+    valid: 'Periodic',
+    edge: [],
+    invalid: [['periodic', wrongChoice]],
+    beside: { options: { autoCompaction: { retention: '1h' } } },
+  },
+  'options.autoCompaction.retention': {
+    valid: '30m',
+    edge: ['1s', '999h'],
+    invalid: [
+      ['0h', pattern],
+      ['1d', pattern],
+      [x(17), tooLong],
+    ],
+    beside: { options: { autoCompaction: { mode: 'Periodic' } } },
+  },
+  'options.snapshotCount': {
+    valid: 10_000,
+    edge: [100, 10_000_000],
+    invalid: [
+      [99, bounds],
+      [10_000_001, bounds],
+    ],
+  },
+  'options.heartbeatIntervalMs': {
+    valid: 100,
+    edge: [10, 200],
+    invalid: [
+      [9, bounds],
+      [5_001, bounds],
+      [201, /electionTimeoutMs .* at least five times/],
+    ],
+  },
+  'options.electionTimeoutMs': {
+    valid: 1_000,
+    edge: [500, 50_000],
+    invalid: [
+      [49, bounds],
+      [50_001, bounds],
+      [499, /electionTimeoutMs .* at least five times/],
+    ],
+  },
+  'options.maxRequestSize': {
+    valid: '4Mi',
+    edge: ['1Ki', '64Mi'],
+    invalid: [
+      ['1023', /from 1Ki to 64Mi/],
+      ['65Mi', /from 1Ki to 64Mi/],
+      ['big', pattern],
+    ],
+  },
+  'options.maxTxnOps': {
+    valid: 512,
+    edge: [1, 100_000],
+    invalid: [
+      [0, bounds],
+      [100_001, bounds],
+    ],
+  },
+  'options.maxConcurrentStreams': {
+    valid: 1_000,
+    edge: [1, 1_000_000],
+    invalid: [
+      [0, bounds],
+      [1_000_001, bounds],
+    ],
+  },
+  'options.logLevel': {
+    valid: 'Warn',
+    edge: ['Debug', 'Info', 'Error'],
+    invalid: [['warn', wrongChoice]],
+  },
+  resources: {
+    valid: { limits: { memory: '1Gi' }, requests: { cpu: 1 } },
+    edge: [{}],
+    invalid: [['much', noObject]],
+  },
+  'resources.requests': {
+    valid: { cpu: '500m' },
+    edge: [{}, labelsOf(16)],
+    invalid: [[labelsOf(17), tooMany]],
+  },
+  'resources.limits': {
+    valid: { memory: '1Gi' },
+    edge: [{}, labelsOf(16)],
+    invalid: [[labelsOf(17), tooMany]],
+  },
+  placement: { valid: { nodes: 'None' }, edge: [{}], invalid: [['anywhere', noObject]] },
+  'placement.nodes': spread,
+  'placement.zones': spread,
+  'placement.nodeSelector': selector,
+  'placement.tolerations': {
+    valid: [{ key: 'dedicated', operator: 'Equal', value: 'store', effect: 'NoSchedule' }],
+    edge: [[], [{ operator: 'Exists' }], many(32, () => ({ operator: 'Exists' }))],
+    invalid: [
+      [many(33, () => ({ operator: 'Exists' })), tooMany],
+      [[{ value: 'store' }], /without a key needs operator Exists/],
+      [[{ key: 'a', operator: 'Exists', value: 'b' }], /operator Exists has no value/],
+    ],
+  },
+  'placement.tolerations[].key': {
+    valid: 'dedicated',
+    edge: [x(316)],
+    invalid: [[x(317), tooLong]],
+  },
+  'placement.tolerations[].operator': {
+    valid: 'Exists',
+    edge: ['Equal'],
+    invalid: [['Like', wrongChoice]],
+    beside: { placement: { tolerations: [{ key: 'a' }] } },
+  },
+  'placement.tolerations[].value': {
+    valid: 'store',
+    edge: ['', x(63)],
+    invalid: [[x(64), tooLong]],
+    beside: { placement: { tolerations: [{ key: 'a' }] } },
+  },
+  'placement.tolerations[].effect': {
+    valid: 'NoExecute',
+    edge: ['NoSchedule', 'PreferNoSchedule'],
+    invalid: [['Never', wrongChoice]],
+    beside: { placement: { tolerations: [{ key: 'a' }] } },
+  },
+  'placement.tolerations[].tolerationSeconds': {
+    valid: 300,
+    edge: [0],
+    invalid: [[-1, bounds]],
+    beside: { placement: { tolerations: [{ key: 'a', effect: 'NoExecute' }] } },
+  },
+  'placement.priorityClassName': anyName,
+  'placement.affinity': {
+    valid: { nodeAffinity: {} },
+    edge: [{}],
+    invalid: [['near', noObject]],
+  },
+  podTemplate: { valid: { labels: { team: 'a' } }, edge: [{}], invalid: [['mine', noObject]] },
+  'podTemplate.labels': {
+    valid: { team: 'a' },
+    edge: [{}, labelsOf(16), { a: x(63) }],
+    invalid: [
+      [{ 'mainstay.dev/role': 'voter' }, /set by the operator: use a prefix of your own/],
+      [{ 'app.kubernetes.io/name': 'x' }, /set by the operator: use a prefix of your own/],
+      [labelsOf(17), tooMany],
+      [{ a: x(64) }, tooLong],
+    ],
+  },
+  'podTemplate.annotations': {
+    valid: { team: 'a' },
+    edge: [{}, labelsOf(32), { a: x(4096) }],
+    invalid: [
+      [{ 'mainstay.dev/template': 'x' }, /set by the operator: use a prefix of your own/],
+      [labelsOf(33), tooMany],
+      [{ a: x(4097) }, tooLong],
+    ],
+  },
+  'podTemplate.spec': {
+    valid: { dnsConfig: { options: [{ name: 'ndots', value: '2' }] }, schedulerName: 'mine' },
+    edge: [{}],
+    invalid: [
+      [{ hostNetwork: true }, /podTemplate.spec.hostNetwork is decided by the operator/],
+      [{ containers: [{ name: 'x' }] }, /podTemplate.spec.containers is decided by the operator/],
+      [{ nodeSelector: { a: 'b' } }, /use placement.nodeSelector/],
+    ],
+  },
+  tls: {
+    valid: { client: {}, peer: {} },
+    edge: [{ client: {} }, { peer: {} }],
+    invalid: [
+      [{}, /tls needs client, peer or both/],
+      ['on', noObject],
+    ],
+  },
+  'tls.client': {
+    valid: { verifyClients: true },
+    edge: [{}, { secretName: 's', operatorSecretName: 'o', verifyClients: true }],
+    invalid: [
+      [{ secretName: 's', verifyClients: true }, /needs operatorSecretName/],
+      [{ secretName: 's', names: ['a'] }, /put the names into that certificate/],
+      [{ operatorSecretName: 'o' }, /operatorSecretName goes with secretName/],
+    ],
+  },
+  'tls.client.secretName': surname,
+  'tls.client.operatorSecretName': { ...surname, beside: { tls: { client: { secretName: 's' } } } },
+  'tls.client.verifyClients': flag,
+  'tls.client.names': {
+    valid: ['store.example.com', '*.example.com', '10.0.0.1', 'fd00::1'],
+    edge: [[], many(32, (position) => `n${position}`)],
+    invalid: [
+      [many(33, (position) => `n${position}`), tooMany],
+      [['a', 'a'], /Duplicate value/],
+      [['http://a'], pattern],
+      [[''], empty],
+      [[x(254)], tooLong],
+    ],
+  },
+  'tls.peer': { valid: { secretName: 's' }, edge: [{}], invalid: [['on', noObject]] },
+  'tls.peer.secretName': surname,
+  'tls.certificateDays': {
+    valid: 90,
+    edge: [1, 825],
+    invalid: [
+      [0, bounds],
+      [826, bounds],
+    ],
+    beside: { tls: { peer: {} } },
+  },
+  'tls.rotateCA': { ...word, beside: { tls: { peer: {} } } },
+  auth: {
+    valid: root,
+    edge: [{ ...root, users: [], roles: [] }],
+    invalid: [[{}, missing]],
+  },
+  'auth.rootPassword': {
+    valid: { name: 'root', key: 'pw' },
+    edge: [{ name: 'r' }],
+    invalid: [
+      [{}, missing],
+      ['secret', noObject],
+    ],
+  },
+  'auth.rootPassword.name': surname,
+  'auth.rootPassword.key': { ...anyName, beside: { auth: { rootPassword: { name: 'r' } } } },
+  'auth.roles': {
+    valid: [{ name: 'reader', permissions: [{ access: 'Read', prefix: '/' }] }],
+    edge: [[], many(64, (position) => ({ name: `r${position}` }))],
+    invalid: [
+      [many(65, (position) => ({ name: `r${position}` })), tooMany],
+      [[{ name: 'a' }, { name: 'a' }], /Duplicate value/],
+      [[{ name: 'root' }], /the role root exists by itself/],
+      [[{}], missing],
+    ],
+    beside: { auth: root },
+  },
+  'auth.roles[].name': { ...storeName, beside: { auth: root } },
+  'auth.roles[].permissions': {
+    valid: [{ access: 'ReadWrite', key: 'a', rangeEnd: 'b' }],
+    edge: [[], [{ access: 'Read', prefix: '' }], many(64, () => ({ access: 'Read', key: 'k' }))],
+    invalid: [
+      [[{ access: 'Read' }], /give exactly one of them/],
+      [[{ access: 'Read', key: 'a', prefix: 'b' }], /give exactly one of them/],
+      [[{ access: 'Read', prefix: 'a', rangeEnd: 'b' }], /give key with it/],
+      [[{ key: 'a' }], missing],
+      [many(65, () => ({ access: 'Read', key: 'k' })), tooMany],
+    ],
+    beside: { auth: { ...root, roles: [{ name: 'r' }] } },
+  },
+  'auth.roles[].permissions[].access': {
+    valid: 'Write',
+    edge: ['Read', 'ReadWrite'],
+    invalid: [['write', wrongChoice]],
+    beside: { auth: { ...root, roles: [{ name: 'r', permissions: [{ key: 'k' }] }] } },
+  },
+  'auth.roles[].permissions[].key': {
+    ...keyText,
+    beside: { auth: { ...root, roles: [{ name: 'r', permissions: [{ access: 'Read' }] }] } },
+  },
+  'auth.roles[].permissions[].rangeEnd': {
+    ...keyText,
+    beside: {
+      auth: { ...root, roles: [{ name: 'r', permissions: [{ access: 'Read', key: 'k' }] }] },
+    },
+  },
+  'auth.roles[].permissions[].prefix': {
+    valid: '/orders/',
+    edge: ['', x(1024)],
+    invalid: [[x(1025), tooLong]],
+    beside: { auth: { ...root, roles: [{ name: 'r', permissions: [{ access: 'Read' }] }] } },
+  },
+  'auth.users': {
+    valid: [{ name: 'orders', roles: ['reader'] }],
+    edge: [[], many(64, (position) => ({ name: `u${position}` }))],
+    invalid: [
+      [many(65, (position) => ({ name: `u${position}` })), tooMany],
+      [[{ name: 'a' }, { name: 'a' }], /Duplicate value/],
+      [[{ name: 'root' }], /kept by the operator: use auth.rootPassword/],
+      [[{ name: 'mainstay-operator' }], /kept by the operator/],
+    ],
+    beside: { auth: root },
+  },
+  'auth.users[].name': { ...storeName, beside: { auth: root } },
+  'auth.users[].password': {
+    valid: { name: 's', key: 'k' },
+    edge: [{ name: 's' }],
+    invalid: [[{ key: 'k' }, missing]],
+    beside: { auth: { ...root, users: [{ name: 'u' }] } },
+  },
+  'auth.users[].password.name': {
+    ...surname,
+    beside: { auth: { ...root, users: [{ name: 'u' }] } },
+  },
+  'auth.users[].password.key': {
+    ...anyName,
+    beside: { auth: { ...root, users: [{ name: 'u', password: { name: 's' } }] } },
+  },
+  'auth.users[].roles': {
+    valid: ['reader', 'root'],
+    edge: [[], many(32, (position) => `r${position}`)],
+    invalid: [
+      [many(33, (position) => `r${position}`), tooMany],
+      [['a', 'a'], /Duplicate value/],
+      [['A'], pattern],
+    ],
+    beside: { auth: { ...root, users: [{ name: 'u' }] } },
+  },
+  service: { valid: { type: 'NodePort' }, edge: [{}], invalid: [['outside', noObject]] },
+  'service.type': {
+    valid: 'LoadBalancer',
+    edge: ['ClusterIP', 'NodePort'],
+    invalid: [['ExternalName', wrongChoice]],
+  },
+  'service.annotations': {
+    valid: { 'cloud.example/internal': 'true' },
+    edge: [{}, labelsOf(32)],
+    invalid: [
+      [labelsOf(33), tooMany],
+      [{ 'mainstay.dev/x': 'y' }, /use a prefix of your own/],
+    ],
+  },
+  'service.nodePort': {
+    valid: 30_379,
+    edge: [30_000, 32_767],
+    invalid: [
+      [29_999, bounds],
+      [32_768, bounds],
+    ],
+    beside: { service: { type: 'NodePort' } },
+  },
+  'service.loadBalancerClass': { ...anyName, beside: { service: { type: 'LoadBalancer' } } },
+  networkPolicy: { valid: { clients: [] }, edge: [{}], invalid: [[true, noObject]] },
+  'networkPolicy.clients': {
+    valid: [{ podLabels: { app: 'orders' }, namespaceLabels: { team: 'a' } }],
+    edge: [[], [{}], many(32, () => ({}))],
+    invalid: [[many(33, () => ({})), tooMany]],
+  },
+  'networkPolicy.clients[].podLabels': selector,
+  'networkPolicy.clients[].namespaceLabels': selector,
+  disruptionBudget: {
+    valid: 'Disabled',
+    edge: ['Enabled'],
+    invalid: [['Off', wrongChoice]],
+  },
+  update: { valid: { surge: true }, edge: [{}], invalid: [['fast', noObject]] },
+  'update.surge': flag,
+  'update.restart': word,
+  paused: flag,
+  deletionPolicy: {
+    valid: 'Delete',
+    edge: ['Retain'],
+    invalid: [['Keep', wrongChoice]],
+  },
+  adoptFrom: {
+    valid: '6f1c1c1e-0000-4000-8000-000000000000',
+    edge: ['u', x(64)],
+    invalid: [
+      ['', empty],
+      [x(65), tooLong],
+    ],
+  },
+  recovery: {
+    valid: { survivor: 'demo-2', clusterUID: 'u' },
+    edge: [],
+    invalid: [
+      [{ survivor: 'demo-2' }, missing],
+      [{ clusterUID: 'u' }, missing],
+    ],
+  },
+  'recovery.survivor': {
+    valid: 'demo-2',
+    edge: ['d', x(63)],
+    invalid: [
+      ['', empty],
+      [x(64), tooLong],
+    ],
+    beside: { recovery: { clusterUID: 'u' } },
+  },
+  'recovery.clusterUID': {
+    valid: 'u',
+    edge: [x(64)],
+    invalid: [
+      ['', empty],
+      [x(65), tooLong],
+    ],
+    beside: { recovery: { survivor: 'demo-2' } },
+  },
+};
+
+/** Edits of an object that is there: taken when there is no sentence. */
+export const edits: readonly (readonly [
+  title: string,
+  before: object,
+  after: object,
+  sentence?: RegExp,
+])[] = [
+  ['storage grows', { storage: { size: '1Gi' } }, { storage: { size: '2Gi' } }],
+  [
+    'storage shrinks',
+    { storage: { size: '2Gi' } },
+    { storage: { size: '1Gi' } },
+    /storage.size cannot shrink.*keep the present size or ask for a larger one/,
+  ],
+  [
+    'the class changes',
+    { storage: { size: '1Gi', storageClassName: 'a' } },
+    { storage: { size: '1Gi', storageClassName: 'b' } },
+    /storage.storageClassName cannot change/,
+  ],
+  [
+    'the class appears',
+    {},
+    { storage: { size: '1Gi', storageClassName: 'b' } },
+    /storage.storageClassName cannot change/,
+  ],
+  ['TLS appears', {}, { tls: { peer: {} } }, /tls cannot be switched on or off/],
+  ['TLS goes', { tls: { peer: {} } }, { tls: undefined }, /tls cannot be switched on or off/],
+  [
+    'client TLS appears',
+    { tls: { peer: {} } },
+    { tls: { peer: {}, client: {} } },
+    /tls.client and tls.peer cannot be switched/,
+  ],
+  [
+    'another Secret',
+    { tls: { peer: { secretName: 'a' } } },
+    { tls: { peer: { secretName: 'b' } } },
+    /replace the contents of the Secret/,
+  ],
+  [
+    'names and days change',
+    { tls: { client: { names: ['a'] } } },
+    { tls: { client: { names: ['b'] }, certificateDays: 30, rotateCA: 'now' } },
+  ],
+  ['image instead of version', { version: '0.1.0' }, { version: undefined, image: 'm:1' }],
+  [
+    'image beside version',
+    { version: '0.1.0' },
+    { image: 'm:1' },
+    /image and version exclude each other/,
+  ],
+  ['auth comes', {}, { auth: { rootPassword: { name: 'r' } } }],
+  ['auth goes', { auth: { rootPassword: { name: 'r' } } }, { auth: undefined }],
+];
