@@ -51,6 +51,24 @@ export function crc32c(bytes: Uint8Array, seed = 0, length = bytes.length): numb
   return ~crc >>> 0;
 }
 
+/**
+ * Which bit of `length` bytes, counted from the lowest of the first, changes their checksum by `difference` (an exclusive
+ * or) when it flips; undefined when no single one does.
+ */
+export function flippedBit(difference: number, length: number): number | undefined {
+  const changes = Int32Array.from({ length: 8 }, (_, bit) => tables[1 << bit] as number);
+  for (let at = length - 1; at >= 0; at--) {
+    const bit = changes.indexOf(difference | 0);
+    if (bit >= 0) return 8 * at + bit;
+    // One more byte behind the flipped one.
+    for (let each = 0; each < 8; each++) {
+      const change = changes[each] as number;
+      changes[each] = (change >>> 8) ^ (tables[change & 0xff] as number);
+    }
+  }
+  return undefined;
+}
+
 /** Four bytes, little-endian, as an int32. */
 function word(bytes: Uint8Array, at: number): number {
   return (

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { asBuffer } from '../base/bytes.ts';
-import { crc32c } from '../base/crc32c.ts';
+import { crc32c, flippedBit } from '../base/crc32c.ts';
 import type { EntryId } from '../base/ids.ts';
 import type { HardState } from '../raft/entry.ts';
 
@@ -123,6 +123,56 @@ export function decodeFrame(
     hardState: readHardState(buffer, offset + 48),
     records: buffer.subarray(offset + headerBytes, offset + headerBytes + recordsBytes),
   };
+}
+
+/**
+ * The frame at `offset` as it was before one bit of it flipped: proof that it was written whole. Undefined when no single
+ * bit explains what is there, or when a torn write explains it too: where the bit was the first or the last of its sector.
+ */
+export function decodeFlippedFrame(
+  bytes: Uint8Array,
+  offset: number,
+  file: FileIdentity,
+): DecodedFrame | undefined {
+  const buffer = Buffer.from(bytes.subarray(offset));
+  const bit = findFlippedBit(buffer, seedOf(file));
+  if (bit === undefined) return undefined;
+  const at = bit >> 3;
+  const sectorAt = at - (at % alignmentBytes);
+  const isTorn =
+    isZero(buffer.subarray(sectorAt, at + 1)) ||
+    isZero(buffer.subarray(at, sectorAt + alignmentBytes));
+  if (isTorn) return undefined;
+  buffer.writeUInt8(buffer.readUInt8(at) ^ (1 << (bit & 7)), at);
+  return decodeFrame(buffer, 0, file);
+}
+
+/** Where the checksums of the frame at the buffer's start say that a bit flipped, if it was one. */
+function findFlippedBit(buffer: Buffer, seed: number): number | undefined {
+  if (buffer.length < headerBytes + tailBytes) return undefined;
+  const header = buffer.subarray(8, headerBytes);
+  const difference = (crc32c(header, seed) ^ buffer.readUInt32LE(4)) >>> 0;
+  if (difference !== 0) {
+    // In the checksum itself, or in what it covers.
+    if (isOneBit(difference)) return 32 + Math.log2(difference);
+    const bit = flippedBit(difference, header.length);
+    return bit === undefined ? undefined : 64 + bit;
+  }
+  const magic = (buffer.readUInt32LE(0) ^ headerMagic) >>> 0;
+  if (magic !== 0) return isOneBit(magic) ? Math.log2(magic) : undefined;
+  const sizeBytes = frameBytes(buffer.readUInt32LE(12));
+  if (sizeBytes > buffer.length) return undefined;
+  const body = buffer.subarray(headerBytes, sizeBytes);
+  const bit = flippedBit(crc32c(body, seed) ^ buffer.readUInt32LE(8), body.length);
+  return bit === undefined ? undefined : 8 * headerBytes + bit;
+}
+
+function isOneBit(word: number): boolean {
+  return (word & (word - 1)) === 0;
+}
+
+export function isZero(bytes: Uint8Array): boolean {
+  return bytes.every((byte) => byte === 0);
 }
 
 /** The first valid frame at or after `offset`: what stands behind damaged bytes. */

@@ -3,7 +3,7 @@ import type { FileSystem } from '../base/file-system.ts';
 import type { EntryId, LogIndex } from '../base/ids.ts';
 import type { Entry, HardState } from '../raft/entry.ts';
 import type { DecodedFrame } from './frame.ts';
-import { decodeFrame, findFrame, findHardStates } from './frame.ts';
+import { decodeFlippedFrame, decodeFrame, findFrame, findHardStates, isZero } from './frame.ts';
 import type { WalRecord } from './record.ts';
 import { readRecords } from './record.ts';
 import type { SegmentName } from './segment.ts';
@@ -46,7 +46,7 @@ export interface ReplayedSegment {
 
 /**
  * Reads the log. A damaged place with a valid batch behind it was durable once: damage. One with nothing valid behind
- * it is the torn tail of a write that was never acknowledged: left out.
+ * it is the torn tail of a write that was never acknowledged: left out, unless only one bit is wrong with it.
  */
 export function replayWal(fileSystem: FileSystem, directory: string): Replay {
   const replayer = new Replayer();
@@ -54,6 +54,13 @@ export function replayWal(fileSystem: FileSystem, directory: string): Replay {
     replayer.readSegment(name, fileSystem.read(`${directory}/${name.file}`));
   }
   return replayer.end();
+}
+
+interface Suspect {
+  readonly name: SegmentName;
+  readonly bytes: Uint8Array;
+  readonly offset: number;
+  readonly hardStates: readonly HardState[];
 }
 
 class Replayer {
@@ -65,7 +72,7 @@ class Replayer {
   #previous: { batchNumber: number; crc: number } | undefined;
   #damage: Damage | undefined;
   /** A bad place that is damage if anything valid follows, else the torn tail. */
-  #suspect: (Damage & { readonly hardStates: readonly HardState[] }) | undefined;
+  #suspect: Suspect | undefined;
   readonly #segments: ReplayedSegment[] = [];
 
   readSegment(name: SegmentName, bytes: Uint8Array): void {
@@ -74,7 +81,7 @@ class Replayer {
     while (offset < bytes.length) {
       const frame = decodeFrame(bytes, offset, name);
       if (frame !== undefined && this.#isNext(frame)) {
-        if (!this.#continues(frame)) this.#suspect ??= { file: name.file, offset, hardStates: [] };
+        if (!this.#continues(frame)) this.#suspect ??= { name, bytes, offset, hardStates: [] };
         this.#take(frame);
         offset += frame.sizeBytes;
         validBytes = offset;
@@ -83,7 +90,7 @@ class Replayer {
       const end = this.#nextFrameOffset(name, bytes, offset + 8) ?? bytes.length;
       if (end < bytes.length || !isZero(bytes.subarray(offset))) {
         const hardStates = findHardStates(bytes, { start: offset, end }, name);
-        this.#suspect ??= { file: name.file, offset, hardStates };
+        this.#suspect ??= { name, bytes, offset, hardStates };
       }
       offset = end;
     }
@@ -123,8 +130,8 @@ class Replayer {
    * The lost batch may have overwritten any entry that was not yet committed (paper §5.3): only committed ones, whose
    * content is final, are kept.
    */
-  #passDamage(suspect: Damage): void {
-    this.#damage ??= { file: suspect.file, offset: suspect.offset };
+  #passDamage({ name, offset }: Suspect): void {
+    this.#damage ??= { file: name.file, offset };
     this.#suspect = undefined;
     for (const run of this.#runs) {
       const kept = Math.max(0, this.#hardState.commit - run.base.index);
@@ -171,6 +178,7 @@ class Replayer {
   }
 
   end(): Replay {
+    this.#judgeTail();
     return {
       isEmpty: this.#segments.length === 0,
       hardState: this.#newestHardState(),
@@ -181,6 +189,18 @@ class Replayer {
       segments: this.#segments,
       lastFrame: this.#previous ?? { batchNumber: 0, crc: 0 },
     };
+  }
+
+  /** A last batch that was written whole, as all but one bit of it says, may have been acknowledged: no torn tail. */
+  #judgeTail(): void {
+    const suspect = this.#suspect;
+    if (suspect === undefined || this.#previous === undefined) return;
+    const frame = decodeFlippedFrame(suspect.bytes, suspect.offset, suspect.name);
+    if (frame === undefined || !this.#continues(frame)) return;
+    this.#passDamage(suspect);
+    this.#previous = { batchNumber: frame.batchNumber, crc: frame.crc };
+    this.#hardState = frame.hardState;
+    this.#last = frame.last;
   }
 
   /** The first segment comes by rename, so where nothing is valid everything is damaged. */
@@ -201,8 +221,4 @@ class Replayer {
     }
     return newest;
   }
-}
-
-function isZero(bytes: Uint8Array): boolean {
-  return bytes.every((byte) => byte === 0);
 }

@@ -4,7 +4,7 @@ import { fromLatin1, latin1 } from '../../server/base/bytes.ts';
 import type { Done } from '../../server/base/file-system.ts';
 import { Counters } from './counters.ts';
 import { type DiskOptions, quietDisk, SimDisk } from './disk.ts';
-import type { CrashMode } from './inode.ts';
+import { type CrashMode, sectorBytes } from './inode.ts';
 import { DeadProcessError, SimProcess } from './process.ts';
 import { SeededRandom } from './random.ts';
 import { Scheduler } from './scheduler.ts';
@@ -184,5 +184,28 @@ suite('SimDisk', () => {
     assert.equal(disk.damage('bitFlip'), '/data/f');
     assert.notEqual(latin1(disk.file('/data/f').read()), 'same');
     assert.deepEqual(disk.file('/data/f').read(), disk.file('/data/f').readDurable());
+  });
+
+  test('damage at rest does not look like a torn last write', () => {
+    const { disk, process } = world();
+    const file = disk.mount(process).create('/data/f');
+    const sector = (byte: number): Uint8Array => {
+      return Uint8Array.from({ length: sectorBytes }, (_, at) => (at % 511 === 0 ? byte : 0));
+    };
+    for (const at of [0, 1, 2]) {
+      file.writeSync(sector(1), at * sectorBytes);
+      file.datasyncSync();
+    }
+    const before = disk.file('/data/f').read();
+    for (let round = 0; round < 50; round++) disk.damage('zeroedSector');
+    const zeroed = disk.file('/data/f').read();
+    const last = 2 * sectorBytes;
+    assert.deepEqual(zeroed.subarray(last), before.subarray(last));
+    assert.ok(zeroed.subarray(0, last).every((byte) => byte === 0));
+    for (let round = 0; round < 5000; round++) disk.damage('bitFlip');
+    const flipped = disk.file('/data/f').read().subarray(last);
+    assert.notDeepEqual(flipped, before.subarray(last));
+    assert.notEqual(flipped[0], 0);
+    assert.notEqual(flipped.at(-1), 0);
   });
 });

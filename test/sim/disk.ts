@@ -1,7 +1,7 @@
 import { defined } from '../../server/base/assert.ts';
 import type { Done, FileSystem, WritableFile } from '../../server/base/file-system.ts';
 import type { Counters } from './counters.ts';
-import { type CrashMode, Inode, sectorBytes, type UnsyncedWrite } from './inode.ts';
+import { type CrashMode, type DamageKind, Inode, type UnsyncedWrite } from './inode.ts';
 import { DeadProcessError, type SimProcess } from './process.ts';
 import type { SeededRandom } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -120,19 +120,21 @@ export class SimDisk {
     this.setFreeBytes(Number.POSITIVE_INFINITY);
   }
 
-  /** Flips one bit, or zeroes one sector, of a file at rest. Returns the file, if there was one with content. */
-  damage(kind: 'bitFlip' | 'zeroedSector'): string | undefined {
+  /** Flips one bit, or zeroes one sector, of a file at rest. Returns the file, if there was one that could be damaged. */
+  damage(kind: DamageKind): string | undefined {
     const files = [...this.#names].filter(
       (entry): entry is [string, Inode] => entry[1] !== 'directory' && entry[1].sizeBytes > 0,
     );
     if (files.length === 0) return undefined;
-    const [path, inode] = this.#random.pick(files);
-    const position = this.#random.below(inode.sizeBytes);
-    const bit = 1 << this.#random.below(8);
-    if (kind === 'bitFlip') inode.damage(position, (byte) => byte ^ bit);
-    else inode.damage(position - (position % sectorBytes), () => 0, sectorBytes);
-    this.#counters.add(`disk.${kind}`);
-    return path;
+    for (let tries = 0; tries < 20; tries++) {
+      const [path, inode] = this.#random.pick(files);
+      const position = this.#random.below(inode.sizeBytes);
+      const bit = this.#random.below(8);
+      if (!inode.damage(kind, { position, bit })) continue;
+      this.#counters.add(`disk.${kind}`);
+      return path;
+    }
+    return undefined;
   }
 
   /** A disk that holds what this one would after losing everything un-synced: for ghost checks of durability. */

@@ -6,6 +6,9 @@ export const sectorBytes = 512;
 /** What becomes of one un-synced piece of a write when the power fails. */
 export type SectorFate = 'kept' | 'lost' | 'torn' | 'zeroed' | 'garbage';
 
+/** What becomes of bytes at rest. */
+export type DamageKind = 'bitFlip' | 'zeroedSector';
+
 /** How a crash treats what was not synced: in order up to some point, each sector on its own, or all gone. */
 export type CrashMode = 'prefix' | 'subset' | 'allLost';
 
@@ -57,6 +60,8 @@ export class Inode {
   readonly #durable = new Content();
   readonly #cached = new Content();
   #unsynced: UnsyncedWrite[] = [];
+  /** The newest write that is durable: nothing behind it says so. */
+  #lastSynced: { readonly start: number; readonly end: number } = { start: 0, end: 0 };
 
   /** What a process reads. */
   read(): Uint8Array {
@@ -94,7 +99,10 @@ export class Inode {
 
   sync(covered: readonly UnsyncedWrite[]): void {
     if (covered.length === 0) return;
-    for (const write of covered) this.#durable.write(write.position, write.bytes);
+    for (const write of covered) {
+      this.#durable.write(write.position, write.bytes);
+      this.#lastSynced = { start: write.position, end: write.position + write.bytes.length };
+    }
     const done = new Set(covered);
     this.#unsynced = this.#unsynced.filter((write) => !done.has(write));
   }
@@ -135,14 +143,37 @@ export class Inode {
     return fates;
   }
 
-  /** Damages bytes at rest, on the platter and in the cache. */
-  damage(position: number, change: (byte: number) => number, length = 1): void {
+  /**
+   * Damages bytes at rest, on the platter and in the cache. Not where that leaves what a power failure may have left of a
+   * write that was never synced: nobody could tell the two apart. Returns whether it did.
+   */
+  damage(kind: DamageKind, place: { readonly position: number; readonly bit: number }): boolean {
+    const { position, bit } = place;
+    if (this.#wouldLookTorn(kind, place)) return false;
+    const sectorAt = position - (position % sectorBytes);
     for (const content of [this.#durable, this.#cached]) {
       const view = content.view();
-      for (let at = position; at < Math.min(position + length, view.length); at++) {
-        view[at] = change(view[at] as number);
-      }
+      if (kind === 'zeroedSector') view.subarray(sectorAt, sectorAt + sectorBytes).fill(0);
+      else if (position < view.length) view[position] = (view[position] as number) ^ (1 << bit);
     }
+    return true;
+  }
+
+  /** A lost sector of the last write; or the first or last bit of a sector of it, as if that had been written in part. */
+  #wouldLookTorn(
+    kind: DamageKind,
+    { position, bit }: { readonly position: number; readonly bit: number },
+  ): boolean {
+    const { start, end } = this.#lastSynced;
+    const sectorAt = position - (position % sectorBytes);
+    if (sectorAt >= end || sectorAt + sectorBytes <= start) return false;
+    if (kind === 'zeroedSector') return true;
+    const sector = this.#cached.view().slice(sectorAt, sectorAt + sectorBytes);
+    const at = position - sectorAt;
+    sector[at] = (sector[at] as number) ^ (1 << bit);
+    return [sector.subarray(0, at + 1), sector.subarray(at)].some((side) => {
+      return side.every((byte) => byte === 0);
+    });
   }
 }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { Buffer } from 'node:buffer';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { crc32c } from '../../../server/base/crc32c.ts';
+import { crc32c, flippedBit } from '../../../server/base/crc32c.ts';
 
 const ascending = Uint8Array.from({ length: 32 }, (_, index) => index);
 
@@ -29,6 +29,24 @@ test('the checksum goes on where the one before ended, at any cut and alignment'
       const whole = bitwise(bytes);
       assert.equal(crc32c(bytes), whole);
       assert.equal(crc32c(bytes.subarray(cut), crc32c(bytes.subarray(0, cut))), whole);
+    }),
+  );
+});
+
+test('a flipped bit is found by the change of the checksum, and several are not taken for one', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 1, maxLength: 70 }), fc.nat(), (bytes, number) => {
+      const before = crc32c(bytes);
+      const flip = (bit: number): void => {
+        bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+      };
+      const bit = number % (8 * bytes.length);
+      flip(bit);
+      assert.equal(flippedBit(before ^ crc32c(bytes), bytes.length), bit);
+      if (bit > 0) {
+        flip(0);
+        assert.equal(flippedBit(before ^ crc32c(bytes), bytes.length), undefined);
+      }
     }),
   );
 });
