@@ -95,6 +95,8 @@ export interface ReplicaOptions {
   readonly catchUpEntries: number;
   /** Entries of one append message, in bytes; a single larger one goes alone. */
   readonly appendBytes: number;
+  /** Append messages on their way to one follower. Left out: the limit. */
+  readonly appendsInFlight?: number;
   /** Whether what is on disk is to go on as the only member of its cluster. */
   readonly forceNewCluster?: boolean;
   /** What the applied state may take on disk; negative, or left out: no limit. */
@@ -215,7 +217,7 @@ export class Replica {
         electionTicks: Math.max(2, Math.round(options.electionMs / options.heartbeatMs)),
         heartbeatTicks: 1,
         appendBytesMax: options.appendBytes,
-        inflightAppendsMax,
+        inflightAppendsMax: options.appendsInFlight ?? inflightAppendsMax,
         uncommittedBytesMax,
         applyBytesMax,
       },

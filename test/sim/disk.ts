@@ -454,8 +454,7 @@ class MountedFile implements WritableFile {
 
   write(chunks: readonly Uint8Array[], position: number, done: Done): void {
     if (!this.#process.effect()) return;
-    const bytes = Uint8Array.from(Buffer.concat(chunks));
-    this.#disk.write(this.#open(), position, bytes, this.#delivered(done));
+    this.#disk.write(this.#open(), position, Buffer.concat(chunks), this.#delivered(done));
   }
 
   datasync(done: Done): void {

@@ -86,7 +86,7 @@ function runWorker(
     };
     const hire = (): ChildProcess => {
       const hired = fork(options.workerPath ?? defaultWorkerPath, {
-        execArgv: ['--enable-source-maps'],
+        execArgv: ['--enable-source-maps', '--max-semi-space-size=32'],
         stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       });
       let stderr = '';

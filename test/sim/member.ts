@@ -61,7 +61,7 @@ export interface SimReplica {
 export type Boot = (
   outside: Outside,
   plan: MemberPlan,
-  options: Pick<SwarmConfig, 'segmentBytes' | 'snapshotEntries' | 'appendBytes'>,
+  options: SwarmConfig,
 ) => Promise<SimReplica>;
 
 /** A machine with its disk, and whatever process of a member runs on it. */

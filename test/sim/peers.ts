@@ -38,6 +38,8 @@ interface Link {
 }
 
 const redialMs = 100;
+/** One for all: to note where each was made would cost more than the dial itself. */
+const connectionLost = new Error('connection lost');
 const questionTimeoutMs = 5_000;
 const snapshotTimeoutMs = 15_000;
 
@@ -152,15 +154,22 @@ export class SimPeers {
   ): Promise<{ host: PeerHost; answer: T }> {
     const { network, self, scheduler, hostOf } = this.#modules;
     return new Promise((resolve, reject) => {
-      const lost = (): void => self.process.deliver(() => reject(new Error('connection lost')));
-      scheduler.after(questionTimeoutMs, lost);
+      let isOver = false;
+      const end = (settle: () => void): void => {
+        if (isOver) return;
+        isOver = true;
+        timeout.cancel();
+        self.process.deliver(settle);
+      };
+      const lost = (): void => end(() => reject(connectionLost));
+      const timeout = scheduler.after(questionTimeoutMs, lost);
       const host = hostOf(link.urls[0] ?? '');
       if (host === undefined) {
         scheduler.after(1, lost);
         return;
       }
       const back = (settle: () => void): void => {
-        network.carry(host.name, self.name, () => self.process.deliver(settle), lost);
+        network.carry(host.name, self.name, () => end(settle), lost);
       };
       const arrive = (): void =>
         host.process.deliver(() => {
@@ -234,7 +243,7 @@ class SnapshotStream implements AsyncIterable<Uint8Array> {
     try {
       for await (const chunk of chunks) {
         await new Promise<void>((resolve, reject) => {
-          this.#carry(resolve, () => reject(new Error('connection lost')));
+          this.#carry(resolve, () => reject(connectionLost));
         });
         if (this.#state === 'failed') return;
         this.#arrived.push(chunk);

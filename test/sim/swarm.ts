@@ -38,6 +38,8 @@ export interface SwarmConfig {
   readonly nemesisEveryMs: number;
   readonly disk: DiskOptions;
   readonly network: NetworkOptions;
+  /** 10 or 5 to an election timeout; a fifth of all that happens are heartbeats. */
+  readonly heartbeatMs: number;
   /** Clocks run at 1 +- this. */
   readonly clockDrift: number;
   readonly clients: number;
@@ -50,6 +52,8 @@ export interface SwarmConfig {
   readonly segmentBytes: number;
   /** Of entries in one message: 1 sends them one by one. */
   readonly appendBytes: number;
+  /** Of such messages to one follower: few, since a lost or overtaken one has all behind it sent again. */
+  readonly appendsInFlight: number;
   /** Mean milliseconds of a batch of the applied state. */
   readonly stateWriteMs: number;
 }
@@ -86,6 +90,7 @@ export function drawSwarm(seed: number, options: { members?: number } = {}): Swa
     nemesisEveryMs: random.between(500, 5000),
     disk: drawDisk(random),
     network: drawNetwork(random),
+    heartbeatMs: new SeededRandom(seed, 'heartbeat').pick([100, 200, 200]),
     clockDrift: random.chance(0.5) ? 0.05 : 0,
     clients: random.chance(0.2) ? 8 : 2 + random.below(3),
     thinkMs: random.between(150, 500),
@@ -111,7 +116,8 @@ export function drawSwarm(seed: number, options: { members?: number } = {}): Swa
     },
     snapshotEntries: random.pick([10, 40, 200, 1000]),
     appendBytes: random.pick([1, 200, 1024 * 1024]),
-    segmentBytes: random.pick([1_024, 4_096, 65_536]),
+    appendsInFlight: new SeededRandom(seed, 'in flight').pick([2, 8, 32]),
+    segmentBytes: random.pick([2_048, 8_192, 65_536]),
     stateWriteMs: random.pick([1, 20, 150, 1_500]),
   };
 }
