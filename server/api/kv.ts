@@ -80,17 +80,22 @@ async function read(port: MemberPort, request: RangeRequest): Promise<RangeRespo
   return step.value;
 }
 
-async function propose<Response extends { header: ResponseHeader | undefined }>(
+/** Keeps nothing of the request while it waits: what was proposed is in memory already. */
+function propose<Response extends { header: ResponseHeader | undefined }>(
   port: MemberPort,
   request: InternalRequestRequest,
   caller: Caller,
 ): Promise<Response> {
-  return answered(port, await port.propose(request, caller));
+  return port.propose(request, caller).then((applied) => answered<Response>(port, applied));
 }
 
-async function txn(port: MemberPort, request: TxnRequest, caller: Caller): Promise<TxnResponse> {
-  if (isReadOnly(request)) return headed(port, port.readTxn(request));
+function txn(port: MemberPort, request: TxnRequest, caller: Caller): Promise<TxnResponse> {
+  if (isReadOnly(request)) return readTxn(port, request);
   return propose(port, { kind: 'txn', value: request }, caller);
+}
+
+async function readTxn(port: MemberPort, request: TxnRequest): Promise<TxnResponse> {
+  return headed(port, port.readTxn(request));
 }
 
 async function compact(

@@ -99,14 +99,9 @@ export class LocalMember implements MemberPort {
   }
 
   propose(request: InternalRequestRequest, caller?: Caller): Promise<Applied> {
-    const proposed = this.#withEffectiveTtl(request);
-    return new Promise((resolve, reject) => {
-      const done: ProposalDone = (error, applied) => {
-        if (applied !== undefined) resolve(applied);
-        else reject(error);
-      };
-      this.#replica.propose(proposed, done, caller);
-    });
+    const { promise, done } = promisedProposal();
+    this.#replica.propose(this.#withEffectiveTtl(request), done, caller);
+    return promise;
   }
 
   /** The shortest lease outlives an election: decided here, by flags that may differ, so that applying is the same everywhere. */
@@ -411,6 +406,18 @@ export class LocalMember implements MemberPort {
       if (!this.#replica.isStopped) this.#pollLeader();
     });
   }
+}
+
+/** Made by itself, so that who waits keeps nothing of the request. */
+function promisedProposal(): { promise: Promise<Applied>; done: ProposalDone } {
+  let settle: ProposalDone = () => {};
+  const promise = new Promise<Applied>((resolve, reject) => {
+    settle = (error, applied) => {
+      if (applied !== undefined) resolve(applied);
+      else reject(error);
+    };
+  });
+  return { promise, done: settle };
 }
 
 /** Every call asks for something of it. */

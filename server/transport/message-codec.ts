@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import { asBuffer } from '../base/bytes.ts';
+import { asBuffer, emptyBytes } from '../base/bytes.ts';
 import type { Entry, EntryKind } from '../raft/entry.ts';
 import type { Message, Proposal } from '../raft/messages.ts';
 
@@ -9,6 +9,12 @@ import type { Message, Proposal } from '../raft/messages.ts';
  * talked to, so there is no version here.
  */
 export function encodeMessage(message: Message): Buffer {
+  const parts = encodeParts(message);
+  return parts.length === 1 ? asBuffer(parts[0] ?? emptyBytes) : Buffer.concat(parts);
+}
+
+/** The same in parts: large data are not copied, so that what waits for several peers is in memory once. */
+export function encodeParts(message: Message): Uint8Array[] {
   const writer = new MessageWriter(messageBytes(message));
   writer.byte(kinds.indexOf(message.kind));
   writer.id(message.from);
@@ -51,18 +57,24 @@ const entryHeadBytes = 21;
 const proposalHeadBytes = 5;
 /** The largest body without lists. */
 const fixedBodyBytes = 34;
+/** Data from this size on are a part of their own: below it, a copy costs less. */
+const ownPartBytesMin = 16 * 1024;
 
 function messageBytes(message: Message): number {
   let size = envelopeBytes + fixedBodyBytes;
   if (message.kind === 'append') {
-    for (const { data } of message.entries) size += entryHeadBytes + data.length;
+    for (const { data } of message.entries) size += entryHeadBytes + copiedBytes(data);
   } else if (message.kind === 'propose') {
-    for (const { data } of message.proposals) size += proposalHeadBytes + data.length;
+    for (const { data } of message.proposals) size += proposalHeadBytes + copiedBytes(data);
   } else if (message.kind === 'snapshot') {
     const { voters, learners } = message.snapshot.confState;
     size += 8 * (voters.length + learners.length);
   }
   return size;
+}
+
+function copiedBytes({ length }: Uint8Array): number {
+  return length < ownPartBytesMin ? length : 0;
 }
 
 function writeBody(writer: MessageWriter, message: Message): void {
@@ -204,7 +216,10 @@ function readProposal(reader: MessageReader): Proposal {
 
 class MessageWriter {
   readonly #buffer: Buffer;
+  readonly #parts: Uint8Array[] = [];
   #at = 0;
+  /** Where the part that is being written began. */
+  #start = 0;
 
   constructor(sizeBytes: number) {
     this.#buffer = Buffer.allocUnsafe(sizeBytes);
@@ -229,6 +244,10 @@ class MessageWriter {
 
   bytes(value: Uint8Array): void {
     this.#at = this.#buffer.writeUInt32LE(value.length, this.#at);
+    if (copiedBytes(value) < value.length) {
+      this.#parts.push(this.#part(), value);
+      return;
+    }
     this.#buffer.set(value, this.#at);
     this.#at += value.length;
   }
@@ -238,8 +257,15 @@ class MessageWriter {
     for (const item of items) write(item);
   }
 
-  end(): Buffer {
-    return this.#buffer.subarray(0, this.#at);
+  #part(): Buffer {
+    const part = this.#buffer.subarray(this.#start, this.#at);
+    this.#start = this.#at;
+    return part;
+  }
+
+  end(): Uint8Array[] {
+    if (this.#at > this.#start) this.#parts.push(this.#part());
+    return this.#parts;
   }
 }
 

@@ -6,11 +6,16 @@ export const peerFrameBytesMax = 64 * 1024 * 1024;
 
 const headBytes = 8;
 
-/** Size u32, CRC-32C u32, then the message. */
-export function frameHead(message: Uint8Array): Buffer {
+/** Size u32, CRC-32C u32, then the message, which comes in parts. */
+export function frameHead(message: readonly Uint8Array[]): Buffer {
   const head = Buffer.allocUnsafe(headBytes);
-  head.writeUInt32LE(message.length, 0);
-  head.writeUInt32LE(crc32c(message), 4);
+  let [sizeBytes, crc] = [0, 0];
+  for (const part of message) {
+    sizeBytes += part.length;
+    crc = crc32c(part, crc);
+  }
+  head.writeUInt32LE(sizeBytes, 0);
+  head.writeUInt32LE(crc, 4);
   return head;
 }
 

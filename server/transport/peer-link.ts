@@ -4,7 +4,7 @@ import type { MemberId } from '../base/ids.ts';
 import { hexId } from '../base/ids.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Message } from '../raft/messages.ts';
-import { encodeMessage } from './message-codec.ts';
+import { encodeParts } from './message-codec.ts';
 import type { PeerCounters } from './peer-counters.ts';
 import type { PeerDialer } from './peer-dialer.ts';
 import { frameHead } from './peer-frames.ts';
@@ -81,9 +81,9 @@ export class PeerLink {
         socket.uncork();
       });
     }
-    const bytes = encodeMessage(message);
-    socket.write(frameHead(bytes));
-    socket.write(bytes);
+    const parts = encodeParts(message);
+    socket.write(frameHead(parts));
+    for (const part of parts) socket.write(part);
   }
 
   #dial(): void {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import type { Message } from '../../../server/raft/messages.ts';
-import { decodeMessage, encodeMessage } from '../../../server/transport/message-codec.ts';
+import { decodeMessage, encodeMessage, encodeParts } from '../../../server/transport/message-codec.ts';
 import { FrameReader, frameHead } from '../../../server/transport/peer-frames.ts';
 
 const id = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
@@ -73,6 +73,25 @@ suite('messages between members', () => {
     );
   });
 
+  test('large data are not copied, small ones share a part', () => {
+    const [large, small] = [new Uint8Array(16 * 1024).fill(1), new Uint8Array(100).fill(2)];
+    const proposals = [small, large, small, small, large].map((bytes) => ({
+      kind: 'normal' as const,
+      data: bytes,
+    }));
+    const sent: Message = { kind: 'propose', from: 1n, to: 2n, term: 3, batchId: 4, proposals };
+    const parts = encodeParts(sent);
+    assert.deepEqual(
+      parts.map((part) => part === large),
+      [false, true, false, true],
+    );
+    assert.deepEqual(plain(decodeMessage(Buffer.concat(parts))), plain(sent));
+    const stream = Buffer.concat([frameHead(parts), ...parts]);
+    const received: Message[] = [];
+    new FrameReader().push(stream, (bytes) => received.push(decodeMessage(bytes)));
+    assert.deepEqual(plain(received), plain([sent]));
+  });
+
   test('truncated or random bytes are an error, never a crash or a loop', () => {
     fc.assert(
       fc.property(messages, fc.nat(), (sent, cut) => {
@@ -94,7 +113,7 @@ suite('messages between members', () => {
 });
 
 suite('frames between members', () => {
-  const framed = (bytes: Uint8Array): Buffer => Buffer.concat([frameHead(bytes), bytes]);
+  const framed = (bytes: Uint8Array): Buffer => Buffer.concat([frameHead([bytes]), bytes]);
 
   test('frames come out whole, however the stream was cut', () => {
     fc.assert(
