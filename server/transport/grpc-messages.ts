@@ -77,8 +77,9 @@ export class MessageReader {
     return new Uint8Array(bytes.buffer, bytes.byteOffset + start + prefixBytes, messageBytes);
   }
 
-  /** Copies what was not taken, if it is in someone else's memory. */
+  /** Copies what was not taken, if it is in someone else's memory. Keeps nothing of what was. */
   hold(): void {
+    if (this.isEmpty) this.#bytes = emptyBytes;
     if (this.#isHeld) return;
     this.#isHeld = true;
     const bytes = this.#bytes.subarray(this.#start, this.#end);
@@ -91,15 +92,25 @@ export class MessageReader {
     this.#end = bytes.length;
   }
 
-  /** Grows by doubling: a length in a prefix is no reason to take that memory. Messages given out keep the memory that they are in. */
+  /**
+   * Grows by doubling, up to the message's end: a length in a prefix is no reason to take that memory. Messages given out
+   * keep the memory that they are in.
+   */
   #makeRoom(bytes: number): void {
     if (this.#end + bytes <= this.#bytes.length) return;
-    const size = Math.max(heldBytesMin, 2 * this.heldBytes, this.heldBytes + bytes);
+    const doubled = Math.min(2 * this.heldBytes, this.#wholeBytes());
+    const size = Math.max(heldBytesMin, doubled, this.heldBytes + bytes);
     const larger = Buffer.allocUnsafeSlow(size);
     larger.set(this.#bytes.subarray(this.#start, this.#end));
     this.#end -= this.#start;
     this.#start = 0;
     this.#bytes = larger;
+  }
+
+  /** The message whose beginning is held, with its prefix. */
+  #wholeBytes(): number {
+    if (this.heldBytes < prefixBytes) return Number.POSITIVE_INFINITY;
+    return prefixBytes + uint32At(this.#bytes, this.#start + 1);
   }
 }
 

@@ -20,7 +20,7 @@ const mebibyte = 1024 * 1024;
 const floodMs = 5_000;
 const pauseAfterRefusalMs = 50;
 /** What a member may use beyond what it used before: the requests in flight, and their copies on the way to two followers. */
-const growthBytesMax = 450 * mebibyte;
+const growthBytesMax = 350 * mebibyte;
 
 interface Flood {
   readonly channels: number;

@@ -68,6 +68,16 @@ suite('gRPC messages', () => {
     assert.equal(messageReader.isEmpty, false);
   });
 
+  test('a message that came in parts takes no more memory than it is long', () => {
+    const messageReader = new MessageReader(100_000_000, undefined);
+    const bytes = framed(bare, new Uint8Array(300_000));
+    for (let at = 0; at < bytes.length; at += 16_384) {
+      messageReader.push(bytes, at, Math.min(bytes.length, at + 16_384));
+      messageReader.hold();
+    }
+    assert.equal(messageReader.take()?.buffer.byteLength, bytes.length);
+  });
+
   test('errors', () => {
     const takes = (bytes: readonly number[], encoding?: string): string => {
       const messageReader = reader(encoding);

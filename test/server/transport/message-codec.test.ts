@@ -2,7 +2,11 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import type { Message } from '../../../server/raft/messages.ts';
-import { decodeMessage, encodeMessage, encodeParts } from '../../../server/transport/message-codec.ts';
+import {
+  decodeMessage,
+  encodeMessage,
+  encodeParts,
+} from '../../../server/transport/message-codec.ts';
 import { FrameReader, frameHead } from '../../../server/transport/peer-frames.ts';
 
 const id = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
