@@ -16,6 +16,7 @@ export const requestBytesFlagMax = 16 * mebibyte;
 export const grpcOverheadBytes = 512 * kibibyte;
 /** Compares, or operations of one branch, of a transaction; nested ones share it. `--max-txn-ops`. */
 export const txnOpsMaxDefault = 128;
+// How deep messages may be, and how many lists may hold in all: `proto/wire.ts`, which the client shares.
 
 // Between a client's request and its answer
 

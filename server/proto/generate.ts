@@ -75,7 +75,6 @@ const wireNames = [
   'Reader',
   'Writer',
   'beginSizing',
-  'internalDepthMax',
   'reserveSize',
   'sizeOfBytes',
   'sizeOfInt32',
@@ -174,7 +173,7 @@ const scalarDefaults: Record<string, string> = {
 
 function printCodec(message: Message): string {
   const { name, members } = message;
-  const depth = isInternal(message) ? ', internalDepthMax' : '';
+  const internal = isInternal(message) ? ', true' : '';
   const fields = members.map((member) => {
     const value = defaultOf(member);
     return `      ${member.name}: partial.${member.name}${value === 'undefined' ? '' : ` ?? ${value}`},\n`;
@@ -191,7 +190,7 @@ ${create}  encode(message, headBytes) {
     return writer.bytes;
   },
   decode(bytes) {
-    return read${name}(new Reader(bytes${depth}));
+    return read${name}(new Reader(bytes${internal}));
   },
 };
 `;
@@ -237,10 +236,10 @@ function readCases(field: Field, member: Field | Oneof): string {
       return `${local(member)} = { kind: '${field.name}', value: ${value} };`;
     return field.repeated ? `${local(field)}.push(${value});` : `${local(field)} = ${value};`;
   };
-  const one = printCase(tagOf(field), readValue(field.type, assign));
+  const one = printCase(tagOf(field), readValue(field, assign));
   if (!field.repeated || wireTypeOf(field.type) === 2) return one;
   const packed = `const end = reader.enter();
-          while (reader.position < reader.end) ${readValue(field.type, assign).join(' ')}
+          while (reader.position < reader.end) ${readValue(field, assign).join(' ')}
           reader.leave(end);`;
   return one + printCase(field.number * 8 + 2, packed.split(/\n\s*/));
 }
@@ -252,11 +251,11 @@ function printCase(tag: number, statements: string[]): string {
   return `      case ${tag}: {\n${lines}        break;\n      }\n`;
 }
 
-function readValue(type: FieldType, assign: (value: string) => string): string[] {
+function readValue({ type, repeated }: Field, assign: (value: string) => string): string[] {
   switch (type.kind) {
     case 'message':
       return [
-        'const end = reader.enter();',
+        `const end = reader.${repeated ? 'enterListed' : 'enter'}();`,
         assign(`read${type.name}(reader)`),
         'reader.leave(end);',
       ];

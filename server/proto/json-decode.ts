@@ -1,8 +1,9 @@
 import { Buffer, isUtf8 } from 'node:buffer';
 import { emptyBytes } from '../base/bytes.ts';
+import { EtcdError } from '../base/errors.ts';
 import type { FieldDescriptor, MessageDescriptor } from './descriptor.ts';
 import { JsonError } from './json-scanner.ts';
-import { messageDepthMax } from './wire.ts';
+import { listedJsonBytesMin, listedMessagesFreeMax, messageDepthMax } from './wire.ts';
 
 /** Finds descriptors by full name. */
 export type Descriptors = ReadonlyMap<string, MessageDescriptor>;
@@ -12,16 +13,17 @@ type Plain = Record<string, unknown>;
 /** A token: the brackets, or a whole scalar. */
 interface Token {
   readonly kind: '{' | '}' | '[' | ']' | 'string' | 'number' | 'bool' | 'null';
-  readonly raw: string;
   readonly at: number;
-  /** Of a string. */
+  readonly end: number;
+  /** Of a string what it says, of others how they stand there. */
   readonly text: string;
 }
 
 /**
  * A message from proto3's JSON form, as Go's protojson reads it when it discards what it does not know: names as in the
  * .proto file or in lower camel case, numbers also as strings, bytes in either base64 alphabet, with or without padding.
- * `json` is one value that {@link JsonScanner} has let through. Throws {@link JsonError}.
+ * `json` is one value that {@link JsonScanner} has let through. Throws {@link JsonError}, or EtcdError TooManyOps when there
+ * are more messages in lists than {@link listedMessagesFreeMax}: only transactions have any.
  */
 export function decodeJson(
   descriptors: Descriptors,
@@ -31,48 +33,57 @@ export function decodeJson(
   return new JsonReader(descriptors, json).message(type, 0);
 }
 
-const kinds: Readonly<Record<string, Token['kind']>> = {
-  '{': '{',
-  '}': '}',
-  '[': '[',
-  ']': ']',
-  '"': 'string',
-  t: 'bool',
-  f: 'bool',
-  n: 'null',
-};
+const kinds: ReadonlyMap<number, Token['kind']> = new Map([
+  [0x7b, '{'],
+  [0x7d, '}'],
+  [0x5b, '['],
+  [0x5d, ']'],
+  [0x22, 'string'],
+  [0x74, 'bool'],
+  [0x66, 'bool'],
+  [0x6e, 'null'],
+]);
+const [openBrace, closeBrace, openBracket, closeBracket] = [0x7b, 0x7d, 0x5b, 0x5d];
+const [quote, backslash, letterN] = [0x22, 0x5c, 0x6e];
 
 class JsonReader {
   readonly #descriptors: Descriptors;
   readonly #json: Buffer;
   #at = 0;
+  /** Messages in lists that may still come. */
+  #listedLeft: number;
 
   constructor(descriptors: Descriptors, json: Buffer) {
     this.#descriptors = descriptors;
     this.#json = json;
+    this.#listedLeft = Math.max(listedMessagesFreeMax, json.length / listedJsonBytesMin);
   }
 
   message(type: MessageDescriptor, depth: number): object {
     if (depth > messageDepthMax) throw new JsonError('proto: exceeded max recursion depth');
-    const open = this.#next();
-    if (open.kind !== '{') throw this.#unexpected(open);
+    if (this.#peek() !== openBrace) throw this.#unexpected(this.#next());
+    this.#at++;
     const message = type.type.create() as Plain;
-    const seen = new Set<string>();
+    const fields = fieldsOf(type);
+    const seen: FieldDescriptor[] = [];
     for (;;) {
+      if (this.#peek() === closeBrace) {
+        this.#at++;
+        return message;
+      }
       const key = this.#next();
-      if (key.kind === '}') return message;
-      const field = fieldsOf(type).get(key.text);
+      const field = fields.get(key.text);
       if (field === undefined) this.#skip();
       else {
-        if (seen.has(field.name)) throw this.#wrong(key.at, `duplicate field ${key.raw}`);
-        seen.add(field.name);
+        if (seen.includes(field)) throw this.#wrong(key.at, `duplicate field ${this.#raw(key)}`);
+        seen.push(field);
         this.#member(message, field, { key, depth });
       }
     }
   }
 
   #member(message: Plain, field: FieldDescriptor, at: { key: Token; depth: number }): void {
-    if (this.#peek() === 'n') {
+    if (this.#peek() === letterN) {
       this.#next();
       return;
     }
@@ -83,7 +94,7 @@ class JsonReader {
       if (value !== undefined) message[field.property] = value;
     } else {
       if (message[oneof.property] !== undefined) {
-        const text = `error parsing ${at.key.raw}, oneof ${oneof.fullName} is already set`;
+        const text = `error parsing ${this.#raw(at.key)}, oneof ${oneof.fullName} is already set`;
         throw this.#wrong(at.key.at, text);
       }
       message[oneof.property] = { kind: field.property, value: this.#value(field, at.depth) };
@@ -91,14 +102,16 @@ class JsonReader {
   }
 
   #list(field: FieldDescriptor, depth: number): unknown[] {
-    const open = this.#next();
-    if (open.kind !== '[') throw this.#unexpected(open);
+    if (this.#peek() !== openBracket) throw this.#unexpected(this.#next());
+    this.#at++;
     const list: unknown[] = [];
-    while (this.#peek() !== ']') {
+    const isOfMessages = field.type === 'message';
+    while (this.#peek() !== closeBracket) {
+      if (isOfMessages && --this.#listedLeft < 0) throw new EtcdError('TooManyOps');
       const value = this.#value(field, depth);
       if (value !== undefined) list.push(value);
     }
-    this.#next();
+    this.#at++;
     return list;
   }
 
@@ -114,7 +127,7 @@ class JsonReader {
     const value = scalar(field, token);
     if (value !== undefined) return value;
     const kind = field.type.replace('Number', '');
-    const text = `invalid value for ${kind} field ${field.property}: ${token.raw}`;
+    const text = `invalid value for ${kind} field ${field.property}: ${this.#raw(token)}`;
     throw this.#wrong(token.at, text);
   }
 
@@ -122,60 +135,72 @@ class JsonReader {
   #skip(): void {
     let depth = 0;
     do {
-      const { kind } = this.#next();
-      if (kind === '{' || kind === '[') depth++;
-      else if (kind === '}' || kind === ']') depth--;
+      const byte = this.#peek();
+      if (byte === quote) this.#string(this.#at);
+      else if (byte === openBrace || byte === openBracket) {
+        depth++;
+        this.#at++;
+      } else if (byte === closeBrace || byte === closeBracket) {
+        depth--;
+        this.#at++;
+      } else this.#at += this.#wordLength();
     } while (depth > 0);
   }
 
-  /** The first character of the next token. */
-  #peek(): string {
+  /** The first byte of the next token. */
+  #peek(): number {
     const json = this.#json;
-    for (;;) {
-      const char = String.fromCharCode(json[this.#at] as number);
-      // Where they may stand was the scanner's to judge.
-      if (!' \t\r\n,:'.includes(char)) return char;
-      this.#at++;
-    }
+    // Where they may stand was the scanner's to judge.
+    while (isBetween(json[this.#at] as number)) this.#at++;
+    return json[this.#at] as number;
   }
 
   #next(): Token {
-    const kind = kinds[this.#peek()] ?? 'number';
+    const kind = kinds.get(this.#peek()) ?? 'number';
     const at = this.#at;
     if (kind === 'string') return this.#string(at);
     const length = kind === 'number' || kind === 'bool' || kind === 'null' ? this.#wordLength() : 1;
     this.#at += length;
-    const raw = this.#json.toString('latin1', at, this.#at);
-    return { kind, raw, at, text: '' };
+    return { kind, at, end: this.#at, text: this.#json.toString('latin1', at, this.#at) };
+  }
+
+  #raw({ at, end }: Token): string {
+    return this.#json.toString('utf8', at, end);
   }
 
   #wordLength(): number {
+    const json = this.#json;
     let end = this.#at;
-    while (end < this.#json.length && !' \t\r\n,:]}'.includes(this.#char(end))) end++;
+    for (; end < json.length; end++) {
+      const byte = json[end] as number;
+      if (isBetween(byte) || byte === closeBrace || byte === closeBracket) break;
+    }
     return end - this.#at;
   }
 
-  #char(at: number): string {
-    return String.fromCharCode(this.#json[at] as number);
+  #string(at: number): Token {
+    const json = this.#json;
+    let end = at + 1;
+    let isPlain = true;
+    for (; json[end] !== quote; end++) {
+      const byte = json[end] as number;
+      if (byte < 0x80 && byte !== backslash) continue;
+      isPlain = false;
+      // Whatever it is, it ends no string.
+      if (byte === backslash) end++;
+    }
+    this.#at = end + 1;
+    const text = isPlain ? json.toString('latin1', at + 1, end) : this.#unescaped(at, end + 1);
+    return { kind: 'string', at, end: end + 1, text };
   }
 
-  #string(at: number): Token {
-    let end = this.#json.indexOf('"', at + 1);
-    while (this.#isEscaped(end)) end = this.#json.indexOf('"', end + 1);
-    this.#at = end + 1;
-    const bytes = this.#json.subarray(at, end + 1);
+  #unescaped(at: number, end: number): string {
+    const bytes = this.#json.subarray(at, end);
     if (!isUtf8(bytes)) throw this.#syntax(at, 'invalid UTF-8 in string');
     const raw = bytes.toString();
     const text = raw.includes('\\') ? (JSON.parse(raw) as string) : raw.slice(1, -1);
     if (/\p{Surrogate}/u.test(text)) throw this.#loneSurrogate(at, raw);
-    return { kind: 'string', raw, at, text };
-  }
-
-  /** Whether an odd number of backslashes stands before. */
-  #isEscaped(at: number): boolean {
-    let before = at;
-    while (this.#json[before - 1] === 0x5c) before--;
-    return (at - before) % 2 === 1;
+    return text;
   }
 
   /** Go shows the six characters where the other half should have begun. */
@@ -187,7 +212,7 @@ class JsonReader {
   }
 
   #unexpected(token: Token): JsonError {
-    return this.#syntax(token.at, `unexpected token ${token.raw}`);
+    return this.#syntax(token.at, `unexpected token ${this.#raw(token)}`);
   }
 
   #syntax(at: number, text: string): JsonError {
@@ -203,6 +228,11 @@ class JsonReader {
     const column = Array.from(lines.at(-1) ?? '').length + 1;
     return `line ${lines.length}:${column}`;
   }
+}
+
+/** Blanks, commas and colons. */
+function isBetween(byte: number): boolean {
+  return byte === 0x20 || byte === 0x2c || byte === 0x3a || (byte >= 0x09 && byte <= 0x0d);
 }
 
 const fieldMaps = new WeakMap<MessageDescriptor, ReadonlyMap<string, FieldDescriptor>>();
@@ -222,13 +252,13 @@ function fieldsOf(type: MessageDescriptor): ReadonlyMap<string, FieldDescriptor>
 function scalar(field: FieldDescriptor, token: Token): unknown {
   switch (field.type) {
     case 'bool':
-      return token.kind === 'bool' ? token.raw === 'true' : undefined;
+      return token.kind === 'bool' ? token.text === 'true' : undefined;
     case 'string':
       return token.kind === 'string' ? token.text : undefined;
     case 'bytes':
       return token.kind === 'string' ? bytesOf(token.text) : undefined;
     case 'enum':
-      return token.kind === 'number' ? numberIn(token.raw, int32) : undefined;
+      return token.kind === 'number' ? numberIn(token.text, int32) : undefined;
     case 'int32':
       return numberIn(numeral(token), int32);
     case 'uint32':
@@ -257,21 +287,41 @@ const uint64: Bounds = { min: 0n, max: 2n ** 64n - 1n };
 
 /** The number's text, out of a string too. */
 function numeral(token: Token): string | undefined {
-  if (token.kind === 'number') return token.raw;
+  if (token.kind === 'number') return token.text;
   if (token.kind !== 'string') return undefined;
+  if (isShortInteger(token.text)) return token.text;
   // What follows a delimiter is not looked at, as in Go.
   return /^(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?)(?:[^-+._\w].*)?(?<!\s)$/s.exec(
     token.text,
   )?.[1];
 }
 
+/** Digits of a safe integer without zeros in front: most numbers are, and need no closer look. */
+function isShortInteger(text: string): boolean {
+  const { length } = text;
+  if (length === 0 || length > 15 || (length > 1 && text.charCodeAt(0) === 0x30)) return false;
+  for (let at = 0; at < length; at++) {
+    const code = text.charCodeAt(at);
+    if (code < 0x30 || code > 0x39) return false;
+  }
+  return true;
+}
+
 function numberIn(text: string | undefined, bounds: Bounds): number | undefined {
+  if (text !== undefined && isShortInteger(text)) {
+    const number = Number(text);
+    return number <= bounds.max ? number : undefined;
+  }
   const integer = integerIn(text, bounds);
   return integer === undefined ? undefined : Number(integer);
 }
 
 /** Exact; `1.0` and `1e2` are integers too. A client chooses the text: all of this takes time in proportion to it. */
 function integerIn(text: string | undefined, { min, max }: Bounds): bigint | undefined {
+  if (text !== undefined && isShortInteger(text)) {
+    const value = BigInt(text);
+    return value <= max ? value : undefined;
+  }
   const [, minus, whole, decimals = '', exponent = '0'] =
     /^(-?)(\d+)(?:\.(\d*))?(?:[eE]([-+]?\d+))?$/.exec(text ?? '') ?? [];
   if (minus === undefined || whole === undefined) return undefined;
@@ -302,6 +352,7 @@ function saturated(value: bigint | undefined): number | undefined {
 /** Go's rules: the url-safe alphabet when one of its characters is there, padding when the length is a multiple of 4. */
 function bytesOf(text: string): Uint8Array | undefined {
   if (text === '') return emptyBytes;
+  if (text.length % 4 !== 1 && /^[A-Za-z0-9+/]*$/.test(text)) return Buffer.from(text, 'base64');
   const isUrlSafe = /[-_]/.test(text);
   const isPadded = text.length % 4 === 0;
   const whole = text.replaceAll(/[\r\n]/g, '');

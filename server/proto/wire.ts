@@ -1,5 +1,6 @@
 import { Buffer, isUtf8 } from 'node:buffer';
 import { asBuffer, emptyBytes } from '../base/bytes.ts';
+import { EtcdError } from '../base/errors.ts';
 
 /** A message type: what the generated code exports beside the interface of the same name. */
 export interface MessageType<T> {
@@ -13,7 +14,8 @@ export interface MessageType<T> {
   /**
    * Bytes fields are views into `bytes`. Unknown fields are skipped, and so is a known field of another wire type. Of
    * a field that comes twice the last stands. Enums are open: one may be a number that its type does not list.
-   * Throws {@link DecodeError} when the bytes are not a message.
+   * Throws {@link DecodeError} when the bytes are not a message, EtcdError TooManyOps when it has more messages in lists than
+   * {@link listedMessagesFreeMax} says: of what clients send only transactions have any.
    */
   decode(bytes: Uint8Array): T;
 }
@@ -38,8 +40,17 @@ export class DecodeError extends Error {
  * `--max-txn-ops` allows, two messages to each level, stays below it: it is refused for its operations, as in etcd.
  */
 export const messageDepthMax = 500;
+/**
+ * Compares and operations of a transaction, those of nested ones included, that are decoded whatever they are. More are
+ * only decoded while each takes the bytes of the shortest one that etcd would take: a nested transaction without anything.
+ * So many smaller ones hold up the member until the first of them is refused.
+ */
+export const listedMessagesFreeMax = 10_000;
+export const listedMessageBytesMin = 4;
+/** The same in JSON: a compare of a key of one byte. */
+export const listedJsonBytesMin = 13;
 /** What is internal wraps what clients have sent: it must be readable whenever that was. */
-export const internalDepthMax = messageDepthMax + 10;
+const internalDepthMax = messageDepthMax + 10;
 
 /** Fields never carry a greater number; the rest of the tag's bits must be zero. */
 const fieldNumberMax = 0x1fff_ffff;
@@ -62,12 +73,17 @@ export class Reader {
   readonly #offset: number;
   readonly #depthMax: number;
   #depth = 0;
+  /** Messages in lists that may still come. */
+  #listedLeft: number;
   /** The halves of the varint read last, both unsigned. */
   #low = 0;
   #high = 0;
 
-  constructor(bytes: Uint8Array, depthMax = messageDepthMax) {
-    this.#depthMax = depthMax;
+  constructor(bytes: Uint8Array, isInternal = false) {
+    this.#depthMax = isInternal ? internalDepthMax : messageDepthMax;
+    this.#listedLeft = isInternal
+      ? Number.POSITIVE_INFINITY
+      : Math.max(listedMessagesFreeMax, bytes.length / listedMessageBytesMin);
     this.#bytes = bytes;
     this.#buffer = bytes.buffer;
     this.#offset = bytes.byteOffset;
@@ -96,6 +112,12 @@ export class Reader {
     const outerEnd = this.end;
     this.end = this.position + length;
     return outerEnd;
+  }
+
+  /** {@link enter} for a message in a list. */
+  enterListed(): number {
+    if (--this.#listedLeft < 0) throw new EtcdError('TooManyOps');
+    return this.enter();
   }
 
   leave(outerEnd: number): void {

@@ -228,7 +228,16 @@ suite('messages', () => {
     await during('too much', async () => {
       const many = await channel.call(KV.methods.txn, { success: repeated(129, op) });
       assert(many.kind === 'error');
-      assert.equal(many.message, 'etcdserver: too many operations in txn request');
+      const text = 'etcdserver: too many operations in txn request';
+      assert.equal(many.message, text);
+      const txn = { ...KV.methods.txn, request: raw, response: raw };
+      const empties = await channel.call(txn, Buffer.alloc(2 * mebibyte, '0a00', 'hex'));
+      assert(empties.kind === 'error');
+      assert.equal(empties.message, text);
+      const body = `{"compare":[${repeated(1_300_000, '{}').join()}]}`;
+      const answer = await fetch(`${member().clientUrl}/v3/kv/txn`, { method: 'POST', body });
+      assert.equal(answer.status, 400);
+      assert.match(await answer.text(), new RegExp(text));
       assert.equal(await refusal(1_600_000), '3 etcdserver: request is too large');
       for (let n = 0; n < 20; n++) {
         assert.match(await refusal(3 * mebibyte), /^8 grpc: received message larger than max \(/);

@@ -265,7 +265,7 @@ export function readRole(reader: Reader): Role {
         name = reader.bytes();
         break;
       case 18: {
-        const end = reader.enter();
+        const end = reader.enterListed();
         keyPermission.push(readPermission(reader));
         reader.leave(end);
         break;

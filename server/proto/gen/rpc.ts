@@ -403,7 +403,7 @@ export function readRangeResponse(reader: Reader): RangeResponse {
         break;
       }
       case 18: {
-        const end = reader.enter();
+        const end = reader.enterListed();
         kvs.push(readKeyValue(reader));
         reader.leave(end);
         break;
@@ -826,7 +826,7 @@ export function readDeleteRangeResponse(reader: Reader): DeleteRangeResponse {
         deleted = reader.int64Number();
         break;
       case 26: {
-        const end = reader.enter();
+        const end = reader.enterListed();
         prevKvs.push(readKeyValue(reader));
         reader.leave(end);
         break;
@@ -1315,19 +1315,19 @@ export function readTxnRequest(reader: Reader): TxnRequest {
     const tag = reader.tag();
     switch (tag) {
       case 10: {
-        const end = reader.enter();
+        const end = reader.enterListed();
         compare.push(readCompare(reader));
         reader.leave(end);
         break;
       }
       case 18: {
-        const end = reader.enter();
+        const end = reader.enterListed();
         success.push(readRequestOp(reader));
         reader.leave(end);
         break;
       }
       case 26: {
-        const end = reader.enter();
+        const end = reader.enterListed();
         failure.push(readRequestOp(reader));
         reader.leave(end);
         break;
@@ -1416,7 +1416,7 @@ export function readTxnResponse(reader: Reader): TxnResponse {
         succeeded = reader.bool();
         break;
       case 26: {
-        const end = reader.enter();
+        const end = reader.enterListed();
         responses.push(readResponseOp(reader));
         reader.leave(end);
         break;
@@ -2375,7 +2375,7 @@ export function readWatchResponse(reader: Reader): WatchResponse {
         fragment = reader.bool();
         break;
       case 90: {
-        const end = reader.enter();
+        const end = reader.enterListed();
         events.push(readEvent(reader));
         reader.leave(end);
         break;
@@ -2812,7 +2812,7 @@ export function readLeaseCheckpointRequest(reader: Reader): LeaseCheckpointReque
     const tag = reader.tag();
     switch (tag) {
       case 10: {
-        const end = reader.enter();
+        const end = reader.enterListed();
         checkpoints.push(readLeaseCheckpoint(reader));
         reader.leave(end);
         break;
@@ -3324,7 +3324,7 @@ export function readLeaseLeasesResponse(reader: Reader): LeaseLeasesResponse {
         break;
       }
       case 18: {
-        const end = reader.enter();
+        const end = reader.enterListed();
         leases.push(readLeaseStatus(reader));
         reader.leave(end);
         break;
@@ -3574,7 +3574,7 @@ export function readMemberAddResponse(reader: Reader): MemberAddResponse {
         break;
       }
       case 26: {
-        const end = reader.enter();
+        const end = reader.enterListed();
         members.push(readMember(reader));
         reader.leave(end);
         break;
@@ -3708,7 +3708,7 @@ export function readMemberRemoveResponse(reader: Reader): MemberRemoveResponse {
         break;
       }
       case 18: {
-        const end = reader.enter();
+        const end = reader.enterListed();
         members.push(readMember(reader));
         reader.leave(end);
         break;
@@ -3846,7 +3846,7 @@ export function readMemberUpdateResponse(reader: Reader): MemberUpdateResponse {
         break;
       }
       case 18: {
-        const end = reader.enter();
+        const end = reader.enterListed();
         members.push(readMember(reader));
         reader.leave(end);
         break;
@@ -3971,7 +3971,7 @@ export function readMemberListResponse(reader: Reader): MemberListResponse {
         break;
       }
       case 18: {
-        const end = reader.enter();
+        const end = reader.enterListed();
         members.push(readMember(reader));
         reader.leave(end);
         break;
@@ -4096,7 +4096,7 @@ export function readMemberPromoteResponse(reader: Reader): MemberPromoteResponse
         break;
       }
       case 18: {
-        const end = reader.enter();
+        const end = reader.enterListed();
         members.push(readMember(reader));
         reader.leave(end);
         break;
@@ -4509,7 +4509,7 @@ export function readAlarmResponse(reader: Reader): AlarmResponse {
         break;
       }
       case 18: {
-        const end = reader.enter();
+        const end = reader.enterListed();
         alarms.push(readAlarmMember(reader));
         reader.leave(end);
         break;
@@ -6528,7 +6528,7 @@ export function readAuthRoleGetResponse(reader: Reader): AuthRoleGetResponse {
         break;
       }
       case 18: {
-        const end = reader.enter();
+        const end = reader.enterListed();
         perm.push(readPermission(reader));
         reader.leave(end);
         break;

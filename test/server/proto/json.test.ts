@@ -6,6 +6,7 @@ import { descriptors } from '../../../server/proto/gen/descriptors.ts';
 import { decodeJson } from '../../../server/proto/json-decode.ts';
 import { encodeJson } from '../../../server/proto/json-encode.ts';
 import { JsonError, JsonScanner, ValueTooLarge } from '../../../server/proto/json-scanner.ts';
+import { listedMessagesFreeMax } from '../../../server/proto/wire.ts';
 import { codecs, messageOf } from './codecs.ts';
 
 const byName = new Map(descriptors.map((each) => [each.fullName, each]));
@@ -38,6 +39,22 @@ suite('the JSON form', () => {
   test('every message that a client may meet has one', () => {
     const ofClients = types.map(({ name }) => name).filter((name) => !name.startsWith('mainstay.'));
     assert.deepEqual([...byName.keys()].toSorted(), ofClients.toSorted());
+  });
+
+  test('a transaction has no more members than one that etcd would take', () => {
+    const type = byName.get('etcdserverpb.TxnRequest');
+    assert(type !== undefined);
+    const decoded = (count: number, member: string): object => {
+      const members = Array.from({ length: count }, () => member).join();
+      return decodeJson(byName, type, Buffer.from(`{"compare":[${members}]}`));
+    };
+    assert.throws(() => decoded(4 * listedMessagesFreeMax, '{}'), { error: 'TooManyOps' });
+    for (const [count, member] of [
+      [listedMessagesFreeMax, '{}'],
+      [4 * listedMessagesFreeMax, '{"key":"YQ"}'],
+    ] as const) {
+      assert.equal((decoded(count, member) as { compare: unknown[] }).compare.length, count);
+    }
   });
 
   test('what is printed reads as the same message', () => {

@@ -15,7 +15,7 @@ import {
   TxnRequest,
   WatchCreateRequest,
 } from '../../../server/proto/gen/rpc.ts';
-import { DecodeError, messageDepthMax } from '../../../server/proto/wire.ts';
+import { DecodeError, listedMessagesFreeMax, messageDepthMax } from '../../../server/proto/wire.ts';
 
 function bytesOf(hex: string): Uint8Array {
   return new Uint8Array(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
@@ -216,6 +216,41 @@ suite('malformed messages', () => {
     assert.deepEqual(InternalRequest.decode(InternalRequest.encode(entry)), entry);
     const groups = Buffer.alloc(10_000, 0x2b);
     assert.throws(() => RequestOp.decode(groups), /nested too deeply/);
+  });
+});
+
+suite('messages in lists', () => {
+  const repeated = (count: number, hex: string) =>
+    Buffer.alloc((count * hex.length) / 2, hex, 'hex');
+  const emptyCompare = '0a00';
+  const emptyNested = '12022200';
+
+  test('as many as any are decoded, whatever they are', () => {
+    const { compare } = TxnRequest.decode(repeated(listedMessagesFreeMax, emptyCompare));
+    assert.equal(compare.length, listedMessagesFreeMax);
+  });
+
+  test('more are refused before they take memory and time, at all depths together', () => {
+    const tooMany = { error: 'TooManyOps' };
+    const flat = repeated(2 * listedMessagesFreeMax, emptyCompare);
+    assert.throws(() => TxnRequest.decode(flat), tooMany);
+    const part = repeated(100, emptyCompare);
+    const nested = Buffer.concat([lengthOf(part.length), part]);
+    const op = Buffer.concat([bytesOf('22'), nested]);
+    const listed = Buffer.concat([bytesOf('12'), lengthOf(op.length), op]);
+    assert.throws(() => TxnRequest.decode(Buffer.concat(Array(200).fill(listed))), tooMany);
+  });
+
+  test('the shortest that etcd takes are decoded in any number, and so are entries', () => {
+    const count = 20 * listedMessagesFreeMax;
+    const request = TxnRequest.decode(repeated(count, emptyNested));
+    assert.equal(request.success.length, count);
+    const short = TxnRequest.create({
+      success: Array.from({ length: count }, () => ({ request: undefined })),
+    });
+    const entry = InternalRequest.create({ request: { kind: 'txn', value: short } });
+    const read = InternalRequest.decode(InternalRequest.encode(entry)).request;
+    assert(read?.kind === 'txn' && read.value.success.length === count);
   });
 });
 
