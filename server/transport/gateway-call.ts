@@ -93,13 +93,15 @@ export class GatewayCall implements CallContext, Responses<object> {
     response.on('drain', () => this.#drained());
   }
 
-  /** As grpc-gateway names them: `authorization`, what came as `Grpc-Metadata-*`, and HTTP's own under `grpcgateway-`. */
+  /**
+   * As grpc-gateway names them: `authorization`, HTTP's own under `grpcgateway-`, and whatever came as `Grpc-Metadata-*`. Of
+   * two, that of HTTP: grpc-gateway takes either.
+   */
   header(name: string): string | undefined {
-    if (name === 'grpcgateway-accept') return this.#rawHeader('accept') ?? '*/*';
     const isHttps = name === 'authorization' || name.startsWith('grpcgateway-');
-    const value = this.#rawHeader(
-      isHttps ? name.replace('grpcgateway-', '') : `grpc-metadata-${name}`,
-    );
+    const ofHttp = isHttps ? this.#rawHeader(name.replace('grpcgateway-', '')) : undefined;
+    const value = ofHttp ?? this.#rawHeader(`grpc-metadata-${name}`);
+    if (value === undefined && name === 'grpcgateway-accept') return '*/*';
     return value !== undefined && /^[\x20-\x7e]*$/.test(value) ? value : undefined;
   }
 

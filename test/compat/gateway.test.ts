@@ -344,6 +344,8 @@ const withUsers: readonly Asked[] = [
   { path: '/v3/auth/authenticate', body: '{"name":"root","password":"r2"}' },
   { path: '/v3/kv/range', body: `{${key}}`, headers: { Authorization: '{token}' } },
   { path: '/v3/kv/range', body: `{${key}}`, headers: { 'Grpc-Metadata-Token': '{token}' } },
+  { path: '/v3/kv/range', body: `{${key}}`, headers: { 'Grpc-Metadata-Authorization': '{token}' } },
+  { path: '/v3/kv/range', body: `{${key}}`, headers: { 'Grpc-Metadata-Authorization': 'bad' } },
   { path: '/v3/kv/range', body: `{${key}}`, headers: { Token: '{token}' } },
   { path: '/v3/auth/user/list', body: '{}', headers: { Authorization: '{token}' } },
   { path: '/v3/auth/authenticate', body: '{"name":"<u>&\\u00e9\\u0001","password":"p"}' },
