@@ -1,5 +1,6 @@
 import { StateDamagedError } from '../backend/damage.ts';
 import type { Clock, Timer } from '../base/clock.ts';
+import { type ErrorName, EtcdError } from '../base/errors.ts';
 import { hexId, type MemberId, noMember, type Revision } from '../base/ids.ts';
 import type { Logger } from '../base/logger.ts';
 import type { KvHash } from '../mvcc/hash.ts';
@@ -53,6 +54,8 @@ export class CorruptionChecker {
   readonly #modules: CorruptionModules;
   readonly #timers = new Map<string, Timer>();
   #checkedRevision: Revision = 0;
+  /** By peer: the newest revision that it was said not to know. */
+  readonly #saidUnknown = new Map<MemberId, Revision>();
   #isStopped = false;
 
   constructor(modules: CorruptionModules) {
@@ -185,14 +188,29 @@ export class CorruptionChecker {
       try {
         return { peer, hash: await member.askHash(peer, revision) };
       } catch (error) {
-        const fields = { 'remote-peer-id': hexId(peer), revision, error: String(error) };
-        logger.warn(fields, 'a peer does not tell its hash');
+        const isUnknown = error instanceof EtcdError && unknowing.has(error.error);
+        if (isUnknown) this.#sayUnknown(peer, revision);
+        else {
+          const fields = { 'remote-peer-id': hexId(peer), revision, error: String(error) };
+          logger.warn(fields, 'a peer does not tell its hash');
+        }
         return { peer, hash: undefined };
       }
     });
     return Promise.all(answers);
   }
+
+  /** Ordinary: it has compacted, was started or fell behind meanwhile. Said once, not with each check. */
+  #sayUnknown(peer: MemberId, revision: Revision): void {
+    if (revision <= (this.#saidUnknown.get(peer) ?? 0)) return;
+    this.#saidUnknown.set(peer, revision);
+    const fields = { 'remote-peer-id': hexId(peer), revision };
+    this.#modules.logger.info(fields, 'skipped a peer: it has no hash of this revision');
+  }
 }
+
+/** How a peer says that it cannot know the hash of a revision. */
+const unknowing: ReadonlySet<ErrorName> = new Set<ErrorName>(['Compacted', 'FutureRevision']);
 
 function fieldsOf({ hash, hashRevision, compactRevision }: KvHash): Record<string, number> {
   return { hash, revision: hashRevision, 'compact-revision': compactRevision };

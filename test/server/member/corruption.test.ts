@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { EtcdError } from '../../../server/base/errors.ts';
-import { silentLogger } from '../../../server/base/logger.ts';
+import { type Logger, silentLogger } from '../../../server/base/logger.ts';
 import {
   CorruptionChecker,
   DataMismatchError,
@@ -19,6 +19,7 @@ class Bench {
   readonly clock = new VirtualClock();
   readonly alarms: bigint[] = [];
   readonly asked: string[] = [];
+  readonly logged: string[] = [];
   isLeader = true;
   own: MemberHash = { hash: good, compactRevision: 3, hashRevision: 9, revision: 9 };
   ownHashes: readonly KvHash[] = [];
@@ -29,7 +30,7 @@ class Bench {
   constructor() {
     this.checker = new CorruptionChecker({
       clock: this.clock,
-      logger: silentLogger,
+      logger: this.#logger(),
       member: {
         memberId: 1n,
         isLeader: () => this.isLeader,
@@ -46,6 +47,11 @@ class Bench {
         raiseCorrupt: (member) => this.alarms.push(member),
       },
     });
+  }
+
+  #logger(): Logger {
+    const at = (level: string) => (_: unknown, text: string) => this.logged.push(`${level}: ${text}`);
+    return { ...silentLogger, info: at('info'), warn: at('warn') };
   }
 }
 
@@ -118,6 +124,24 @@ suite('comparing what was compacted', () => {
     await bench.checker.checkCompacted();
     assert.deepEqual(bench.asked.slice(4), ['2@8', '3@8']);
   });
+});
+
+test('a peer that has forgotten a hash is spoken of once, one that does not answer each time', async () => {
+  const bench = new Bench();
+  const hash = { hash: good, compactRevision: 3 };
+  bench.ownHashes = [8, 7].map((hashRevision) => ({ ...hash, hashRevision }));
+  bench.peers = [{}, new EtcdError('Compacted')];
+  for (let times = 0; times < 3; times++) await bench.checker.checkCompacted();
+  assert.equal(bench.asked.length, 12);
+  assert.deepEqual(bench.logged, ['info: skipped a peer: it has no hash of this revision']);
+  bench.ownHashes = [{ ...hash, hashRevision: 9 }];
+  bench.peers = [new EtcdError('Timeout'), new EtcdError('Compacted')];
+  for (let times = 0; times < 2; times++) await bench.checker.checkCompacted();
+  assert.deepEqual(bench.logged.slice(1).toSorted(), [
+    'info: skipped a peer: it has no hash of this revision',
+    'warn: a peer does not tell its hash',
+    'warn: a peer does not tell its hash',
+  ]);
 });
 
 suite('comparing before serving', () => {
