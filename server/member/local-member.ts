@@ -31,7 +31,7 @@ import {
   type TxnResponse,
 } from '../proto/gen/rpc.ts';
 import type { Raft } from '../raft/raft.ts';
-import type { PeerQuestion } from '../transport/peer-network.ts';
+import type { PeerQuestion } from '../transport/peer-question.ts';
 import type { MemberHash } from './corruption.ts';
 import { memberIdOf } from './ids.ts';
 import type { ClusterHealth } from './reconfiguration.ts';

@@ -4,7 +4,8 @@ import { hexId } from '../base/ids.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Message, SnapshotMessage } from '../raft/messages.ts';
 import type { PeerHello, PeerRefusal } from '../transport/peer-hello.ts';
-import type { PeerQuestion, PeerService } from '../transport/peer-network.ts';
+import type { PeerService } from '../transport/peer-network.ts';
+import type { PeerQuestion } from '../transport/peer-question.ts';
 import type { Replica } from './replica.ts';
 
 /** The data directory is not the one that the cluster knows this member by. */

@@ -3,7 +3,7 @@ import type { MemberId } from '../base/ids.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Config } from '../config/config.ts';
 import { AlarmAction, AlarmType } from '../proto/gen/rpc.ts';
-import type { PeerQuestion } from '../transport/peer-network.ts';
+import type { PeerQuestion } from '../transport/peer-question.ts';
 import { AutoCompactor } from './auto-compaction.ts';
 import { CorruptionChecker, type CorruptionModules, type MemberHash } from './corruption.ts';
 import type { LocalMember } from './local-member.ts';

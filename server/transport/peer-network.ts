@@ -1,5 +1,6 @@
 import * as http from 'node:http';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { AssertionError } from '../base/assert.ts';
 import { type ErrorName, EtcdError } from '../base/errors.ts';
 import type { MemberId } from '../base/ids.ts';
 import { hexId } from '../base/ids.ts';
@@ -16,6 +17,7 @@ import { FrameReader } from './peer-frames.ts';
 import type { PeerHello, PeerRefusal } from './peer-hello.ts';
 import { helloHeaders, peerProtocol, readHello } from './peer-hello.ts';
 import { PeerLink } from './peer-link.ts';
+import { type PeerQuestion, readQuestion } from './peer-question.ts';
 import { TlsAcceptor } from './tls-acceptor.ts';
 import type { TlsCredentials } from './tls-credentials.ts';
 
@@ -31,16 +33,8 @@ export interface PeerService {
   receiveSnapshot(message: SnapshotMessage, chunks: AsyncIterable<Uint8Array>): Promise<void>;
   /** The members as JSON, for those who join. */
   membersJson(): string;
-  /** Most questions only the leader can answer. */
   answer(question: PeerQuestion): Promise<object>;
 }
-
-/** Ids as decimal text. */
-export type PeerQuestion =
-  | { readonly kind: 'renewLease' | 'leaseTimeToLive'; readonly leaseId: string }
-  | { readonly kind: 'promote'; readonly memberId: string }
-  /** Of its own data; everybody answers. 0: at its current revision. */
-  | { readonly kind: 'hash'; readonly revision: number };
 
 export interface PeerNetworkModules {
   readonly service: PeerService;
@@ -53,6 +47,11 @@ const bodyBytesMax = 64 * 1024;
 /** The connection of a peer that was removed is closed so much later. */
 const removedLingerMs = 500;
 const questionTimeoutMs = 5000;
+/** For all of a question to come. */
+const questionBodyMsMax = 5000;
+/** A snapshot whose sender says nothing for so long is given up: it may have lost its power. */
+const snapshotSilenceMsMax = 60_000;
+const keepAliveMs = 10_000;
 /** A member reads all it has. */
 const hashTimeoutMs = 30_000;
 /** How often each peer's round trip is measured, with a connection beside the one for messages; etcd's interval. */
@@ -70,8 +69,8 @@ export class PeerNetwork {
   readonly #acceptors: TlsAcceptor[] = [];
   /** The connections that peers have made, with who it is once that is known. */
   readonly #sockets = new Map<Socket, MemberId | undefined>();
-  /** What ends those that have not asked for anything yet. */
-  readonly #silent = new WeakMap<Socket, NodeJS.Timeout>();
+  /** What ends those that do not ask for anything, or do not finish asking. */
+  readonly #patience = new WeakMap<Socket, NodeJS.Timeout>();
   readonly #counters = new Map<MemberId, PeerCounters>();
   #probeTimer: NodeJS.Timeout;
   #localAddress: string | undefined;
@@ -133,11 +132,10 @@ export class PeerNetwork {
     const drop = (): void => {
       socket.destroy();
     };
-    const patience = setTimeout(drop, headersMsMax);
-    this.#silent.set(socket, patience);
+    this.#await(socket, headersMsMax);
     socket.on('error', drop);
     socket.on('close', () => {
-      clearTimeout(patience);
+      clearTimeout(this.#patience.get(socket));
       const from = this.#sockets.get(socket);
       if (from !== undefined) this.#countersOf(from).receivedBytes += socket.bytesRead;
       this.#sockets.delete(socket);
@@ -145,17 +143,35 @@ export class PeerNetwork {
     this.#http.emit('connection', socket);
   };
 
+  /** Node looks at the time that a request takes only on sockets that its server has accepted itself. */
+  #await(socket: Socket, ms: number): void {
+    clearTimeout(this.#patience.get(socket));
+    if (socket.destroyed) return;
+    this.#patience.set(
+      socket,
+      setTimeout(() => socket.destroy(), ms),
+    );
+  }
+
   #makeServer(): http.Server {
-    const server = http.createServer({ keepAliveTimeout: 10_000 }, (request, response) => {
-      clearTimeout(this.#silent.get(request.socket));
+    const server = http.createServer({ keepAliveTimeout: keepAliveMs }, (request, response) => {
+      const { socket } = request;
+      clearTimeout(this.#patience.get(socket));
+      response.once('close', () => this.#await(socket, keepAliveMs + headersMsMax));
       this.#serve(request, response).catch((error: unknown) => {
+        // Not ours to survive: the process ends with it.
+        if (error instanceof AssertionError) {
+          queueMicrotask(() => {
+            throw error;
+          });
+        }
         this.#modules.logger.warn({ error: String(error) }, 'a request of a peer failed');
         if (!response.headersSent) response.writeHead(500);
         response.end(String(error));
       });
     });
     server.on('upgrade', (request, socket: Socket, head) => {
-      clearTimeout(this.#silent.get(socket));
+      clearTimeout(this.#patience.get(socket));
       void this.#upgrade(request, socket, head);
     });
     return server;
@@ -205,17 +221,18 @@ export class PeerNetwork {
   #readMessages(socket: Socket, head: Buffer, from: MemberId): void {
     const frames = new FrameReader();
     const read = (chunk: Buffer): void => {
+      const messages: Message[] = [];
       try {
-        frames.push(chunk, (bytes) => {
-          const message = decodeMessage(bytes);
-          if (message.from === from) this.#service.step(message);
-        });
+        frames.push(chunk, (bytes) => messages.push(decodeMessage(bytes)));
       } catch (error) {
+        if (!(error instanceof RangeError)) throw error;
         const fields = { 'remote-peer-id': hexId(from), error: String(error) };
         this.#modules.logger.warn(fields, 'closed a peer connection: malformed message');
         this.#countersOf(from).receiveFailures++;
         socket.destroy();
       }
+      // What fails here is no fault of who sent it.
+      for (const message of messages) if (message.from === from) this.#service.step(message);
     };
     socket.on('data', read);
     if (head.length > 0) read(head);
@@ -237,6 +254,7 @@ export class PeerNetwork {
       response.writeHead(403).end(refusal ?? 'not a snapshot');
       return;
     }
+    request.setTimeout(snapshotSilenceMsMax, () => request.destroy(new Error('timed out')));
     await this.#service.receiveSnapshot(message, request);
     response.writeHead(204).end();
   }
@@ -245,14 +263,21 @@ export class PeerNetwork {
     request: http.IncomingMessage,
     response: http.ServerResponse,
   ): Promise<void> {
+    this.#await(request.socket, questionBodyMsMax);
     let text = '';
     for await (const chunk of request.setEncoding('utf8')) {
       text += chunk as string;
       if (text.length > bodyBytesMax) throw new Error('the question is too long');
     }
+    clearTimeout(this.#patience.get(request.socket));
+    const question = readQuestion(text);
+    if (question === undefined) {
+      response.writeHead(400).end('not a question of this version\n');
+      return;
+    }
     response.setHeader('content-type', 'application/json');
     try {
-      response.end(JSON.stringify(await this.#service.answer(JSON.parse(text) as PeerQuestion)));
+      response.end(JSON.stringify(await this.#service.answer(question)));
     } catch (error) {
       if (!(error instanceof EtcdError)) throw error;
       response.writeHead(409).end(JSON.stringify({ error: error.error }));
