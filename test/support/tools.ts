@@ -4,6 +4,7 @@ import { delimiter, join } from 'node:path';
 
 /** Programs that some tests need, beside the packages of npm. */
 export type ToolName =
+  | 'buildah'
   | 'curl'
   | 'etcd'
   | 'etcdctl'
@@ -15,8 +16,10 @@ export type ToolName =
   | 'mount'
   | 'nft'
   | 'openssl'
+  | 'podman'
   | 'promtool'
   | 'python3-etcd3'
+  | 'runc'
   | 'strace';
 
 interface VersionRule {
