@@ -4,7 +4,7 @@ import type { StoreClusterSpec } from './types.ts';
 import { refusedChange, tagOf, unknownVersion } from './versions.ts';
 
 /** Release that a StoreCluster runs when it names neither version nor image. */
-export const versionDefault = '0.1.0';
+export const versionDefault = '0.2.0';
 /** Image name before the tag; a registry is put before it by `--image-repository`. */
 export const imageRepositoryDefault = 'mainstay';
 

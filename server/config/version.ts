@@ -8,4 +8,4 @@ export const compatibilityVersion = '3.6.5';
 export const clusterVersion = '3.6.0';
 
 /** Mainstay's own version; equal to the package's. */
-export const mainstayVersion = '0.1.0';
+export const mainstayVersion = '0.2.0';

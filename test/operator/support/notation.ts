@@ -33,7 +33,7 @@ import { buildVolume } from '../../../operator/resources/volume.ts';
 // A compact text for an Observation. Words that are left out mean "as it should be".
 //
 //   cluster replicas=3 uid=u1 id=abc next=4 seed=demo-1 joining=demo-4 policy=Delete finalizer=no deleting
-//           size=1Gi version=0.1.0 (of the spec; what runs has 1Gi and 0.1.0)
+//           size=1Gi version=0.2.0 (of the spec; what runs has 1Gi and 0.2.0)
 //           services=no|foreign budget=no|foreign|N              (a word `key=-` takes a recorded value away)
 //   demo-1 volume=1|new|none[,terminating][,uid=U][,2Gi][,recovered] pod=ready|starting|pending|crashing|damaged|failed|terminating|none[,uid=U]
 //          voter|learner [leader] [unstarted] [raftid=N] [mute] [leaderless] [applied=N] [role=learner]
