@@ -1,0 +1,38 @@
+import { group } from '../api/schema.ts';
+
+/** rbac.authorization.k8s.io/v1 PolicyRule. */
+export interface PolicyRule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+}
+
+/** What the operator does in a namespace that it looks after: the rules of a Role, or of a ClusterRole for all. */
+export const workRules: readonly PolicyRule[] = [
+  { apiGroups: [group], resources: ['storeclusters'], verbs: ['get', 'list', 'watch', 'patch'] },
+  { apiGroups: [group], resources: ['storeclusters/status'], verbs: ['update'] },
+  // To be named as the owner that blocks its own deletion, where the API server checks that.
+  { apiGroups: [group], resources: ['storeclusters/finalizers'], verbs: ['update'] },
+  {
+    apiGroups: [''],
+    resources: ['pods', 'persistentvolumeclaims'],
+    verbs: ['list', 'watch', 'create', 'patch', 'delete'],
+  },
+  // Server-side apply is a patch, and a create where there is none yet.
+  { apiGroups: [''], resources: ['services'], verbs: ['get', 'create', 'patch'] },
+  {
+    apiGroups: ['policy'],
+    resources: ['poddisruptionbudgets'],
+    verbs: ['get', 'create', 'patch'],
+  },
+  { apiGroups: [''], resources: ['events'], verbs: ['create'] },
+];
+
+/** What it does in the namespace of its leader lease. */
+export const leaseRules: readonly PolicyRule[] = [
+  {
+    apiGroups: ['coordination.k8s.io'],
+    resources: ['leases'],
+    verbs: ['get', 'create', 'update'],
+  },
+];
