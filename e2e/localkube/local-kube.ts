@@ -20,6 +20,8 @@ export interface LocalKubeOptions {
   readonly hasKubelet?: boolean;
   /** Where containers run. Default: the root of this project. */
   readonly workingDirectory?: string;
+  /** Images that can be pulled, and the directory that each stands for. Without it all can, and stand for workingDirectory. */
+  readonly images?: ReadonlyMap<string, string>;
   /** What `node` stands for in a container's command. Default: the Node that runs localkube. */
   readonly nodeProgram?: string;
   /** First pause before a container that ended is started again. Default 1000. */
@@ -99,7 +101,7 @@ function startKubelet(api: ObjectApi, options: LocalKubeOptions): Promise<Kubele
   const dataDirectory = resolve(options.dataDirectory);
   return Kubelet.start(
     api,
-    { dataDirectory, workingDirectory, nodeProgram, backoffMs },
+    { dataDirectory, workingDirectory, images: options.images, nodeProgram, backoffMs },
     options.logger,
   );
 }

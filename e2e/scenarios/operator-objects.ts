@@ -33,7 +33,11 @@ export function operatorObjects(options: OperatorOptions): readonly Manifest[] {
   return [
     {
       collection: '/api/v1/namespaces',
-      object: { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace, labels: hardened } },
+      object: {
+        apiVersion: 'v1',
+        kind: 'Namespace',
+        metadata: { name: namespace, labels: hardened },
+      },
     },
     {
       collection: `/api/v1/namespaces/${namespace}/serviceaccounts`,
@@ -58,7 +62,10 @@ export function operatorObjects(options: OperatorOptions): readonly Manifest[] {
         subjects: [{ kind: 'ServiceAccount', name: operatorName, namespace }],
       },
     },
-    { collection: `/apis/apps/v1/namespaces/${namespace}/deployments`, object: deployment(options) },
+    {
+      collection: `/apis/apps/v1/namespaces/${namespace}/deployments`,
+      object: deployment(options),
+    },
   ];
 }
 

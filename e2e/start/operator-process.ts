@@ -61,6 +61,15 @@ export class OperatorProcess {
     await this.ended;
     clearTimeout(timer);
   }
+
+  /** SIGKILL: nothing is given back or written down. */
+  async kill(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    this.#isStopping = true;
+    killGroup(child);
+    await this.ended;
+  }
 }
 
 function killGroup({ pid }: ChildProcess): void {

@@ -14,6 +14,11 @@ export class ConfigError extends Error {
   override name = 'ConfigError';
 }
 
+/** An image that is nowhere to be had; the pod waits and tries again, ever more seldom. */
+export class ImageError extends Error {
+  override name = 'ImageError';
+}
+
 /** Where a mount path of the container is on this machine. */
 export interface Mount {
   readonly mountPath: string;

@@ -22,6 +22,7 @@ const expiryIntervalMs = 60_000;
 export interface KubeletOptions {
   readonly dataDirectory: string;
   readonly workingDirectory: string;
+  readonly images: ReadonlyMap<string, string> | undefined;
   readonly nodeProgram: string;
   readonly backoffMs: number;
 }
@@ -48,7 +49,7 @@ export class Kubelet {
     options: KubeletOptions,
     logger: Logger,
   ) {
-    const { dataDirectory, workingDirectory, nodeProgram, backoffMs } = options;
+    const { dataDirectory, workingDirectory, images, nodeProgram, backoffMs } = options;
     this.#api = api;
     this.#logger = logger;
     this.hostsFile = join(dataDirectory, 'hosts');
@@ -61,6 +62,7 @@ export class Kubelet {
       volumes: new Volumes(api, dataDirectory),
       hostsFile: this.hostsFile,
       workingDirectory,
+      images,
       nodeProgram,
       backoffMs,
     };

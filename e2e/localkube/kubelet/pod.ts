@@ -12,7 +12,7 @@ import {
   timestamp,
 } from '../objects.ts';
 import type { Addresses } from './addresses.ts';
-import { ConfigError, environmentOf, expand, redirectPaths } from './environment.ts';
+import { ConfigError, environmentOf, expand, ImageError, redirectPaths } from './environment.ts';
 import type { Events } from './events.ts';
 import type { ProcessFile } from './leftovers.ts';
 import { isKnownProbe, type ProbeKind, Prober, probeOf } from './probes.ts';
@@ -30,6 +30,8 @@ export interface Node {
   readonly hostsFile: string;
   /** Where containers run: their images hold this project, so it is the project's root. */
   readonly workingDirectory: string;
+  /** Images that there are, with the directory that each stands for; undefined: all, and that is workingDirectory. */
+  readonly images: ReadonlyMap<string, string> | undefined;
   /** What `node` stands for in a command. */
   readonly nodeProgram: string;
   /** First pause before a container is started again; it doubles up to backoffMaxMs. */
@@ -167,6 +169,7 @@ export class PodWorker {
       container.process = this.#spawn(container);
       container.waiting = undefined;
     } catch (error) {
+      if (error instanceof ImageError) return this.#waitForImage(container, error.message);
       if (!(error instanceof ConfigError)) throw error;
       if (container.waiting?.message !== error.message) {
         this.#node.events.record(this.#pod, 'Warning', 'Failed', `Error: ${error.message}`);
@@ -186,9 +189,32 @@ export class PodWorker {
     this.#writeStatus();
   }
 
+  /** As the kubelet says it: the failure at first, then that it tries again later. */
+  #waitForImage(container: ContainerState, message: string): void {
+    const image = stringAt(container.spec, 'image');
+    const isFirst = container.waiting?.reason === 'ContainerCreating';
+    if (isFirst) this.#node.events.record(this.#pod, 'Warning', 'Failed', message);
+    container.waiting = isFirst
+      ? { reason: 'ErrImagePull', message }
+      : { reason: 'ImagePullBackOff', message: `Back-off pulling image "${image}": ${message}` };
+    container.timer = setTimeout(() => this.#start(container), container.backoffMs);
+    container.backoffMs = Math.min(container.backoffMs * 2, backoffMaxMs);
+    this.#writeStatus();
+  }
+
+  /** The directory that the container's image stands for. */
+  #imageDirectory({ spec }: ContainerState): string {
+    const { images, workingDirectory } = this.#node;
+    const image = stringAt(spec, 'image');
+    const directory = images === undefined ? workingDirectory : images.get(image);
+    if (directory !== undefined) return directory;
+    throw new ImageError(`failed to pull and unpack image "${image}": not found`);
+  }
+
   #spawn(container: ContainerState): ContainerProcess {
-    const { api, volumes, hostsFile, nodeProgram, workingDirectory, processes } = this.#node;
+    const { api, volumes, hostsFile, nodeProgram, processes } = this.#node;
     const { spec } = container;
+    const workingDirectory = this.#imageDirectory(container);
     if (objectsAt(this.#pod, 'spec', 'initContainers').length > 0) {
       throw new ConfigError('localkube does not run initContainers');
     }

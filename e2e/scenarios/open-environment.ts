@@ -1,0 +1,9 @@
+import { openClusterEnvironment } from './cluster-environment.ts';
+import type { Environment } from './environment.ts';
+import { openLocalEnvironment } from './local-environment.ts';
+
+/** localkube, or the cluster of `KUBECONFIG` where that is set. */
+export function openEnvironment(): Promise<Environment> {
+  const kubeconfig = process.env['KUBECONFIG'] ?? '';
+  return kubeconfig === '' ? openLocalEnvironment() : openClusterEnvironment(kubeconfig);
+}

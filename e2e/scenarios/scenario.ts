@@ -1,0 +1,166 @@
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Environment } from './environment.ts';
+import { openEnvironment } from './open-environment.ts';
+import { recordRow } from './results.ts';
+import { TestedCluster } from './store-cluster.ts';
+import { seconds } from './waiting.ts';
+import { WriteLoad } from './write-load.ts';
+
+export interface ScenarioOptions {
+  /** A reason, where it cannot run. */
+  readonly skip?: string | false;
+  /** Why it may fail yet. */
+  readonly todo?: string;
+  /** Kills the operator again and again while it runs. */
+  readonly killsOperator?: boolean;
+}
+
+const timeoutMs = 900_000;
+/** On a real cluster a new operator waits for the lease of the one that was killed: 15 s. */
+const killPauseMs = { local: 2_000, cluster: 25_000 };
+const logLengthMax = 8_000;
+
+/** Set in CI, where the long ones run too. */
+export const isFull = process.env['MAINSTAY_FULL'] === '1';
+export const isReal = (process.env['KUBECONFIG'] ?? '') !== '';
+
+/** What a scenario plays on: a Kubernetes, clusters and clients that write. */
+export class Stage {
+  readonly environment: Environment;
+  readonly #context: TestContext;
+  readonly #loads: WriteLoad[] = [];
+  readonly #clusters: TestedCluster[] = [];
+  /** The longest time without a write, over all that was measured; undefined: nothing was. */
+  gapMs: number | undefined;
+  /** The longest time from a disturbance until all was well again. */
+  repairMs: number | undefined;
+
+  constructor(environment: Environment, context: TestContext) {
+    this.environment = environment;
+    this.#context = context;
+  }
+
+  /** For the log of the run. */
+  note(text: string): void {
+    this.#context.diagnostic(text);
+  }
+
+  cluster(name: string): TestedCluster {
+    const cluster = new TestedCluster(this.environment, name);
+    this.#clusters.push(cluster);
+    return cluster;
+  }
+
+  /** Clients that write until the scenario ends; then no write may be lost, repeated or out of order. */
+  async load(cluster: TestedCluster): Promise<WriteLoad> {
+    const load = new WriteLoad(await cluster.endpoint(), String(this.#loads.length));
+    this.#loads.push(load);
+    await load.untilMore(20);
+    return load;
+  }
+
+  /** Measures how long `change` takes until all is well again, and how long nobody could write meanwhile. */
+  async measure(what: string, change: () => Promise<void>): Promise<void> {
+    const startedMs = performance.now();
+    for (const load of this.#loads) load.restartGap();
+    await change();
+    const tookMs = performance.now() - startedMs;
+    this.repairMs = Math.max(this.repairMs ?? 0, tookMs);
+    for (const load of this.#loads) this.gapMs = Math.max(this.gapMs ?? 0, load.gapMs);
+    const gap = this.#loads.map((load) => `${Math.round(load.gapMs)} ms without a write`);
+    this.note([`${what}: ${seconds(tookMs)}`, ...gap].join(', '));
+  }
+
+  /** Ends the load and looks at what became of every write. */
+  async verify(): Promise<void> {
+    for (const load of this.#loads) {
+      await load.stop();
+      await load.verify();
+      const failed = `${load.failures} attempts failed`;
+      this.note(`${load.count} writes, each there once and in order; ${failed}`);
+    }
+  }
+
+  /** What helps to understand a failure. */
+  async describe(): Promise<string> {
+    const parts = [
+      `--- the operator's log\n${(await this.environment.operator.log()).slice(-logLengthMax)}`,
+    ];
+    for (const cluster of this.#clusters) {
+      const { status } = await cluster.get();
+      parts.push(`--- ${cluster.name}\n${JSON.stringify(status, undefined, 1)}`);
+      for (const { metadata, status: pod } of await cluster.pods()) {
+        const containers = JSON.stringify(pod?.containerStatuses);
+        const log = await this.environment.podLog(metadata.name).catch(String);
+        parts.push(`--- pod ${metadata.name}: ${pod?.phase} ${containers}\n${log.slice(-1_500)}`);
+      }
+    }
+    return parts.join('\n');
+  }
+
+  async close(): Promise<void> {
+    for (const load of this.#loads) load.close();
+    for (const cluster of this.#clusters) {
+      const exists = (await this.environment.kube.get(cluster.path)) !== undefined;
+      if (exists) await cluster.delete();
+    }
+  }
+}
+
+/**
+ * One scenario, as a test, on a Kubernetes of its own (or a namespace of the real one). Its row of the table: result,
+ * longest gap without a write, longest time to repair.
+ */
+export function scenario(
+  name: string,
+  options: ScenarioOptions,
+  play: (stage: Stage) => Promise<void>,
+): void {
+  const { skip = false, todo } = options;
+  test(name, { skip, timeout: timeoutMs, ...(todo === undefined ? {} : { todo }) }, (context) =>
+    perform(context, { name, options }, play),
+  );
+}
+
+async function perform(
+  context: TestContext,
+  { name, options }: { readonly name: string; readonly options: ScenarioOptions },
+  play: (stage: Stage) => Promise<void>,
+): Promise<void> {
+  const environment = await openEnvironment();
+  const stage = new Stage(environment, context);
+  let result = 'passed';
+  const end = new AbortController();
+  const killing = options.killsOperator === true ? killAgainAndAgain(stage, end.signal) : undefined;
+  try {
+    await play(stage);
+    await stage.verify();
+  } catch (error) {
+    result = 'failed';
+    console.error(await stage.describe().catch(String));
+    throw error;
+  } finally {
+    end.abort();
+    await killing;
+    const { kubernetesVersion } = environment;
+    recordRow({ name, result, gapMs: stage.gapMs, repairMs: stage.repairMs, kubernetesVersion });
+    try {
+      await stage.close();
+    } finally {
+      await environment.close();
+    }
+  }
+}
+
+async function killAgainAndAgain(stage: Stage, signal: AbortSignal): Promise<void> {
+  let kills = 0;
+  while (!signal.aborted) {
+    const pauseMs = isReal ? killPauseMs.cluster : killPauseMs.local;
+    await sleep(pauseMs * (0.5 + Math.random()), undefined, { signal }).catch(() => {});
+    if (signal.aborted) break;
+    await stage.environment.operator.kill();
+    kills += 1;
+  }
+  stage.note(`the operator was killed ${kills} times`);
+}

@@ -1,0 +1,111 @@
+import { randomBytes } from 'node:crypto';
+import type { KubeObject, Pod } from '../../operator/api/objects.ts';
+import { collectionPath, objectPath } from '../../operator/kube/paths.ts';
+import type { Environment } from './environment.ts';
+import { until } from './waiting.ts';
+
+const mountPath = '/volume';
+const runMsMax = 90_000;
+
+/**
+ * Runs a program on the files of a member, whether or not that member runs: a pod that mounts its volume, on its node. In
+ * the program `/volume/data` is the member's data directory. Returns what it printed.
+ */
+export async function runOnVolume(
+  environment: Environment,
+  member: string,
+  program: string,
+): Promise<string> {
+  const { kube, namespace } = environment;
+  const name = `tool-${randomBytes(3).toString('hex')}`;
+  const path = objectPath('Pod', { namespace, name });
+  const beside = await kube.get<Pod>(objectPath('Pod', { namespace, name: member }));
+  const nodeName = beside?.spec['nodeName'];
+  await kube.create(
+    collectionPath('Pod', namespace),
+    toolPod(environment, { name, member, nodeName, program }),
+  );
+  let phase: string | undefined;
+  await until(
+    `a program ran on the volume ${member}`,
+    runMsMax,
+    async () => {
+      phase = (await kube.get<Pod>(path))?.status?.phase;
+      return phase === 'Succeeded' || phase === 'Failed';
+    },
+    () => `its pod is ${phase}`,
+  );
+  const output = await environment.podLog(name);
+  await environment.remove(path, 0);
+  if (phase !== 'Succeeded')
+    throw new Error(`the program on the volume ${member} failed: ${output}`);
+  return output;
+}
+
+function toolPod(
+  { namespace, images }: Environment,
+  tool: {
+    readonly name: string;
+    readonly member: string;
+    readonly nodeName: unknown;
+    readonly program: string;
+  },
+): KubeObject {
+  const { name, member, nodeName, program } = tool;
+  const spec = {
+    restartPolicy: 'Never',
+    ...(nodeName === undefined ? {} : { nodeName }),
+    automountServiceAccountToken: false,
+    securityContext: {
+      runAsNonRoot: true,
+      runAsUser: 10001,
+      runAsGroup: 10001,
+      fsGroup: 10001,
+      fsGroupChangePolicy: 'OnRootMismatch',
+      seccompProfile: { type: 'RuntimeDefault' },
+    },
+    containers: [
+      {
+        name: 'tool',
+        image: images.now,
+        imagePullPolicy: 'IfNotPresent',
+        command: ['node', '-e', program],
+        securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+        volumeMounts: [{ name: 'volume', mountPath }],
+      },
+    ],
+    volumes: [{ name: 'volume', persistentVolumeClaim: { claimName: member } }],
+  };
+  const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace }, spec };
+  return pod as KubeObject;
+}
+
+/** Everything on the volume goes. */
+export const emptyIt = `
+const fs = require('node:fs');
+const root = '/volume';
+for (const name of fs.readdirSync(root)) fs.rmSync(root + '/' + name, { recursive: true });
+console.log('empty: ' + fs.readdirSync(root).length);
+`;
+
+/** Flips a bit in the middle of every file of a kind, by the end of its name. */
+export function flipBits(nameEnd: string): string {
+  return `
+const fs = require('node:fs');
+const root = '/volume/data';
+let flipped = 0;
+for (const name of fs.readdirSync(root, { recursive: true })) {
+  if (!name.endsWith('${nameEnd}')) continue;
+  const file = fs.openSync(root + '/' + name, 'r+');
+  const place = Math.floor(fs.fstatSync(file).size / 2);
+  const byte = Buffer.alloc(1);
+  if (fs.readSync(file, byte, 0, 1, place) === 1) {
+    byte[0] ^= 16;
+    fs.writeSync(file, byte, 0, 1, place);
+    flipped += 1;
+  }
+  fs.closeSync(file);
+}
+console.log('flipped: ' + flipped);
+`;
+}
