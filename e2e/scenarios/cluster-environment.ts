@@ -47,6 +47,8 @@ export async function openClusterEnvironment(kubeconfigPath: string): Promise<En
     images,
     apiServer: apiServerControl(kube),
     close: async () => {
+      for (const kind of ['clusterrolebindings', 'clusterroles'])
+        await remove(`/apis/rbac.authorization.k8s.io/v1/${kind}/${namespace}`);
       await remove(`/api/v1/namespaces/${namespace}`);
       await until('the namespace is gone', removeMsMax, async () => {
         return (await kube.get(`/api/v1/namespaces/${namespace}`)) === undefined;

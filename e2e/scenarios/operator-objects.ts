@@ -1,4 +1,4 @@
-import { leaseRules, workRules } from '../../operator/resources/permissions.ts';
+import { leaseRules, nodeRules, workRules } from '../../operator/resources/permissions.ts';
 
 export const operatorName = 'mainstay-operator';
 
@@ -24,7 +24,10 @@ export interface Manifest {
   };
 }
 
-/** A namespace with an operator of its own, that may do in it what its rules say and nothing elsewhere. */
+/**
+ * A namespace with an operator of its own, that may do in it what its rules say and nothing elsewhere but see nodes. What
+ * is in no namespace has the namespace's name.
+ */
 export function operatorObjects(options: OperatorOptions): readonly Manifest[] {
   const { namespace } = options;
   const metadata = { name: operatorName, namespace };
@@ -50,6 +53,25 @@ export function operatorObjects(options: OperatorOptions): readonly Manifest[] {
         kind: 'Role',
         metadata,
         rules: [...workRules, ...leaseRules],
+      },
+    },
+    {
+      collection: '/apis/rbac.authorization.k8s.io/v1/clusterroles',
+      object: {
+        apiVersion: rbacVersion,
+        kind: 'ClusterRole',
+        metadata: { name: namespace },
+        rules: nodeRules,
+      },
+    },
+    {
+      collection: '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings',
+      object: {
+        apiVersion: rbacVersion,
+        kind: 'ClusterRoleBinding',
+        metadata: { name: namespace },
+        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: namespace },
+        subjects: [{ kind: 'ServiceAccount', name: operatorName, namespace }],
       },
     },
     {

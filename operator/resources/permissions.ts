@@ -25,7 +25,17 @@ export const workRules: readonly PolicyRule[] = [
     resources: ['poddisruptionbudgets'],
     verbs: ['get', 'create', 'patch'],
   },
+  {
+    apiGroups: ['networking.k8s.io'],
+    resources: ['networkpolicies'],
+    verbs: ['get', 'create', 'patch', 'delete'],
+  },
   { apiGroups: [''], resources: ['events'], verbs: ['create'] },
+];
+
+/** What it may see beyond a namespace, where a ClusterRole lets it: drains and dead nodes. It works without. */
+export const nodeRules: readonly PolicyRule[] = [
+  { apiGroups: [''], resources: ['nodes'], verbs: ['list'] },
 ];
 
 /** What it does in the namespace of its leader lease. */
