@@ -50,7 +50,8 @@ class Bench {
   }
 
   #logger(): Logger {
-    const at = (level: string) => (_: unknown, text: string) => this.logged.push(`${level}: ${text}`);
+    const at = (level: string) => (_: unknown, text: string) =>
+      this.logged.push(`${level}: ${text}`);
     return { ...silentLogger, info: at('info'), warn: at('warn') };
   }
 }
