@@ -141,7 +141,7 @@ With kubectl:
 
 With etcdctl:
 
-  etcdctl --endpoints ${endpoint} endpoint status --cluster -w table
+  etcdctl --endpoints ${endpoint} endpoint status -w table
 
 Ctrl-C stops everything; the next "npm start" goes on with the data, "npm start -- --reset" begins anew.
 `);

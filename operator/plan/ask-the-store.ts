@@ -39,7 +39,7 @@ function lostForGood({ observation, members }: ClusterView): string | undefined 
   if (voters.length === 0 || survivors.length >= quorumOf(voters.length)) return undefined;
   const lines = survivors.map(describeSurvivor).join(', ');
   return (
-    `Of ${voters.length} members only ${survivors.length} have a volume, which is no quorum: ${lines}. ` +
+    `${survivors.length} of ${voters.length} members are left with a volume, which is no quorum: ${lines}. ` +
     'To go on with the data of one of them and lose what only the others had, set spec.recovery with its name and the uid of this object.'
   );
 }

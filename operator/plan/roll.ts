@@ -7,6 +7,7 @@ import {
   type MemberView,
 } from '../observe/view.ts';
 import { act, type Decision, type Rule, waitFor } from './decision.ts';
+import { hasLeft } from './finish-removal.ts';
 import { minutes } from './limits.ts';
 import { leave, moveLeader } from './quorum.ts';
 
@@ -21,15 +22,16 @@ const lagEntriesMax = 5_000;
  * An outdated member that takes no part gets its new pod whatever else is wrong: nothing is lost by it, and the edit may
  * be what brings it back. So reverting a bad edit always works.
  */
-export const rollBroken: Rule = ({ members }) => {
-  const broken = members.find(
-    ({ pod, status, isOutdated }) =>
-      isOutdated && pod !== undefined && status === undefined && !isPodReady(pod),
-  );
-  if (broken?.pod === undefined) return undefined;
+export const rollBroken: Rule = ({ observation, members }) => {
+  const broken = members.find((member) => member.isOutdated && takesNoPart(member));
+  if (broken?.pod === undefined || hasLeft(observation, broken)) return undefined;
   const message = `${broken.name} does not run, and the spec wants another pod: it is started anew.`;
   return act('PodDeleted', message, { kind: 'deletePod', pod: broken.pod });
 };
+
+function takesNoPart({ pod, status }: MemberView): boolean {
+  return pod !== undefined && status === undefined && !isPodReady(pod);
+}
 
 /** One outdated member is changed; all are healthy. */
 export const roll: Rule = (view) => {
