@@ -6,6 +6,7 @@ export interface OperatorFlags {
   readonly namespace: string | undefined;
   readonly leaderElect: boolean;
   readonly leaderElectNamespace: string | undefined;
+  readonly leaderElectSeconds: number;
   readonly healthPort: number;
   readonly imageRepository: string;
   readonly workers: number;
@@ -22,7 +23,9 @@ Usage: node dist/operator/main.js [flags]
   --leader-elect                 Work only while holding the Lease "mainstay-operator". Needed as soon as two of
                                  these processes could run at once, be it for the moment of an update.
   --leader-elect-namespace NAME  Where that Lease is. Without it: --namespace, else that of the kubeconfig, else default.
-  --health-port PORT             Serve /livez and /readyz on this port; 0 serves nothing. Default 8081.
+  --leader-elect-seconds COUNT   How long that Lease is good without a renewal: another may take over then. The holder
+                                 stops writing after two thirds of it. Default 15.
+  --health-port PORT             Serve /livez, /readyz and /metrics on this port; 0 serves nothing. Default 8081.
   --image-repository NAME        Image before the tag, for stores that name no image. Default ${imageRepositoryDefault}.
   --workers COUNT                How many StoreClusters are worked on at the same time. Default 4.
   --log-level LEVEL              debug, info, warn or error. Default info. Logs are JSON lines on stdout.
@@ -45,6 +48,10 @@ export function parseFlags(args: readonly string[]): OperatorFlags | 'help' {
     namespace: values.namespace,
     leaderElect: values['leader-elect'] ?? false,
     leaderElectNamespace: values['leader-elect-namespace'],
+    leaderElectSeconds: integer('leader-elect-seconds', values['leader-elect-seconds'] ?? '15', {
+      min: 3,
+      max: 600,
+    }),
     healthPort: integer('health-port', values['health-port'] ?? '8081', { min: 0, max: 65_535 }),
     imageRepository: values['image-repository'] ?? imageRepositoryDefault,
     workers: integer('workers', values.workers ?? '4', { min: 1, max: 64 }),
@@ -64,6 +71,7 @@ function read(args: readonly string[]) {
         namespace: string,
         'leader-elect': boolean,
         'leader-elect-namespace': string,
+        'leader-elect-seconds': string,
         'health-port': string,
         'image-repository': string,
         workers: string,

@@ -1,16 +1,21 @@
 // [io] The operator's process: flags, connections, leader election, health, signals.
 import { randomBytes } from 'node:crypto';
+import type { Server } from 'node:http';
 import { hostname } from 'node:os';
 import { pino } from 'pino';
+import { exposition, gauge, info } from '../server/base/exposition.ts';
 import type { Logger } from '../server/base/logger.ts';
+import { ProcessMetrics } from '../server/base/process-metrics.ts';
+import { versionDefault } from './api/defaults.ts';
 import { Controller } from './controller.ts';
 import { FlagError, help, type OperatorFlags, parseFlags } from './flags.ts';
 import { serveHealth } from './health.ts';
 import { HttpKubeClient } from './kube/client.ts';
 import { systemClock, systemRandom } from './kube/clock.ts';
 import { currentNamespace, loadConnection } from './kube/kubeconfig.ts';
-import { type Fence, LeaderLease, leaderLeaseDefaults, noFence } from './kube/leader-lease.ts';
+import { type Fence, LeaderLease, leaderLeaseTimes, noFence } from './kube/leader-lease.ts';
 import { KubeRecorder } from './kube/recorder.ts';
+import { OperatorMetrics } from './metrics/operator-metrics.ts';
 import { StoreClient } from './observe/store-client.ts';
 
 const exitUsage = 2;
@@ -46,24 +51,62 @@ function readFlags(args: readonly string[]): OperatorFlags | number {
 
 async function run(flags: OperatorFlags, logger: Logger, stopped: AbortSignal): Promise<number> {
   const connection = loadConnection(flags.kubeconfig);
-  const kube = new HttpKubeClient(connection);
+  const metrics = new OperatorMetrics(systemClock);
+  const onAnswer = (method: string, code: number) => metrics.requestEnded(method, code);
+  // The lease is what the fence is made of: its own writes have none.
+  const leaseKube = new HttpKubeClient(connection, { onAnswer });
+  const lease = flags.leaderElect ? leaderLease(flags, leaseKube, logger) : undefined;
+  const fence = lease?.fence ?? noFence;
+  const kube = new HttpKubeClient(connection, { fence, onAnswer });
   const store = new StoreClient(() => systemClock.nowMs());
-  const lease = flags.leaderElect ? leaderLease(flags, kube, logger) : undefined;
-  const controller = controllerOf(flags, { kube, store, logger, fence: lease?.fence ?? noFence });
-  // One that stands by is ready to take over: an update of two replicas waits for nobody.
-  const isReady = () => lease?.isHeld() === false || controller.isReady();
-  const health = flags.healthPort === 0 ? undefined : serveHealth(flags.healthPort, isReady);
+  const recorder = new KubeRecorder({ kube, logger, clock: systemClock, random: systemRandom });
+  const controller = controllerOf(flags, { kube, store, logger, fence, metrics, recorder });
+  const health = await serve(flags, { controller, lease, metrics });
   logger.info({ server: connection.server, namespace: flags.namespace ?? 'all' }, 'starting');
   try {
     if (lease === undefined) await controller.run(stopped);
     else return await runAsLeader(controller, lease, { logger, stopped });
     return 0;
   } finally {
+    await recorder.settled();
     health?.close();
     store.close();
     kube.close();
+    leaseKube.close();
     logger.info({}, 'stopped');
   }
+}
+
+function serve(
+  flags: OperatorFlags,
+  {
+    controller,
+    lease,
+    metrics,
+  }: {
+    readonly controller: Controller;
+    readonly lease: LeaderLease | undefined;
+    readonly metrics: OperatorMetrics;
+  },
+): Promise<Server> | undefined {
+  if (flags.healthPort === 0) return undefined;
+  const isLeader = () => lease?.isHeld() ?? true;
+  const processMetrics = new ProcessMetrics();
+  return serveHealth(flags.healthPort, {
+    // One that stands by is ready to take over: an update of two replicas waits for nobody.
+    isReady: () => !isLeader() || controller.isReady(),
+    stuck: () => (isLeader() ? controller.stuck() : undefined),
+    metrics: () =>
+      exposition([
+        info('mainstay_operator_build_info', 'Version of the operator.', {
+          version: versionDefault,
+        }),
+        gauge('mainstay_operator_leader', 'Whether it may write now.', isLeader()),
+        ...metrics.families(),
+        ...controller.families(),
+        ...processMetrics.families(),
+      ]),
+  });
 }
 
 function controllerOf(
@@ -73,14 +116,15 @@ function controllerOf(
     readonly store: StoreClient;
     readonly logger: Logger;
     readonly fence: Fence;
+    readonly metrics: OperatorMetrics;
+    readonly recorder: KubeRecorder;
   },
 ): Controller {
-  const system = { clock: systemClock, random: systemRandom };
   return new Controller(
     {
       ...modules,
-      ...system,
-      recorder: new KubeRecorder({ ...modules, ...system }),
+      clock: systemClock,
+      random: systemRandom,
       wallMs: () => systemClock.wallMs(),
       newNonce: () => randomBytes(8).toString('hex'),
       imageRepository: flags.imageRepository,
@@ -119,7 +163,7 @@ function leaderLease(flags: OperatorFlags, kube: HttpKubeClient, logger: Logger)
   return new LeaderLease(
     { kube, clock: systemClock, logger },
     {
-      ...leaderLeaseDefaults,
+      ...leaderLeaseTimes(flags.leaderElectSeconds * 1000),
       namespace,
       name: 'mainstay-operator',
       identity: `${hostname()}-${randomBytes(4).toString('hex')}`,

@@ -10,13 +10,14 @@ export type ReconcileModules = ObserveModules & ActModules & StatusModules;
 export async function reconcile(
   modules: ReconcileModules,
   key: ClusterKey,
-  report: (decided: Plan, outcome: Outcome) => void = () => {},
+  report: (decided: Plan, outcome: Outcome, durationMs: number) => void = () => {},
 ): Promise<number | undefined> {
   const observation = await observe(modules, key);
   if (observation === undefined) return undefined;
   const decided = plan(observation);
+  const beganMs = modules.wallMs();
   const outcome = await act(modules, observation, decided);
-  report(decided, outcome);
+  report(decided, outcome, Math.max(0, modules.wallMs() - beganMs));
   await writeStatus(modules, observation, decided, outcome);
   if (outcome.kind === 'failed') throw outcome.error;
   const isDone = outcome.kind === 'done';

@@ -83,6 +83,8 @@ const operator: Record<string, readonly string[]> = {
   plan: [...store, 'api', 'resources', 'observe', ...stepTypes],
   act: [...store, 'api', 'kube', 'resources', ...stepTypes],
   status: [...store, 'api', 'kube', 'resources', 'observe', 'plan', ...stepTypes],
+  // Counts what the steps report; knows their results by type alone.
+  metrics: [...store, 'api', ...stepTypes],
 };
 
 /** Files directly in operator/ (main, the reconcile spine, wiring) may import every folder of it. */

@@ -1,7 +1,11 @@
 import type { Condition } from './types.ts';
 
-/** The condition types of a StoreCluster; the set that generic tools (kstatus, kubectl wait) understand. */
-export type ConditionType = 'Available' | 'Progressing' | 'Degraded' | 'Ready';
+/**
+ * The condition types of a StoreCluster; the set that generic tools (kstatus, kubectl wait) understand. `Stalled` is
+ * there only while it is True, as kstatus wants it.
+ */
+export const conditionTypes = ['Available', 'Progressing', 'Degraded', 'Ready', 'Stalled'] as const;
+export type ConditionType = (typeof conditionTypes)[number];
 
 export interface Finding {
   readonly type: ConditionType;
@@ -21,7 +25,8 @@ export function mergeConditions(
   findings: readonly Finding[],
   at: { readonly now: string; readonly generation: number },
 ): readonly Condition[] {
-  const foreign = previous.filter((old) => !findings.some((finding) => finding.type === old.type));
+  const ours: readonly string[] = conditionTypes;
+  const foreign = previous.filter(({ type }) => !ours.includes(type));
   const merged = findings.map((finding): Condition => {
     const old = previous.find((candidate) => candidate.type === finding.type);
     return {

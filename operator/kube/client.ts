@@ -41,6 +41,15 @@ export interface Connection {
   authorize(options: RequestOptions): Promise<void>;
 }
 
+export interface KubeClientOptions {
+  /** Owner of the fields that are written, and the user agent. */
+  readonly fieldManager?: string;
+  /** Called right before a write leaves, after whatever it takes to log in; throws when it may not. */
+  readonly fence?: () => void;
+  /** Told of each answer: the HTTP status, 0 when there was none. */
+  readonly onAnswer?: (method: string, code: number) => void;
+}
+
 interface Call {
   readonly method: string;
   readonly path: string;
@@ -58,9 +67,11 @@ export class HttpKubeClient implements KubeClient, WatchSource {
   readonly #connection: Connection;
   readonly #agent: HttpAgent;
   readonly #send: typeof httpsRequest;
+  readonly #options: Required<KubeClientOptions>;
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, options: KubeClientOptions = {}) {
     this.#connection = connection;
+    this.#options = { fieldManager, fence() {}, onAnswer() {}, ...options };
     const secure = connection.server.startsWith('https:');
     this.#agent = secure ? new HttpsAgent({ keepAlive: true }) : new HttpAgent({ keepAlive: true });
     this.#send = secure ? httpsRequest : httpRequest;
@@ -80,28 +91,32 @@ export class HttpKubeClient implements KubeClient, WatchSource {
   }
 
   async create<T extends KubeObject>(path: string, object: T): Promise<T> {
-    return (await this.#call({ method: 'POST', path, query: { fieldManager }, body: object })) as T;
+    return (await this.#call({ method: 'POST', path, query: this.#asManager, body: object })) as T;
   }
 
   async apply<T extends KubeObject>(path: string, object: T): Promise<T> {
     const contentType = 'application/apply-patch+yaml';
-    const query = { fieldManager, force: 'true' };
+    const query = { ...this.#asManager, force: 'true' };
     return (await this.#call({ method: 'PATCH', path, query, body: object, contentType })) as T;
   }
 
   async replace<T extends KubeObject>(path: string, object: T): Promise<T> {
-    return (await this.#call({ method: 'PUT', path, query: { fieldManager }, body: object })) as T;
+    return (await this.#call({ method: 'PUT', path, query: this.#asManager, body: object })) as T;
   }
 
   async patch<T>(path: string, patch: unknown): Promise<T> {
     const contentType = 'application/merge-patch+json';
-    const query = { fieldManager };
+    const query = this.#asManager;
     return (await this.#call({ method: 'PATCH', path, query, body: patch, contentType })) as T;
   }
 
   async remove(path: string, preconditions: Preconditions): Promise<void> {
     const body = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions };
     await this.#call({ method: 'DELETE', path, body });
+  }
+
+  get #asManager(): Query {
+    return { fieldManager: this.#options.fieldManager };
   }
 
   async *watch(path: string, query: Query, signal: AbortSignal): AsyncIterable<unknown> {
@@ -134,13 +149,15 @@ export class HttpKubeClient implements KubeClient, WatchSource {
       host: url.hostname.replace(/^\[|\]$/g, ''),
       port: url.port,
       path: url.pathname.replace(/\/$/, '') + call.path + (query === '' ? '' : `?${query}`),
-      headers: headersFor(body, call.contentType),
+      headers: { 'User-Agent': this.#options.fieldManager, ...headersFor(body, call.contentType) },
       ...(call.signal === undefined ? {} : { signal: call.signal }),
     };
     await this.#connection.authorize(options);
     options.agent = this.#agent;
+    if (call.method !== 'GET') this.#options.fence();
     const response = await this.#exchange(options, body);
     const code = response.statusCode ?? 0;
+    this.#options.onAnswer(call.method, code);
     if (code >= 200 && code < 300) return response;
     throw KubeError.fromAnswer(code, `${call.method} ${call.path}`, await readAll(response));
   }
@@ -148,14 +165,17 @@ export class HttpKubeClient implements KubeClient, WatchSource {
   #exchange(options: RequestOptions, body: string | undefined): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       const request = this.#send(options, resolve);
-      request.on('error', reject);
+      request.on('error', (error) => {
+        this.#options.onAnswer(options.method ?? '', 0);
+        reject(error);
+      });
       request.end(body);
     });
   }
 }
 
 function headersFor(body: string | undefined, contentType = 'application/json') {
-  const accept = { Accept: 'application/json', 'User-Agent': fieldManager };
+  const accept = { Accept: 'application/json' };
   if (body === undefined) return accept;
   return { ...accept, 'Content-Type': contentType, 'Content-Length': Buffer.byteLength(body) };
 }

@@ -23,7 +23,23 @@ export interface LeaderLeaseOptions {
   readonly retryMs: number;
 }
 
+/** One instant, by both clocks. */
+interface Moment {
+  readonly nowMs: number;
+  readonly wallMs: number;
+}
+
 export const leaderLeaseDefaults = { durationMs: 15_000, renewDeadlineMs: 10_000, retryMs: 2_000 };
+
+/** The times of a lease that others may take after `durationMs`, in the proportions of the default. */
+export function leaderLeaseTimes(durationMs: number) {
+  const { durationMs: whole, renewDeadlineMs, retryMs } = leaderLeaseDefaults;
+  return {
+    durationMs,
+    renewDeadlineMs: (renewDeadlineMs / whole) * durationMs,
+    retryMs: (retryMs / whole) * durationMs,
+  };
+}
 
 export class NotLeaderError extends Error {
   override name = 'NotLeaderError';
@@ -40,7 +56,7 @@ export class LeaderLease {
   readonly #options: LeaderLeaseOptions;
   /** The lease as last seen, and when it was first seen so, by our own clock: nobody's wall clock is compared. */
   #seen: { readonly resourceVersion: string; readonly atMs: number } | undefined;
-  #renewedAtMs: number | undefined;
+  #renewedAt: Moment | undefined;
 
   constructor(
     modules: { readonly kube: KubeClient; readonly clock: Clock; readonly logger: Logger },
@@ -57,8 +73,11 @@ export class LeaderLease {
   };
 
   isHeld(): boolean {
-    if (this.#renewedAtMs === undefined) return false;
-    return this.#clock.nowMs() - this.#renewedAtMs < this.#options.renewDeadlineMs;
+    if (this.#renewedAt === undefined) return false;
+    const { nowMs, wallMs } = this.#now();
+    // The monotonic clock stands still while the whole machine is suspended; the other one may be set.
+    const elapsedMs = Math.max(nowMs - this.#renewedAt.nowMs, wallMs - this.#renewedAt.wallMs);
+    return elapsedMs < this.#options.renewDeadlineMs;
   }
 
   /** Resolves when the lease is held, or `signal` is aborted. */
@@ -79,10 +98,14 @@ export class LeaderLease {
     if (this.isHeld()) await this.#release();
   }
 
+  #now(): Moment {
+    return { nowMs: this.#clock.nowMs(), wallMs: this.#clock.wallMs() };
+  }
+
   async #try(): Promise<void> {
-    const askedAtMs = this.#clock.nowMs();
+    const askedAt = this.#now();
     try {
-      if (await this.#claim(askedAtMs)) this.#renewedAtMs = askedAtMs;
+      if (await this.#claim(askedAt.nowMs)) this.#renewedAt = askedAt;
     } catch (error) {
       if (isConflict(error)) return;
       this.#logger.warn({ error: String(error) }, 'leader lease could not be renewed');
@@ -98,7 +121,7 @@ export class LeaderLease {
       return true;
     }
     const holder = lease.spec.holderIdentity ?? '';
-    if (holder !== identity) this.#renewedAtMs = undefined;
+    if (holder !== identity) this.#renewedAt = undefined;
     if (holder !== identity && holder !== '' && !this.#hasExpired(lease, nowMs)) return false;
     await this.#kube.replace(objectPath('Lease', { namespace, name }), this.#leaseFor(lease));
     return true;
@@ -134,7 +157,7 @@ export class LeaderLease {
   /** So that a successor need not wait for the expiry. */
   async #release(): Promise<void> {
     const { namespace, name } = this.#options;
-    this.#renewedAtMs = undefined;
+    this.#renewedAt = undefined;
     try {
       const lease = await this.#kube.get<Lease>(objectPath('Lease', { namespace, name }));
       if (lease?.spec.holderIdentity !== this.#options.identity) return;

@@ -23,6 +23,7 @@ export class KubeRecorder implements Recorder {
   readonly #random: Random;
   readonly #logger: Logger;
   readonly #toldAtMs = new Map<string, number>();
+  readonly #pending = new Set<Promise<unknown>>();
 
   constructor(modules: {
     readonly kube: KubeClient;
@@ -39,11 +40,18 @@ export class KubeRecorder implements Recorder {
   record(about: KubeObject, event: Pick<KubeEvent, 'type' | 'reason' | 'message'>): void {
     if (event.type === 'Warning' && this.#wasToldLately(about, event)) return;
     const body = this.#eventFor(about, event);
-    this.#kube
+    const sent = this.#kube
       .create(collectionPath('Event', body.metadata.namespace), body)
       .catch((error: unknown) => {
         this.#logger.debug({ error: String(error) }, 'event could not be recorded');
       });
+    this.#pending.add(sent);
+    void sent.finally(() => this.#pending.delete(sent));
+  }
+
+  /** Resolves when the events of before are recorded, or refused. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#pending);
   }
 
   #wasToldLately(about: KubeObject, { reason, message }: { reason: string; message: string }) {

@@ -10,8 +10,11 @@ import { KubeError } from './errors.ts';
 export interface ReflectorOptions<T extends KubeObject> {
   readonly path: string;
   readonly query: Query;
-  /** Called for every object that is new, changed or gone; `previous` is what was known of it. Level-triggered. */
-  readonly onChange: (object: T, previous: ObjectMeta | undefined) => void;
+  /**
+   * Called for every object that is new, changed or gone; `previous` is what was known of it. Level-triggered. Of one
+   * that is gone the metadata alone may be known.
+   */
+  readonly onChange: (object: T, previous: ObjectMeta | undefined, isGone: boolean) => void;
   /** The server ends a watch after this long; a connection that died silently lasts no longer either. */
   readonly watchSeconds?: number;
   /** A full list, so that no missed event is missed for longer. */
@@ -26,6 +29,8 @@ interface WatchEvent {
 }
 
 const pageSize = 500;
+/** Beyond the end of a watch: what a list and the pause after a failure may take. */
+const restartMsMax = 180_000;
 /** How long after its agreed end a watch is cut off. */
 const watchGraceMs = 15_000;
 
@@ -43,6 +48,8 @@ export class Reflector<T extends KubeObject> {
   #resourceVersion: string | undefined;
   #listedAtMs = 0;
   #heardAtMs: number | undefined;
+  #triedAtMs: number;
+  #failureCount = 0;
 
   constructor(
     modules: {
@@ -64,6 +71,7 @@ export class Reflector<T extends KubeObject> {
       backoffMsMax: 30_000,
       ...options,
     };
+    this.#triedAtMs = modules.clock.nowMs();
   }
 
   /** Monotonic time of the last answer or event; undefined before the first list. */
@@ -71,10 +79,27 @@ export class Reflector<T extends KubeObject> {
     return this.#heardAtMs;
   }
 
+  /** Monotonic time of the last full list; undefined before the first. */
+  get listedAtMs(): number | undefined {
+    return this.#heardAtMs === undefined ? undefined : this.#listedAtMs;
+  }
+
+  /** Lists and watches that failed. */
+  get failureCount(): number {
+    return this.#failureCount;
+  }
+
+  /** Whether no list and no watch was begun for longer than one can last: nothing would be heard any more. */
+  isStuck(): boolean {
+    const lastsMs = this.#options.watchSeconds * 1_250 + watchGraceMs + restartMsMax;
+    return this.#clock.nowMs() - this.#triedAtMs > lastsMs;
+  }
+
   /** Runs until `signal` is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     let failures = 0;
     while (!signal.aborted) {
+      this.#triedAtMs = this.#clock.nowMs();
       try {
         if (this.#resourceVersion === undefined || this.#resyncIsDue()) await this.#list();
         await this.#watch(signal);
@@ -106,7 +131,7 @@ export class Reflector<T extends KubeObject> {
     } while (next['continue'] !== '');
     for (const [key, metadata] of gone) {
       this.#known.delete(key);
-      onChange({ metadata } as T, metadata);
+      onChange({ metadata } as T, metadata, true);
     }
     this.#resourceVersion = page.metadata.resourceVersion;
     this.#listedAtMs = this.#clock.nowMs();
@@ -139,15 +164,15 @@ export class Reflector<T extends KubeObject> {
       const key = keyOf(object.metadata);
       const previous = this.#known.get(key);
       this.#known.delete(key);
-      this.#options.onChange(object as KubeObject as T, previous);
+      this.#options.onChange(object as KubeObject as T, previous, true);
     }
   }
 
   #set(object: T): void {
     const key = keyOf(object.metadata);
     const previous = this.#known.get(key);
-    this.#known.set(key, object.metadata);
-    this.#options.onChange(object, previous);
+    this.#known.set(key, identityOf(object.metadata));
+    this.#options.onChange(object, previous, false);
   }
 
   /** 410: the version to go on from is forgotten. Anything else may have lost events too, so list again. */
@@ -158,6 +183,7 @@ export class Reflector<T extends KubeObject> {
       this.#logger.info({}, 'watch expired, listing again');
       return 0;
     }
+    this.#failureCount += 1;
     this.#logger.warn({ error: String(error) }, 'list or watch failed, starting again');
     return failures + 1;
   }
@@ -167,6 +193,15 @@ export class Reflector<T extends KubeObject> {
     const delayMs = Math.min(backoffMs * 2 ** Math.min(failures, 20), backoffMsMax);
     return delayMs / 2 + randomBelow(this.#random, delayMs / 2 + 1);
   }
+}
+
+/** Of everything that is followed this much is kept: not annotations, nor who manages which field. */
+function identityOf(metadata: ObjectMeta): ObjectMeta {
+  const { name, namespace, uid, resourceVersion, generation, deletionTimestamp, labels } = metadata;
+  const fields = { name, namespace, uid, resourceVersion, generation, deletionTimestamp, labels };
+  return Object.fromEntries(
+    Object.entries(fields).filter(([, value]) => value !== undefined),
+  ) as unknown as ObjectMeta;
 }
 
 function keyOf({ namespace, name }: ObjectMeta): string {

@@ -27,8 +27,9 @@ export class WorkQueue {
   readonly #random: Random;
   readonly #work: Work;
   readonly #options: WorkQueueOptions;
-  readonly #waiting = new Set<string>();
-  readonly #active = new Map<string, Promise<void>>();
+  /** By key, since when. */
+  readonly #waiting = new Map<string, number>();
+  readonly #active = new Map<string, { readonly ended: Promise<void>; readonly sinceMs: number }>();
   readonly #timers = new Map<string, Timer>();
   readonly #failures = new Map<string, number>();
   #closed = false;
@@ -48,8 +49,25 @@ export class WorkQueue {
     if (this.#closed) return;
     this.#timers.get(key)?.cancel();
     this.#timers.delete(key);
-    this.#waiting.add(key);
+    if (!this.#waiting.has(key)) this.#waiting.set(key, this.#clock.nowMs());
     this.#start();
+  }
+
+  /** Keys that wait for a place. */
+  get depth(): number {
+    return this.#waiting.size;
+  }
+
+  /** Keys that are worked on now. */
+  get activeCount(): number {
+    return this.#active.size;
+  }
+
+  /** How long the key that waits longest has waited, or what is worked on longest has taken. */
+  oldestMs(): number {
+    const active = [...this.#active.values()].map(({ sinceMs }) => sinceMs);
+    const nowMs = this.#clock.nowMs();
+    return nowMs - Math.min(nowMs, ...active, ...this.#waiting.values());
   }
 
   /** No further work is begun; resolves when what runs has ended. */
@@ -58,15 +76,15 @@ export class WorkQueue {
     for (const timer of this.#timers.values()) timer.cancel();
     this.#timers.clear();
     this.#waiting.clear();
-    await Promise.all(this.#active.values());
+    await Promise.all([...this.#active.values()].map(({ ended }) => ended));
   }
 
   #start(): void {
-    for (const key of this.#waiting) {
+    for (const key of this.#waiting.keys()) {
       if (this.#active.size >= this.#options.concurrency) return;
       if (this.#active.has(key)) continue;
       this.#waiting.delete(key);
-      this.#active.set(key, this.#run(key));
+      this.#active.set(key, { ended: this.#run(key), sinceMs: this.#clock.nowMs() });
     }
   }
 

@@ -10,6 +10,7 @@ export function findingsOf(view: ClusterView, plan: Plan, outcome: Outcome): rea
     progressing(view, plan, outcome),
     degraded(view, plan, outcome),
     ready(view, plan, outcome),
+    ...stalled(view, plan),
   ];
 }
 
@@ -104,6 +105,12 @@ function ready(view: ClusterView, plan: Plan, outcome: Outcome): Finding {
   const healthy = `${replicas} of ${replicas} members are healthy.`;
   const message = [healthy, ...advice(replicas)].join(' ');
   return { type, status: 'True', reason: 'Converged', message };
+}
+
+/** Whether nothing will come of waiting: what kstatus calls failed. Someone who pauses it wants it so. */
+function stalled(view: ClusterView, plan: Plan): readonly Finding[] {
+  if (plan.kind !== 'wait' || !(isStopped(plan) || isOverdue(view, plan))) return [];
+  return [{ type: 'Stalled', status: 'True', reason: plan.reason, message: plan.message }];
 }
 
 function advice(replicas: number): readonly string[] {

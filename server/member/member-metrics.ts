@@ -1,10 +1,10 @@
 import type { Authenticator } from '../api/authenticator.ts';
 import { ProbeCounters } from '../api/probe-counters.ts';
 import { RpcCounters } from '../api/rpc-counters.ts';
+import { ProcessMetrics } from '../base/process-metrics.ts';
 import type { Config } from '../config/config.ts';
 import { memberFamilies } from '../metrics/member-metrics.ts';
 import { networkFamilies } from '../metrics/peer-metrics.ts';
-import { ProcessMetrics } from '../metrics/process-metrics.ts';
 import { Registry } from '../metrics/registry.ts';
 import { authFamilies, rpcFamilies } from '../metrics/rpc-metrics.ts';
 import { stateFamilies } from '../metrics/state-metrics.ts';

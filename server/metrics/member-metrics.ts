@@ -1,12 +1,12 @@
 import type { MemberPort } from '../api/member-port.ts';
 import type { ProbeCounters } from '../api/probe-counters.ts';
+import { counter, type Family, gauge, histogram, info, type Sample } from '../base/exposition.ts';
 import type { Histogram } from '../base/histogram.ts';
 import { hexId, noMember } from '../base/ids.ts';
 import { clusterVersion, compatibilityVersion, mainstayVersion } from '../config/version.ts';
 import type { LocalMember } from '../member/local-member.ts';
 import type { Replica } from '../member/replica.ts';
 import type { ApplyTimes } from '../member/replica-counters.ts';
-import { counter, type Family, gauge, histogram, info, type Sample } from './exposition.ts';
 
 export interface MemberSource {
   readonly member: Pick<LocalMember, 'counters'> &

@@ -1,6 +1,13 @@
+import {
+  counter,
+  type Family,
+  gauge,
+  histogram,
+  type Labels,
+  type Sample,
+} from '../base/exposition.ts';
 import { hexId, type MemberId } from '../base/ids.ts';
 import type { PeerTraffic } from '../transport/peer-network.ts';
-import { counter, type Family, gauge, histogram, type Labels, type Sample } from './exposition.ts';
 
 /** What is exchanged with the other members: `etcd_network_*`. `bytes` are those of gRPC's clients. */
 export function networkFamilies(

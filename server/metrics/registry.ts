@@ -1,4 +1,4 @@
-import { counter, exposition, type Family } from './exposition.ts';
+import { counter, exposition, type Family } from '../base/exposition.ts';
 
 /** Reads counters that others keep and returns what they are now. */
 export type Collector = () => readonly Family[];

@@ -1,8 +1,15 @@
 import { Buffer } from 'node:buffer';
 import type { AuthCounters } from '../api/authenticator.ts';
 import type { RpcCounter, RpcCounters } from '../api/rpc-counters.ts';
+import {
+  counter,
+  type Family,
+  gauge,
+  histogram,
+  type Labels,
+  type Sample,
+} from '../base/exposition.ts';
 import { Maintenance } from '../proto/gen/rpc.ts';
-import { counter, type Family, gauge, histogram, type Labels, type Sample } from './exposition.ts';
 
 /** The codes' names as Go prints them: alert rules match them. */
 const codeNames = [

@@ -1,8 +1,8 @@
 import type { AuthStore } from '../auth/auth-store.ts';
+import { counter, type Family, gauge, histogram } from '../base/exposition.ts';
 import type { Lessor } from '../lease/lessor.ts';
 import type { Store } from '../mvcc/store.ts';
 import type { WatchHub } from '../watch/watch-hub.ts';
-import { counter, type Family, gauge, histogram } from './exposition.ts';
 
 export interface StateSource {
   readonly store: Pick<Store, 'counters' | 'revision' | 'compactRevision' | 'index'>;

@@ -20,6 +20,7 @@ import { loadConnection } from '../../operator/kube/kubeconfig.ts';
 import { noFence } from '../../operator/kube/leader-lease.ts';
 import { collectionPath, objectPath } from '../../operator/kube/paths.ts';
 import { KubeRecorder } from '../../operator/kube/recorder.ts';
+import { OperatorMetrics } from '../../operator/metrics/operator-metrics.ts';
 import { silentLogger } from '../../server/base/logger.ts';
 import { PaperKubelet } from './support/paper-kubelet.ts';
 
@@ -163,6 +164,7 @@ function controllerOn(kube: HttpKubeClient, kubelet: PaperKubelet): Controller {
       wallMs: () => Date.now(),
       newNonce: () => 'nonce',
       imageRepository: 'mainstay',
+      metrics: new OperatorMetrics(systemClock),
     },
     { namespace: 'default', workers: 2 },
   );

@@ -12,6 +12,7 @@ test('without flags: the defaults', () => {
     namespace: undefined,
     leaderElect: false,
     leaderElectNamespace: undefined,
+    leaderElectSeconds: 15,
     healthPort: 8081,
     imageRepository: 'mainstay',
     workers: 4,

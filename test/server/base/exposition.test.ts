@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { counter, exposition, gauge, histogram, info } from '../../../server/base/exposition.ts';
 import { exponentialBounds, Histogram } from '../../../server/base/histogram.ts';
-import { counter, exposition, gauge, histogram, info } from '../../../server/metrics/exposition.ts';
-import { Registry } from '../../../server/metrics/registry.ts';
 
 suite('the text format', () => {
   test('families by name, samples as they came, labels escaped', () => {
@@ -50,15 +49,5 @@ suite('the text format', () => {
         '',
       ].join('\n'),
     );
-  });
-
-  test('a collector is asked at each scrape, and no sooner', () => {
-    const registry = new Registry();
-    let count = 0;
-    registry.register(() => [counter('asked_total', 'Times.', ++count)]);
-    assert.equal(count, 0);
-    assert.match(registry.text(), /^asked_total 1$/m);
-    assert.match(registry.text(), /^asked_total 2$/m);
-    assert.match(registry.text(), /^promhttp_metric_handler_requests_total\{code="200"\} 3$/m);
   });
 });

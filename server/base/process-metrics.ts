@@ -7,7 +7,7 @@ const resolutionMs = 20;
 
 /** What prometheus' libraries tell of a process, and what matters of one that is Node's. */
 export class ProcessMetrics {
-  readonly #startedAtSeconds = Date.now() / 1000 - process.uptime();
+  readonly #startedAtSeconds = performance.timeOrigin / 1000;
   readonly #delay = monitorEventLoopDelay({ resolution: resolutionMs });
 
   constructor() {

@@ -1,4 +1,4 @@
-import type { Histogram } from '../base/histogram.ts';
+import type { Histogram } from './histogram.ts';
 
 export type Labels = Readonly<Record<string, string>>;
 

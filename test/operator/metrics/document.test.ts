@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { needs, toolPath } from '../../support/tools.ts';
+import { type BareKube, createCluster, withBareKube } from '../support/bare-kube.ts';
+import { OperatorProcess, until } from '../support/operator-process.ts';
+
+// What a running operator shows under /metrics is what docs/METRICS.md says, no more and no less.
+
+const document = fileURLToPath(new URL('../../../../docs/METRICS.md', import.meta.url));
+
+/** A process that has acted and waits: everything has a sample. */
+async function withScrape(body: (text: string) => void): Promise<void> {
+  await withBareKube(async (setting: BareKube) => {
+    await createCluster(setting, 'demo');
+    const operator = await OperatorProcess.start(setting.localKube.kubeconfigPath);
+    try {
+      const scraped = async () => (await operator.get('/metrics')).text;
+      await until('it waits', async () => (await scraped()).includes('blocked_seconds_total{'));
+      await until('it was seen', async () => (await scraped()).includes('cluster="demo"'));
+      body(await scraped());
+    } finally {
+      await operator.stop();
+    }
+  });
+}
+
+test('every metric is documented, and every documented one is there', async () => {
+  await withScrape((text) => {
+    assert.deepEqual(rowsOf(text), documentedRows());
+    assert.match(text, /^process_resident_memory_bytes \d+$/m);
+    assert.match(text, /^mainstay_operator_actions_total\{action="createPod",outcome="done"\} 1$/m);
+  });
+});
+
+test('promtool finds nothing wrong', needs('promtool'), async () => {
+  await withScrape((text) => {
+    const ours = text
+      .split('\n')
+      .filter((line) => /^(# \w+ )?mainstay_/.test(line))
+      .join('\n');
+    const { status, stdout, stderr } = spawnSync(toolPath('promtool'), ['check', 'metrics'], {
+      input: `${ours}\n`,
+      encoding: 'utf8',
+    });
+    assert.deepEqual([status, stdout + stderr], [0, '']);
+  });
+});
+
+/** `name type labels`. */
+function rowsOf(text: string): string[] {
+  const lines = text.split('\n');
+  return lines.flatMap((line) => {
+    const [, name, type] = /^# TYPE (mainstay_\S+) (\S+)$/.exec(line) ?? [];
+    if (name === undefined) return [];
+    const sample = lines.find((each) => new RegExp(`^${name}(_sum)?[{ ]`).test(each)) ?? '';
+    const labels = [...sample.matchAll(/(\w+)="/g)].map(([, label]) => label);
+    return [`${name} ${type} ${labels.join(', ')}`.trim()];
+  });
+}
+
+function documentedRows(): string[] {
+  return readFileSync(document, 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('| `mainstay_'))
+    .map((line) => {
+      const [, name, type, labels] = line.split('|').map((cell) => cell.trim());
+      return `${name?.replaceAll('`', '')} ${type} ${labels}`.trim();
+    });
+}
