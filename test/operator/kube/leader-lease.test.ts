@@ -72,3 +72,20 @@ test('of two that see it expired one wins', async () => {
   await clock.advance(20_000);
   assert.equal([a, b].filter((lease) => lease.isHeld()).length, 1);
 });
+
+test('a machine that was suspended has lost it, though its monotonic clock stood still', async () => {
+  const [kube, clock] = [new FakeKube(), new VirtualClock()];
+  let suspendedMs = 0;
+  const wallMs = () => clock.wallMs() + suspendedMs;
+  const after = clock.after.bind(clock);
+  const lease = new LeaderLease(
+    { kube, logger: silentLogger, clock: { nowMs: () => clock.nowMs(), after, wallMs } },
+    { ...leaderLeaseDefaults, namespace: 'ns', name: 'operator', identity: 'a' },
+  );
+  await lease.acquire(new AbortController().signal);
+  assert.equal(lease.isHeld(), true);
+  suspendedMs = -60_000;
+  assert.equal(lease.isHeld(), true, 'a clock that was set back is no reason');
+  suspendedMs = 10_000;
+  assert.throws(lease.fence, NotLeaderError);
+});

@@ -5,6 +5,8 @@ import { systemClock } from '../../../operator/kube/clock.ts';
 import { Reflector } from '../../../operator/kube/reflector.ts';
 import { silentLogger } from '../../../server/base/logger.ts';
 import { type Exchange, fakeApiServer, sendJson } from '../support/fake-api-server.ts';
+import { FakeKube } from '../support/fake-kube.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
 
 const random = { uint32: () => 0 };
 
@@ -127,4 +129,31 @@ test('everything is listed again after a while, changed or not', async () => {
   });
   assert.deepEqual(asked, ['list', 'watch from 5', 'list', 'watch from 5']);
   assert.deepEqual(seen, ['a 3 new', 'a 3 was 3']);
+});
+
+test('one that begins nothing any more is stuck, one whose requests fail is not', async () => {
+  const clock = new VirtualClock();
+  const modules = { clock, random, logger: silentLogger };
+  const options = { path: '/things', query: {}, onChange() {} };
+  const stop = new AbortController();
+  const failing = new FakeKube();
+  failing.list = () => Promise.reject(new Error('the API server is away'));
+  const hanging = new FakeKube();
+  hanging.list = () => new Promise(() => {});
+  const watch = () => assert.fail('nothing was listed');
+  const [a, b] = [failing, hanging].map((kube) => {
+    const reflector = new Reflector<KubeObject>(
+      { ...modules, kube: Object.assign(kube, { watch }) },
+      options,
+    );
+    void reflector.run(stop.signal);
+    return reflector;
+  });
+  await clock.advance(300_000);
+  assert.deepEqual([a?.isStuck(), b?.isStuck()], [false, false]);
+  await clock.advance(300_000);
+  assert.deepEqual([a?.isStuck(), b?.isStuck()], [false, true]);
+  assert.ok((a?.failureCount ?? 0) > 10);
+  assert.equal(a?.listedAtMs, undefined);
+  stop.abort();
 });

@@ -107,3 +107,24 @@ test('closing waits for what runs and begins nothing more', async () => {
   await clock.advance(100);
   assert.deepEqual(worked, ['a']);
 });
+
+test('it tells how many wait and work, and since when', async () => {
+  const ends: (() => void)[] = [];
+  const { queue, clock } = queueOf(
+    () => new Promise((resolve) => ends.push(() => resolve(undefined))),
+    1,
+  );
+  assert.deepEqual([queue.depth, queue.activeCount, queue.oldestMs()], [0, 0, 0]);
+  queue.add('a');
+  await clock.advance(1_000);
+  queue.add('b');
+  await clock.advance(2_000);
+  assert.deepEqual([queue.depth, queue.activeCount, queue.oldestMs()], [1, 1, 3_000]);
+  ends[0]?.();
+  await settle();
+  assert.deepEqual([queue.depth, queue.activeCount, queue.oldestMs()], [0, 1, 0]);
+  ends[1]?.();
+  await settle();
+  await clock.advance(9_000);
+  assert.deepEqual([queue.depth, queue.activeCount, queue.oldestMs()], [0, 0, 0]);
+});
