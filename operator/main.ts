@@ -16,6 +16,7 @@ import { currentNamespace, loadConnection } from './kube/kubeconfig.ts';
 import { type Fence, LeaderLease, leaderLeaseTimes, noFence } from './kube/leader-lease.ts';
 import { KubeRecorder } from './kube/recorder.ts';
 import { OperatorMetrics } from './metrics/operator-metrics.ts';
+import { NodeCache } from './observe/nodes.ts';
 import { StoreClient } from './observe/store-client.ts';
 
 const exitUsage = 2;
@@ -125,6 +126,7 @@ function controllerOf(
       ...modules,
       clock: systemClock,
       random: systemRandom,
+      nodes: new NodeCache({ kube: modules.kube, nowMs: () => systemClock.nowMs() }).read,
       wallMs: () => systemClock.wallMs(),
       newNonce: () => randomBytes(8).toString('hex'),
       imageRepository: flags.imageRepository,

@@ -32,6 +32,10 @@ export function collectionPath(kind: Kind, namespace: string | undefined): strin
     : `${root}/namespaces/${encodeURIComponent(namespace)}/${plural}`;
 }
 
+export function nodePath(name: string): string {
+  return `${collectionPath('Node', undefined)}/${encodeURIComponent(name)}`;
+}
+
 export function objectPath(
   kind: Kind,
   at: { readonly namespace: string; readonly name: string },

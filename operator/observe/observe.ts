@@ -4,7 +4,6 @@ import { completeSpec } from '../api/defaults.ts';
 import type {
   KubeList,
   NetworkPolicy,
-  Node,
   PersistentVolumeClaim,
   Pod,
   PodDisruptionBudget,
@@ -12,11 +11,11 @@ import type {
 } from '../api/objects.ts';
 import type { StoreCluster } from '../api/types.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { KubeError } from '../kube/errors.ts';
 import { collectionPath, objectPath } from '../kube/paths.ts';
 import { podEndpoint, storeEndpoints } from '../resources/endpoints.ts';
-import { clusterLabel, isOurs } from '../resources/labels.ts';
+import { clusterLabel, isOurs, selectedNodeAnnotation } from '../resources/labels.ts';
 import { clientServiceName, memberOfPeerUrl, peersServiceName } from '../resources/names.ts';
+import { type NodeSource, readNodes } from './nodes.ts';
 import type { MemberStatus, Observation, StoreAnswer } from './observation.ts';
 import type { StoreAdmin } from './store-admin.ts';
 
@@ -26,6 +25,8 @@ export interface ObserveModules {
   readonly wallMs: () => number;
   readonly newNonce: () => string;
   readonly imageRepository: string;
+  /** Without it, asked anew in each pass. */
+  readonly nodes?: NodeSource;
 }
 
 export interface ClusterKey {
@@ -40,7 +41,7 @@ export async function observe(
 ): Promise<Observation | undefined> {
   const cluster = await modules.kube.get<StoreCluster>(objectPath('StoreCluster', key));
   if (cluster === undefined) return undefined;
-  const children = await observeChildren(modules.kube, cluster, key);
+  const children = await observeChildren(modules, cluster, key);
   const members = children.pods.filter((pod) => isOurs(cluster, pod) && podEndpoint(cluster, pod));
   const memberStatuses = await askMembers(modules.store, cluster, members);
   const asked = { members, memberStatuses };
@@ -62,7 +63,7 @@ export async function observe(
 }
 
 async function observeChildren(
-  kube: KubeClient,
+  { kube, nodes: nodeSource = (names) => readNodes(kube, names) }: ObserveModules,
   cluster: StoreCluster,
   { namespace, name }: ClusterKey,
 ) {
@@ -80,7 +81,8 @@ async function observeChildren(
     kube.get<PodDisruptionBudget>(objectPath('PodDisruptionBudget', { namespace, name })),
     kube.get<NetworkPolicy>(objectPath('NetworkPolicy', { namespace, name })),
   ]);
-  const nodes = await observeNodes(kube, pods.items);
+  const names = nodeNames(pods.items, volumes.items);
+  const nodes = names.size === 0 ? undefined : await nodeSource(names);
   const services = { peersService, clientService };
   return { pods: pods.items, volumes: volumes.items, ...services, budget, networkPolicy, nodes };
 }
@@ -94,20 +96,16 @@ function presentImages(cluster: StoreCluster, pods: readonly Pod[]): readonly st
   return [...(recorded === undefined ? [] : [recorded]), ...running];
 }
 
-/** undefined when we may not: in a namespace of its own the operator has no rights on nodes. */
-async function observeNodes(
-  kube: KubeClient,
+/** Where a pod runs, and where its volume was made for. */
+function nodeNames(
   pods: readonly Pod[],
-): Promise<ReadonlyMap<string, Node> | undefined> {
-  const isPlaced = pods.some((pod) => pod.spec.nodeName !== undefined);
-  if (!isPlaced) return undefined;
-  try {
-    const { items } = await kube.list<KubeList<Node>>(collectionPath('Node', undefined));
-    return new Map(items.map((node) => [node.metadata.name, node]));
-  } catch (error) {
-    if (error instanceof KubeError && (error.code === 403 || error.code === 404)) return undefined;
-    throw error;
-  }
+  volumes: readonly PersistentVolumeClaim[],
+): ReadonlySet<string> {
+  const placed = pods.flatMap(({ spec }) => spec.nodeName ?? []);
+  const selected = volumes.flatMap(
+    ({ metadata }) => metadata.annotations?.[selectedNodeAnnotation] ?? [],
+  );
+  return new Set([...placed, ...selected]);
 }
 
 async function askMembers(

@@ -18,6 +18,9 @@ export const templateAnnotation = `${group}/template`;
 /** On the volume of a survivor: the store was forced to go on with it alone. */
 export const recoveredAnnotation = `${group}/recovered`;
 
+/** By Kubernetes, on a volume that is made where its first pod runs: that node. */
+export const selectedNodeAnnotation = 'volume.kubernetes.io/selected-node';
+
 export type PodRole = 'voter' | 'learner';
 
 export function selectorLabels(cluster: StoreCluster): Labels {

@@ -23,7 +23,7 @@ export const workRules: readonly PolicyRule[] = [
   {
     apiGroups: ['policy'],
     resources: ['poddisruptionbudgets'],
-    verbs: ['get', 'create', 'patch'],
+    verbs: ['get', 'create', 'patch', 'delete'],
   },
   {
     apiGroups: ['networking.k8s.io'],
@@ -35,7 +35,7 @@ export const workRules: readonly PolicyRule[] = [
 
 /** What it may see beyond a namespace, where a ClusterRole lets it: drains and dead nodes. It works without. */
 export const nodeRules: readonly PolicyRule[] = [
-  { apiGroups: [''], resources: ['nodes'], verbs: ['list'] },
+  { apiGroups: [''], resources: ['nodes'], verbs: ['get'] },
 ];
 
 /** What it does in the namespace of its leader lease. */
@@ -46,3 +46,6 @@ export const leaseRules: readonly PolicyRule[] = [
     verbs: ['get', 'create', 'update'],
   },
 ];
+
+/** Everything that it may do anywhere; a Role holds all but `nodeRules`. */
+export const allRules: readonly PolicyRule[] = [...workRules, ...nodeRules, ...leaseRules];

@@ -21,7 +21,9 @@ import { noFence } from '../../operator/kube/leader-lease.ts';
 import { collectionPath, objectPath } from '../../operator/kube/paths.ts';
 import { KubeRecorder } from '../../operator/kube/recorder.ts';
 import { OperatorMetrics } from '../../operator/metrics/operator-metrics.ts';
+import { allRules } from '../../operator/resources/permissions.ts';
 import { silentLogger } from '../../server/base/logger.ts';
+import { AuthorizedKube } from './support/authorized-kube.ts';
 import { PaperKubelet } from './support/paper-kubelet.ts';
 
 // The controller over HTTP against API servers without a node: localkube, where it can be hurt, and a real one, where
@@ -154,7 +156,8 @@ async function withController(
 }
 
 function controllerOn(kube: HttpKubeClient, kubelet: PaperKubelet): Controller {
-  const modules = { kube, clock: systemClock, random: systemRandom, logger: silentLogger };
+  const system = { clock: systemClock, random: systemRandom, logger: silentLogger };
+  const modules = { ...system, kube: new AuthorizedKube(kube, { rules: allRules }) };
   return new Controller(
     {
       ...modules,

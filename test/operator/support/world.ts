@@ -8,9 +8,11 @@ import { type ReconcileModules, reconcile } from '../../../operator/reconcile.ts
 import { quorumOf } from '../../../operator/resources/budget.ts';
 import { podEndpoint } from '../../../operator/resources/endpoints.ts';
 import { clusterUidLabel } from '../../../operator/resources/labels.ts';
+import { allRules } from '../../../operator/resources/permissions.ts';
 import { writeStatus } from '../../../operator/status/write-status.ts';
 import type { Random } from '../../../server/base/random.ts';
 import { randomBelow } from '../../../server/base/random.ts';
+import { AuthorizedKube } from './authorized-kube.ts';
 import { FakeKube, type Stored } from './fake-kube.ts';
 import { type FakeMember, FakeStore, FakeStoreAdmin } from './fake-store.ts';
 
@@ -40,6 +42,8 @@ export class World {
   /** Pods whose process does not come up, or was stopped by the test. */
   readonly #down = new Set<string>();
   readonly #random: Random;
+  /** The operator may do what its rules say, in every test. */
+  readonly #authorized = new AuthorizedKube(this.kube, { rules: allRules });
   #nonce = 0;
   /** What was right when it was decided may be refused by the store; that is the store's part of the safety. */
   #isLate = false;
@@ -116,7 +120,7 @@ export class World {
 
   get #modules(): ReconcileModules {
     return {
-      kube: this.kube,
+      kube: this.#authorized,
       store: this.admin,
       recorder: { record() {} },
       fence() {},
