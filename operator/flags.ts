@@ -9,6 +9,7 @@ export interface OperatorFlags {
   readonly leaderElectSeconds: number;
   readonly healthPort: number;
   readonly imageRepository: string;
+  readonly reloadSeconds: number;
   readonly workers: number;
   readonly logLevel: string;
 }
@@ -27,6 +28,8 @@ Usage: node dist/operator/main.js [flags]
                                  stops writing after two thirds of it. Default 15.
   --health-port PORT             Serve /livez, /readyz and /metrics on this port; 0 serves nothing. Default 8081.
   --image-repository NAME        Image before the tag, for stores that name no image. Default ${imageRepositoryDefault}.
+  --reload-seconds COUNT         How long applications get to read new passwords and certificates from the Secrets that
+                                 they mount, before the store takes the old ones no more. Default 120.
   --workers COUNT                How many StoreClusters are worked on at the same time. Default 4.
   --log-level LEVEL              debug, info, warn or error. Default info. Logs are JSON lines on stdout.
   --help                         This text.
@@ -54,6 +57,10 @@ export function parseFlags(args: readonly string[]): OperatorFlags | 'help' {
     }),
     healthPort: integer('health-port', values['health-port'] ?? '8081', { min: 0, max: 65_535 }),
     imageRepository: values['image-repository'] ?? imageRepositoryDefault,
+    reloadSeconds: integer('reload-seconds', values['reload-seconds'] ?? '120', {
+      min: 0,
+      max: 86_400,
+    }),
     workers: integer('workers', values.workers ?? '4', { min: 1, max: 64 }),
     logLevel: logLevel(values['log-level'] ?? 'info'),
   };
@@ -74,6 +81,7 @@ function read(args: readonly string[]) {
         'leader-elect-seconds': string,
         'health-port': string,
         'image-repository': string,
+        'reload-seconds': string,
         workers: string,
         'log-level': string,
         help: boolean,

@@ -12,10 +12,12 @@ import { FlagError, help, type OperatorFlags, parseFlags } from './flags.ts';
 import { serveHealth } from './health.ts';
 import { HttpKubeClient } from './kube/client.ts';
 import { systemClock, systemRandom } from './kube/clock.ts';
+import { clusterDomain } from './kube/cluster-domain.ts';
 import { currentNamespace, loadConnection } from './kube/kubeconfig.ts';
 import { type Fence, LeaderLease, leaderLeaseTimes, noFence } from './kube/leader-lease.ts';
 import { KubeRecorder } from './kube/recorder.ts';
 import { OperatorMetrics } from './metrics/operator-metrics.ts';
+import { readMetrics } from './observe/loaded-certificates.ts';
 import { NodeCache } from './observe/nodes.ts';
 import { StoreClient } from './observe/store-client.ts';
 
@@ -130,6 +132,9 @@ function controllerOf(
       wallMs: () => systemClock.wallMs(),
       newNonce: () => randomBytes(8).toString('hex'),
       imageRepository: flags.imageRepository,
+      readMetrics,
+      clusterDomain: clusterDomain(),
+      reloadMs: flags.reloadSeconds * 1_000,
     },
     { namespace: flags.namespace, workers: flags.workers },
   );

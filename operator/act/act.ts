@@ -8,8 +8,8 @@ import type { Fence } from '../kube/leader-lease.ts';
 import { collectionPath, objectPath, pathOf } from '../kube/paths.ts';
 import type { Recorder } from '../kube/recorder.ts';
 import type { Observation } from '../observe/observation.ts';
-import type { StoreAdmin } from '../observe/store-admin.ts';
-import type { Action } from '../plan/action.ts';
+import type { AuthChange, StoreAdmin } from '../observe/store-admin.ts';
+import type { Action, SecretAction } from '../plan/action.ts';
 import type { Plan } from '../plan/plan.ts';
 import { podEndpoint, storeEndpoints } from '../resources/endpoints.ts';
 import {
@@ -20,6 +20,8 @@ import {
   roleLabel,
 } from '../resources/labels.ts';
 import { namespaceOf } from '../resources/names.ts';
+import { performOnSecret } from './secrets.ts';
+import { performAuth } from './store-auth.ts';
 
 export interface ActModules {
   readonly kube: KubeClient;
@@ -87,17 +89,40 @@ async function perform(
     case 'removeMember':
     case 'moveLeader':
     case 'disarm':
-      await performOnStore(modules.store, observation, action);
+      await performOnStore(storeOf(modules, observation), observation, action);
       return undefined;
     case 'compact':
     case 'defragment':
-      return freeSpace(modules.store, observation, action);
+      return freeSpace(storeOf(modules, observation), observation, action);
     case 'growVolume':
       return growVolume(modules.kube, observation, action);
+    case 'makeAuthority':
+    case 'changeAuthority':
+    case 'issueCertificate':
+    case 'writeSecret':
+    case 'deleteSecret':
+    case 'recordApplied':
+      await performOnSecret(modules.kube, observation, action);
+      return undefined;
+    case 'changeAuth':
+      await changeAuth(modules, observation, action.change);
+      return undefined;
     default:
       await performOnChild(modules.kube, observation.cluster, action);
       return undefined;
   }
+}
+
+/** As it was reached when it was observed. */
+function storeOf({ store }: ActModules, { access }: Observation): StoreAdmin {
+  return store.as(access);
+}
+
+function changeAuth(modules: ActModules, observation: Observation, change: AuthChange) {
+  const { cluster, now, pods, memberStatuses } = observation;
+  const endpoints = storeEndpoints(cluster, pods, memberStatuses);
+  const store = storeOf(modules, observation);
+  return performAuth({ kube: modules.kube, store }, { cluster, now, endpoints }, change);
 }
 
 type ClusterAction = Extract<Action, { kind: 'addFinalizer' | 'removeFinalizer' | 'recordStatus' }>;
@@ -107,7 +132,15 @@ type StoreAction = Extract<
 >;
 type SpaceAction = Extract<Action, { kind: 'compact' | 'defragment' }>;
 type GrowAction = Extract<Action, { kind: 'growVolume' }>;
-type ChildAction = Exclude<Action, ClusterAction | StoreAction | SpaceAction | GrowAction>;
+type AuthAction = Extract<Action, { kind: 'changeAuth' }>;
+type OtherAction =
+  | ClusterAction
+  | StoreAction
+  | SpaceAction
+  | GrowAction
+  | SecretAction
+  | AuthAction;
+type ChildAction = Exclude<Action, OtherAction>;
 
 async function performOnCluster(
   kube: KubeClient,

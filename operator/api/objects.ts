@@ -145,6 +145,14 @@ export interface NetworkPolicy extends KubeObject {
   };
 }
 
+/** Read by its name only, never listed or watched. */
+export interface Secret extends KubeObject {
+  readonly kind: 'Secret';
+  readonly type?: string;
+  /** Base64. */
+  readonly data?: Labels;
+}
+
 export interface Lease extends KubeObject {
   readonly kind: 'Lease';
   readonly spec: {

@@ -8,6 +8,7 @@ export type Kind =
   | 'Service'
   | 'PodDisruptionBudget'
   | 'NetworkPolicy'
+  | 'Secret'
   | 'Node'
   | 'Event'
   | 'Lease';
@@ -19,6 +20,7 @@ const resources: Readonly<Record<Kind, readonly [root: string, plural: string]>>
   Service: ['/api/v1', 'services'],
   PodDisruptionBudget: ['/apis/policy/v1', 'poddisruptionbudgets'],
   NetworkPolicy: ['/apis/networking.k8s.io/v1', 'networkpolicies'],
+  Secret: ['/api/v1', 'secrets'],
   Node: ['/api/v1', 'nodes'],
   Event: ['/api/v1', 'events'],
   Lease: ['/apis/coordination.k8s.io/v1', 'leases'],

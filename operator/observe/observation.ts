@@ -8,6 +8,9 @@ import type {
   Service,
 } from '../api/objects.ts';
 import type { StoreCluster } from '../api/types.ts';
+import type { SecretFacts } from '../resources/secret-facts.ts';
+import type { Loaded } from './loaded-certificates.ts';
+import type { StoreAccess, StoreAuth } from './store-admin.ts';
 
 /** Everything that one pass knows: read live, then frozen. Decisions and status are functions of it alone. */
 export interface Observation {
@@ -25,7 +28,21 @@ export interface Observation {
   readonly clientService: Service | undefined;
   readonly budget: PodDisruptionBudget | undefined;
   readonly networkPolicy: NetworkPolicy | undefined;
+  /** The store's own Secrets and those that its spec names; one that is not there is absent. */
+  readonly secrets: ReadonlyMap<string, SecretFacts>;
+  /** DNS domain of the Kubernetes cluster. */
+  readonly clusterDomain: string;
+  /** How long applications get to read new contents of a Secret that they mount. */
+  readonly reloadMs: number;
   readonly store: StoreAnswer;
+  /** How the store was reached, the credentials included: not for logs. */
+  readonly access: StoreAccess;
+  /** What members said to an operator whom they do not know. */
+  readonly accessRefused: string | undefined;
+  /** Who may do what in the store; undefined when it was not asked or could not say. */
+  readonly storeAuth: StoreAuth | undefined;
+  /** Certificates in use by pod name; asked for only while the CA is replaced. */
+  readonly loaded: ReadonlyMap<string, Loaded>;
   /** By pod name; a member that did not answer is absent. */
   readonly memberStatuses: ReadonlyMap<string, MemberStatus>;
   /** By name; undefined where the operator may not see nodes (it then knows nothing of drains and dead nodes). */

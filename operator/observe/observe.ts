@@ -12,12 +12,24 @@ import type {
 import type { StoreCluster } from '../api/types.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { collectionPath, objectPath } from '../kube/paths.ts';
+import { appliedOf } from '../resources/applied.ts';
+import { operatorUser, ownSides } from '../resources/certificates.ts';
 import { podEndpoint, storeEndpoints } from '../resources/endpoints.ts';
 import { clusterLabel, isOurs, selectedNodeAnnotation } from '../resources/labels.ts';
-import { clientServiceName, memberOfPeerUrl, peersServiceName } from '../resources/names.ts';
+import {
+  authoritySecretName,
+  clientServiceName,
+  memberOfPeerUrl,
+  operatorAuthSecretName,
+  peersServiceName,
+} from '../resources/names.ts';
+import { isReplaced } from '../resources/secret-facts.ts';
+import { accessesOf } from './access.ts';
+import { observeLoaded, type ReadMetrics } from './loaded-certificates.ts';
 import { type NodeSource, readNodes } from './nodes.ts';
 import type { MemberStatus, Observation, StoreAnswer } from './observation.ts';
-import type { StoreAdmin } from './store-admin.ts';
+import { type ObservedSecrets, observeSecrets } from './secrets.ts';
+import { AccessRefused, type StoreAccess, type StoreAdmin, type StoreAuth } from './store-admin.ts';
 
 export interface ObserveModules {
   readonly kube: KubeClient;
@@ -27,6 +39,11 @@ export interface ObserveModules {
   readonly imageRepository: string;
   /** Without it, asked anew in each pass. */
   readonly nodes?: NodeSource;
+  readonly readMetrics: ReadMetrics;
+  /** DNS domain of the Kubernetes cluster. */
+  readonly clusterDomain: string;
+  /** How long applications get to read new contents of a Secret that they mount. */
+  readonly reloadMs: number;
 }
 
 export interface ClusterKey {
@@ -41,13 +58,14 @@ export async function observe(
 ): Promise<Observation | undefined> {
   const cluster = await modules.kube.get<StoreCluster>(objectPath('StoreCluster', key));
   if (cluster === undefined) return undefined;
-  const children = await observeChildren(modules, cluster, key);
+  const [children, secrets] = await Promise.all([
+    observeChildren(modules, cluster, key),
+    observeSecrets(modules.kube, cluster),
+  ]);
   const members = children.pods.filter((pod) => isOurs(cluster, pod) && podEndpoint(cluster, pod));
-  const memberStatuses = await askMembers(modules.store, cluster, members);
-  const asked = { members, memberStatuses };
-  const store = await askStore(modules.store, cluster, asked);
-  const statuses =
-    store.kind === 'answered' ? memberStatuses : await hashes(modules.store, cluster, asked);
+  const isRotating = ownSides(cluster).some((side) =>
+    isReplaced(secrets.facts.get(authoritySecretName(cluster, side))),
+  );
   return Object.freeze({
     now: new Date(modules.wallMs()).toISOString(),
     nonce: modules.newNonce(),
@@ -57,9 +75,49 @@ export async function observe(
       present: presentImages(cluster, children.pods),
     }),
     ...children,
-    store,
-    memberStatuses: statuses,
+    secrets: secrets.facts,
+    clusterDomain: modules.clusterDomain,
+    reloadMs: modules.reloadMs,
+    ...(await observeStore(modules.store, { cluster, secrets, members })),
+    loaded: isRotating ? await observeLoaded(modules.readMetrics, members) : new Map(),
   });
+}
+
+interface Observed {
+  readonly cluster: StoreCluster;
+  readonly secrets: ObservedSecrets;
+  /** Pods with an address. */
+  readonly members: readonly Pod[];
+}
+
+type StorePart = Pick<
+  Observation,
+  'store' | 'memberStatuses' | 'access' | 'accessRefused' | 'storeAuth'
+>;
+
+async function observeStore(
+  admin: StoreAdmin,
+  { cluster, secrets, members }: Observed,
+): Promise<StorePart> {
+  const [first, ...others] = accessesOf(cluster, secrets, members);
+  let reached = await reachMembers(admin, { cluster, members, access: first });
+  for (const access of others) {
+    if (reached.accessRefused === undefined || reached.memberStatuses.size > 0) break;
+    const again = await reachMembers(admin, { cluster, members, access });
+    if (again.memberStatuses.size > 0) reached = again;
+  }
+  const { access, accessRefused, memberStatuses } = reached;
+  const as = admin.as(access);
+  const asked = { members, memberStatuses };
+  const store = await askStore(as, cluster, asked);
+  const isAnswered = store.kind === 'answered';
+  return {
+    access,
+    accessRefused: memberStatuses.size === 0 ? accessRefused : undefined,
+    store,
+    memberStatuses: isAnswered ? memberStatuses : await hashes(as, cluster, asked),
+    storeAuth: isAnswered ? await askAuth(as, { cluster, secrets, members }, asked) : undefined,
+  };
 }
 
 async function observeChildren(
@@ -108,24 +166,66 @@ function nodeNames(
   return new Set([...placed, ...selected]);
 }
 
-async function askMembers(
-  store: StoreAdmin,
-  cluster: StoreCluster,
-  pods: readonly Pod[],
-): Promise<ReadonlyMap<string, MemberStatus>> {
+async function reachMembers(
+  admin: StoreAdmin,
+  {
+    cluster,
+    members,
+    access,
+  }: Pick<Observed, 'cluster' | 'members'> & { readonly access: StoreAccess },
+) {
+  const store = admin.as(access);
+  let accessRefused: string | undefined;
   const answers = await Promise.all(
-    pods.map(async (pod): Promise<[string, MemberStatus] | undefined> => {
+    members.map(async (pod): Promise<[string, MemberStatus] | undefined> => {
       const endpoint = podEndpoint(cluster, pod);
       if (endpoint === undefined) return undefined;
       try {
         return [pod.metadata.name, await store.status(endpoint)];
-      } catch {
+      } catch (error) {
         // Not answering is an observation, not a failure: the member is absent from the map.
+        if (error instanceof AccessRefused) accessRefused = error.message;
         return undefined;
       }
     }),
   );
-  return new Map(answers.filter((answer) => answer !== undefined));
+  const memberStatuses = new Map(answers.filter((answer) => answer !== undefined));
+  return { access, accessRefused, memberStatuses };
+}
+
+/** Only where the spec has a say in it, or had. */
+async function askAuth(
+  store: StoreAdmin,
+  { cluster, secrets }: Observed,
+  { members, memberStatuses }: Asked,
+): Promise<StoreAuth | undefined> {
+  const own = secrets.facts.get(operatorAuthSecretName(cluster));
+  if (own === undefined || !isOurs(cluster, own)) return undefined;
+  const { users = [], roles = [] } = cluster.spec.auth ?? {};
+  const applied = appliedOf(own);
+  const question = {
+    users: [
+      ...new Set([
+        'root',
+        operatorUser,
+        ...users.map(({ name }) => name),
+        ...Object.keys(applied.users),
+      ]),
+    ],
+    roles: [
+      ...new Set([
+        ...roles.map(({ name }) => name),
+        ...users.flatMap((user) => user.roles ?? []),
+        ...applied.roles,
+      ]),
+    ],
+  };
+  try {
+    return await store.auth(storeEndpoints(cluster, members, memberStatuses), question);
+  } catch {
+    // It answered a moment ago and will again: nothing is decided about users meanwhile.
+    return undefined;
+  }
 }
 
 /** Without a quorum, what each member holds by itself is what a person has to choose from. */

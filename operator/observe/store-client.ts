@@ -1,129 +1,182 @@
 // [io] StoreAdmin over our own client of the etcd API.
+import { latin1 } from '../../server/base/bytes.ts';
 import { hexId } from '../../server/base/ids.ts';
-import { Client } from '../../server/client/client.ts';
+import type { Client } from '../../server/client/client.ts';
+import type { Permission as WirePermission } from '../../server/proto/gen/auth.ts';
 import { AlarmType } from '../../server/proto/gen/rpc.ts';
 import type { Alarm, MemberStatus } from './observation.ts';
-import type { MemberListing, StoreAdmin } from './store-admin.ts';
+import type {
+  AuthChange,
+  AuthQuestion,
+  MemberListing,
+  Permission,
+  StoreAccess,
+  StoreAdmin,
+  StoreAuth,
+} from './store-admin.ts';
+import { changeAuth } from './store-auth.ts';
+import { StoreConnections } from './store-connections.ts';
 
 /** One member that does not answer must not hold up the pass for long; a change may take an election. */
 const statusTimeoutMs = 1_000;
+/** A password costs its check, which is slow on purpose. */
+const loginTimeoutMs = 4_000;
 const storeTimeoutMs = 5_000;
 const defragmentTimeoutMs = 60_000;
-/** Connections that were not used for so long are closed: their pods may be gone. */
-const idleMsMax = 60_000;
 
 const alarmKinds = [
   ['NOSPACE', AlarmType.NOSPACE],
   ['CORRUPT', AlarmType.CORRUPT],
 ] as const;
 
-interface Connection {
-  readonly client: Client;
-  usedAtMs: number;
-}
+const anyone: StoreAccess = { user: 'anyone', members: [] };
 
 export class StoreClient implements StoreAdmin {
-  readonly #nowMs: () => number;
-  readonly #connections = new Map<string, Connection>();
+  readonly #connections: StoreConnections;
+  readonly #access: StoreAccess;
 
-  constructor(nowMs: () => number) {
-    this.#nowMs = nowMs;
+  constructor(nowMs: () => number);
+  constructor(connections: StoreConnections, access: StoreAccess);
+  constructor(from: (() => number) | StoreConnections, access = anyone) {
+    this.#connections = from instanceof StoreConnections ? from : new StoreConnections(from);
+    this.#access = access;
   }
 
-  async memberList(endpoints: readonly string[]): Promise<MemberListing> {
-    const { header, members } = await this.#store(endpoints).memberList({ linearizable: true });
-    return {
-      clusterId: hexId(header?.clusterId ?? 0n),
-      members: members.map(({ ID, name, peerURLs, isLearner }) => {
-        return { id: hexId(ID), name, peerUrls: peerURLs, learner: isLearner };
-      }),
-    };
+  as(access: StoreAccess): StoreAdmin {
+    return new StoreClient(this.#connections, access);
   }
 
-  async status(endpoint: string): Promise<MemberStatus> {
-    const client = this.#connect([endpoint], statusTimeoutMs);
-    const answer = await client.status(endpoint);
-    const { header, leader, raftTerm, raftIndex, raftAppliedIndex } = answer;
-    return {
-      memberId: hexId(header?.memberId ?? 0n),
-      leaderId: hexId(leader),
-      raftTerm,
-      raftIndex,
-      raftAppliedIndex,
-      revision: header?.revision ?? 0,
-      databaseBytes: answer.dbSize,
-      databaseBytesInUse: answer.dbSizeInUse,
-    };
+  memberList(endpoints: readonly string[]): Promise<MemberListing> {
+    return this.#store(endpoints, async (client) => {
+      const { header, members } = await client.memberList({ linearizable: true });
+      return {
+        clusterId: hexId(header?.clusterId ?? 0n),
+        members: members.map(({ ID, name, peerURLs, isLearner }) => {
+          return { id: hexId(ID), name, peerUrls: peerURLs, learner: isLearner };
+        }),
+      };
+    });
   }
 
-  async hash(endpoint: string): Promise<string> {
-    const { hash } = await this.#connect([endpoint], storeTimeoutMs).hashKV(endpoint);
-    return String(hash);
+  status(endpoint: string): Promise<MemberStatus> {
+    return this.#member(endpoint, statusTimeoutMs, async (client) => {
+      const answer = await client.status(endpoint);
+      const { header, leader, raftTerm, raftIndex, raftAppliedIndex } = answer;
+      return {
+        memberId: hexId(header?.memberId ?? 0n),
+        leaderId: hexId(leader),
+        raftTerm,
+        raftIndex,
+        raftAppliedIndex,
+        revision: header?.revision ?? 0,
+        databaseBytes: answer.dbSize,
+        databaseBytesInUse: answer.dbSizeInUse,
+      };
+    });
   }
 
-  async alarms(endpoints: readonly string[]): Promise<readonly Alarm[]> {
-    const { alarms } = await this.#store(endpoints).alarms();
-    return alarms.flatMap(({ memberID, alarm }) => {
-      const kind = alarmKinds.find(([, type]) => type === alarm)?.[0];
-      return kind === undefined ? [] : [{ memberId: hexId(memberID), kind }];
+  hash(endpoint: string): Promise<string> {
+    return this.#member(endpoint, storeTimeoutMs, async (client) =>
+      String((await client.hashKV(endpoint)).hash),
+    );
+  }
+
+  alarms(endpoints: readonly string[]): Promise<readonly Alarm[]> {
+    return this.#store(endpoints, async (client) => {
+      const { alarms } = await client.alarms();
+      return alarms.flatMap(({ memberID, alarm }) => {
+        const kind = alarmKinds.find(([, type]) => type === alarm)?.[0];
+        return kind === undefined ? [] : [{ memberId: hexId(memberID), kind }];
+      });
     });
   }
 
   async disarm(endpoints: readonly string[], { memberId, kind }: Alarm): Promise<void> {
     const alarm = kind === 'NOSPACE' ? AlarmType.NOSPACE : AlarmType.CORRUPT;
-    await this.#store(endpoints).disarm({ memberID: parseId(memberId), alarm });
+    const memberID = parseId(memberId);
+    await this.#store(endpoints, (client) => client.disarm({ memberID, alarm }));
   }
 
   async compact(endpoints: readonly string[], revision: number): Promise<void> {
-    await this.#store(endpoints).compact(revision);
+    await this.#store(endpoints, (client) => client.compact(revision));
   }
 
-  async defragment(endpoint: string): Promise<void> {
-    await this.#connect([endpoint], defragmentTimeoutMs).defragment(endpoint);
+  defragment(endpoint: string): Promise<void> {
+    return this.#member(endpoint, defragmentTimeoutMs, (client) => client.defragment(endpoint));
   }
 
   async memberAddLearner(endpoints: readonly string[], peerUrl: string): Promise<void> {
-    await this.#store(endpoints).memberAdd([peerUrl], { isLearner: true });
+    await this.#store(endpoints, (client) => client.memberAdd([peerUrl], { isLearner: true }));
   }
 
   memberPromote(endpoints: readonly string[], memberId: string): Promise<void> {
-    return this.#store(endpoints).memberPromote(parseId(memberId));
+    return this.#store(endpoints, (client) => client.memberPromote(parseId(memberId)));
   }
 
   memberRemove(endpoints: readonly string[], memberId: string): Promise<void> {
-    return this.#store(endpoints).memberRemove(parseId(memberId));
+    return this.#store(endpoints, (client) => client.memberRemove(parseId(memberId)));
   }
 
   moveLeader(leader: string, targetMemberId: string): Promise<void> {
-    return this.#store([leader]).moveLeader(parseId(targetMemberId));
+    return this.#store([leader], (client) => client.moveLeader(parseId(targetMemberId)));
+  }
+
+  auth(endpoints: readonly string[], about: AuthQuestion): Promise<StoreAuth> {
+    return this.#store(endpoints, async ({ auth }) => {
+      const [{ enabled }, users, roles] = await Promise.all([
+        auth.status(),
+        auth.userList(),
+        auth.roleList(),
+      ]);
+      const askedUsers = about.users.filter((name) => users.includes(name));
+      const askedRoles = about.roles.filter((name) => roles.includes(name));
+      const rolesOf = async (user: string) => [user, await auth.userGet(user)] as const;
+      const permissionsOf = async (role: string) => {
+        const { perm } = await auth.roleGet(role);
+        return [role, perm.map(permissionOf)] as const;
+      };
+      return {
+        enabled,
+        users: new Map(await Promise.all(askedUsers.map(rolesOf))),
+        roles: new Map(await Promise.all(askedRoles.map(permissionsOf))),
+      };
+    });
+  }
+
+  async changeAuth(
+    endpoints: readonly string[],
+    change: AuthChange,
+    password?: string,
+  ): Promise<void> {
+    await this.#store(endpoints, ({ auth }) => changeAuth(auth, change, password));
+    this.#connections.forgetRefusals();
   }
 
   close(): void {
-    for (const { client } of this.#connections.values()) client.close();
-    this.#connections.clear();
+    this.#connections.close();
   }
 
-  #store(endpoints: readonly string[]): Client {
-    return this.#connect(endpoints, storeTimeoutMs);
+  #store<T>(endpoints: readonly string[], ask: (client: Client) => Promise<T>): Promise<T> {
+    return this.#connections.ask(this.#access, { endpoints, timeoutMs: storeTimeoutMs }, ask);
   }
 
-  #connect(endpoints: readonly string[], timeoutMs: number): Client {
-    const nowMs = this.#nowMs();
-    for (const [key, { client, usedAtMs }] of this.#connections) {
-      if (nowMs - usedAtMs <= idleMsMax) continue;
-      client.close();
-      this.#connections.delete(key);
+  /** One member only. With a password, the client knows the others too: a learner takes their tokens and gives none. */
+  #member<T>(endpoint: string, timeoutMs: number, ask: (client: Client) => Promise<T>): Promise<T> {
+    if (this.#access.credentials === undefined) {
+      return this.#connections.ask(this.#access, { endpoints: [endpoint], timeoutMs }, ask);
     }
-    const key = `${timeoutMs} ${endpoints.join(' ')}`;
-    const known = this.#connections.get(key);
-    if (known !== undefined) {
-      known.usedAtMs = nowMs;
-      return known.client;
-    }
-    const client = new Client({ endpoints, timeoutMs });
-    this.#connections.set(key, { client, usedAtMs: nowMs });
-    return client;
+    const endpoints = [...new Set([...this.#access.members, endpoint])];
+    const longerMs = Math.max(timeoutMs, loginTimeoutMs);
+    return this.#connections.ask(this.#access, { endpoints, timeoutMs: longerMs }, ask);
   }
+}
+
+const accesses = ['Read', 'Write', 'ReadWrite'] as const;
+
+function permissionOf({ permType, key, rangeEnd }: WirePermission): Permission {
+  const access = accesses[permType];
+  if (access === undefined) throw new Error(`unknown kind of permission ${permType}`);
+  return { access, key: latin1(key), rangeEnd: latin1(rangeEnd) };
 }
 
 function parseId(hex: string): bigint {

@@ -1,5 +1,6 @@
 import type {
   NetworkPolicy,
+  ObjectMeta,
   PersistentVolumeClaim,
   Pod,
   PodDisruptionBudget,
@@ -7,7 +8,11 @@ import type {
 } from '../api/objects.ts';
 import type { StoreClusterStatus } from '../api/types.ts';
 import type { Alarm } from '../observe/observation.ts';
+import type { AuthChange } from '../observe/store-admin.ts';
+import type { Applied } from '../resources/applied.ts';
+import type { CertificateRequest } from '../resources/certificates.ts';
 import type { PodRole } from '../resources/labels.ts';
+import type { TlsSide } from '../resources/names.ts';
 
 /** One change of the world: one API call, to Kubernetes or to the store. */
 export type Action =
@@ -38,7 +43,53 @@ export type Action =
   | { readonly kind: 'moveLeader'; readonly target: string; readonly targetId: string }
   | { readonly kind: 'compact'; readonly revision: number }
   | { readonly kind: 'defragment'; readonly member: string; readonly pod: Pod }
-  | { readonly kind: 'disarm'; readonly alarm: Alarm };
+  | { readonly kind: 'disarm'; readonly alarm: Alarm }
+  | SecretAction
+  | { readonly kind: 'changeAuth'; readonly change: AuthChange };
+
+/** `seen`: the Secret as it was observed; undefined when it is to be made. What is in it is made or copied while acting. */
+export type SecretAction =
+  | {
+      readonly kind: 'makeAuthority';
+      readonly side: TlsSide;
+      readonly rotation: string | undefined;
+      readonly seen: ObjectMeta | undefined;
+    }
+  | {
+      readonly kind: 'changeAuthority';
+      readonly side: TlsSide;
+      readonly step: 'trustNew' | 'signWithNew' | 'dropOld';
+      readonly rotation: string | undefined;
+      readonly seen: ObjectMeta;
+    }
+  | {
+      readonly kind: 'issueCertificate';
+      readonly request: CertificateRequest;
+      readonly seen: ObjectMeta | undefined;
+    }
+  | {
+      readonly kind: 'writeSecret';
+      readonly content: SecretContent;
+      readonly seen: ObjectMeta | undefined;
+    }
+  | { readonly kind: 'deleteSecret'; readonly seen: ObjectMeta }
+  | { readonly kind: 'recordApplied'; readonly applied: Applied; readonly seen: ObjectMeta };
+
+/** Entries of a Secret that are set; others stay as they are. */
+export interface SecretContent {
+  readonly name: string;
+  readonly texts: Readonly<Record<string, string>>;
+  readonly copies: readonly SecretCopy[];
+  /** Entries that get a new random value. */
+  readonly passwords: readonly string[];
+}
+
+export interface SecretCopy {
+  /** Name of a Secret, and its entry. */
+  readonly from: string;
+  readonly key: string;
+  readonly to: string;
+}
 
 /** What must be written down before the step that relies on it. */
 export type StatusRecord = Partial<

@@ -1,8 +1,12 @@
 import type { Observation } from '../observe/observation.ts';
 import { type ClusterView, viewOf } from '../observe/view.ts';
+import { accessRefused } from './access-refused.ts';
 import { askTheStore } from './ask-the-store.ts';
+import { auth, authWaits } from './auth.ts';
 import { bootstrap } from './bootstrap.ts';
 import { budget } from './budget.ts';
+import { authorities, certificates, foreignSecrets } from './certificates.ts';
+import { connections, operatorAccount } from './connections.ts';
 import type { Decision, Rule } from './decision.ts';
 import { deletion } from './deletion.ts';
 import { moveLeaderOffDrain } from './drain.ts';
@@ -10,6 +14,7 @@ import { finalizer } from './finalizer.ts';
 import { finishRemoval, removalLeftovers } from './finish-removal.ts';
 import { foreignChildren } from './foreign-children.ts';
 import { freeSpace } from './free-space.ts';
+import { firstSecretsMissing, secretsMissing } from './given-secrets.ts';
 import { growVolumes } from './grow-volumes.ts';
 import { identity } from './identity.ts';
 import { dropUnjoined, finishJoining, scaleUp } from './joining.ts';
@@ -21,6 +26,7 @@ import { replaceLost } from './replace-lost.ts';
 import { restart } from './restart.ts';
 import { roles } from './roles.ts';
 import { roll, rollBroken } from './roll.ts';
+import { rotateAuthorities, rotationWaits } from './rotate-authorities.ts';
 import { scaleDown } from './scale-down.ts';
 import { serials } from './serials.ts';
 import { services } from './services.ts';
@@ -45,18 +51,25 @@ const rules: readonly Rule[] = [
   deletion,
   paused,
   firstVersionRefused,
+  firstSecretsMissing,
   finalizer,
   foreignChildren,
+  foreignSecrets,
   // Finish what was begun, without asking the store.
   serials,
   services,
   networkPolicy,
+  operatorAccount,
+  authorities,
+  connections,
+  certificates,
   growVolumes,
   recoverQuorum,
   rollBroken,
   bootstrap,
   restart,
   // From here on the store has answered.
+  accessRefused,
   askTheStore,
   identity,
   finishJoining,
@@ -72,9 +85,14 @@ const rules: readonly Rule[] = [
   dropUnjoined,
   scaleDown,
   settle,
+  auth,
+  rotateAuthorities,
   scaleUp,
   roll,
   removalLeftovers,
+  rotationWaits,
+  authWaits,
+  secretsMissing,
   versionRefused,
 ];
 

@@ -20,6 +20,10 @@ export const recoveredAnnotation = `${group}/recovered`;
 
 /** By Kubernetes, on a volume that is made where its first pod runs: that node. */
 export const selectedNodeAnnotation = 'volume.kubernetes.io/selected-node';
+/** On the Secret of a CA: the value of `tls.rotateCA` that it was made for. */
+export const rotationAnnotation = `${group}/rotation`;
+/** On a Secret of ours: when its contents changed last. */
+export const writtenAnnotation = `${group}/written`;
 
 export type PodRole = 'voter' | 'learner';
 
@@ -55,7 +59,7 @@ export function ownerReference(cluster: StoreCluster): OwnerReference {
   };
 }
 
-export function isOurs(cluster: StoreCluster, child: KubeObject): boolean {
+export function isOurs(cluster: StoreCluster, child: Pick<KubeObject, 'metadata'>): boolean {
   return child.metadata.labels?.[clusterUidLabel] === uidOf(cluster);
 }
 

@@ -32,6 +32,34 @@ export function peerTlsSecretName(cluster: StoreCluster): string {
   return cluster.spec.tls?.peer?.secretName ?? `${cluster.metadata.name}-peer-tls`;
 }
 
+export type TlsSide = 'client' | 'peer';
+
+/** Secret with the operator's own CA for one port: its key, its certificate and what is trusted beside it. */
+export function authoritySecretName(cluster: StoreCluster, side: TlsSide): string {
+  return side === 'client' ? `${cluster.metadata.name}-ca` : `${cluster.metadata.name}-peer-ca`;
+}
+
+/** Secret with the certificate that the operator shows to members that ask for one. */
+export function operatorTlsSecretName(cluster: StoreCluster): string {
+  return cluster.spec.tls?.client?.operatorSecretName ?? `${cluster.metadata.name}-operator-tls`;
+}
+
+/** Secret with the operator's own user, and what it knows of the others. */
+export function operatorAuthSecretName(cluster: StoreCluster): string {
+  return `${cluster.metadata.name}-operator-auth`;
+}
+
+/** Secret that an application mounts; with a user's name in it, that user's. */
+export function connectionSecretName(cluster: StoreCluster, user?: string): string {
+  const { name } = cluster.metadata;
+  return user === undefined ? `${name}-connection` : `${name}-${user}-connection`;
+}
+
+/** Name of the client Service that is in the members' certificate. */
+export function clientServiceHost(cluster: StoreCluster): string {
+  return `${clientServiceName(cluster)}.${namespaceOf(cluster)}.svc`;
+}
+
 /**
  * Stable DNS name of a member. The form that ends in `.svc` resolves through the pod's search list whatever the
  * domain of the Kubernetes cluster is.

@@ -30,6 +30,8 @@ export const workRules: readonly PolicyRule[] = [
     resources: ['networkpolicies'],
     verbs: ['get', 'create', 'patch', 'delete'],
   },
+  // By name: its own, and those that a spec names. It may not look for others.
+  { apiGroups: [''], resources: ['secrets'], verbs: ['get', 'create', 'patch', 'delete'] },
   { apiGroups: [''], resources: ['events'], verbs: ['create'] },
 ];
 

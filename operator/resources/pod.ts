@@ -24,6 +24,8 @@ import { forceFlag, templateFingerprint } from './template.ts';
 
 export const dataMountPath = '/var/lib/mainstay';
 export const clientTlsMountPath = '/etc/mainstay/client-tls';
+/** Clients must show a certificate, and may be known by it alone. */
+export const clientCertFlag = '--client-cert-auth';
 export const peerTlsMountPath = '/etc/mainstay/peer-tls';
 
 export interface Peer {
@@ -222,8 +224,13 @@ function tlsFlags(cluster: StoreCluster): string[] {
   ];
   return [
     ...(client === undefined ? [] : files('', clientTlsMountPath)),
-    ...(client?.verifyClients === true ? ['--client-cert-auth'] : []),
+    ...(client?.verifyClients === true ? [clientCertFlag] : []),
     ...(peer === undefined ? [] : [...files('peer-', peerTlsMountPath), '--peer-client-cert-auth']),
+    // The operator's CA for peers signs for members alone: where they come from proves nothing more, and a name that DNS
+    // does not know yet would keep a new one out.
+    ...(peer === undefined || peer.secretName !== undefined
+      ? []
+      : ['--peer-skip-client-san-verification']),
   ];
 }
 

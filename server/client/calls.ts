@@ -4,6 +4,7 @@ import { orAborted, pause, throwIfAborted } from './abort.ts';
 import type { Endpoint, SendOptions } from './endpoint.ts';
 import type { Endpoints } from './endpoints.ts';
 import { ClientError } from './errors.ts';
+import { etcdTexts } from './etcd-texts.ts';
 import { blamesMember, mayRetry, needsNewToken, type Repeat } from './retry.ts';
 import type { Tokens } from './tokens.ts';
 
@@ -156,12 +157,30 @@ export class Calls {
   ): Promise<T> {
     if (this.#tokens === undefined) return run(endpoint, how);
     const start = performance.now();
-    const token = await this.#tokens.current(endpoint, how);
+    const token = await this.#token(this.#tokens, endpoint, how);
     const timeoutMs = Math.max(1, how.timeoutMs - (performance.now() - start));
     try {
       return await run(endpoint, { ...how, timeoutMs, token });
     } catch (error) {
       if (needsNewToken(endpoint.failure(error))) this.#tokens.forget(token);
+      throw error;
+    }
+  }
+
+  /** A learner takes the tokens of others and gives none: another member is asked for one. */
+  async #token(tokens: Tokens, endpoint: Endpoint, how: SendOptions): Promise<string> {
+    try {
+      return await tokens.current(endpoint, how);
+    } catch (error) {
+      const isLearner = endpoint.failure(error).text === etcdTexts.notSupportedForLearner;
+      const others = isLearner ? this.endpoints.all.filter((each) => each !== endpoint) : [];
+      for (const other of others) {
+        try {
+          return await tokens.current(other, how);
+        } catch {
+          // The next may; if none does, what the learner said is the answer.
+        }
+      }
       throw error;
     }
   }

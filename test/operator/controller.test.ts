@@ -168,6 +168,9 @@ function controllerOn(kube: HttpKubeClient, kubelet: PaperKubelet): Controller {
       newNonce: () => 'nonce',
       imageRepository: 'mainstay',
       metrics: new OperatorMetrics(systemClock),
+      readMetrics: async () => '',
+      clusterDomain: 'cluster.local',
+      reloadMs: 0,
     },
     { namespace: 'default', workers: 2 },
   );

@@ -15,6 +15,7 @@ test('without flags: the defaults', () => {
     leaderElectSeconds: 15,
     healthPort: 8081,
     imageRepository: 'mainstay',
+    reloadSeconds: 120,
     workers: 4,
     logLevel: 'info',
   });

@@ -61,6 +61,24 @@ function describeAction(action: Action): string {
       return `adoptVolume ${action.volume.metadata.name}`;
     case 'markRecovered':
       return `markRecovered ${action.volume.metadata.name} ${action.isRecovered}`;
+    case 'makeAuthority':
+      return `makeAuthority ${action.side}`;
+    case 'changeAuthority':
+      return `changeAuthority ${action.side} ${action.step}`;
+    case 'issueCertificate':
+      return `issueCertificate ${action.request.secret} CN=${action.request.commonName}`;
+    case 'writeSecret': {
+      const { name, texts, copies, passwords } = action.content;
+      const copied = copies.map(({ from, key, to }) => `${to}<-${from}/${key}`);
+      const made = passwords.map((key) => `${key}<-random`);
+      return ['writeSecret', name, ...Object.keys(texts), ...copied, ...made].join(' ');
+    }
+    case 'deleteSecret':
+      return `deleteSecret ${action.seen.name}`;
+    case 'recordApplied':
+      return `recordApplied ${JSON.stringify(action.applied)}`;
+    case 'changeAuth':
+      return `changeAuth ${JSON.stringify(action.change)}`;
     case 'addFinalizer':
     case 'removeFinalizer':
       return action.kind;

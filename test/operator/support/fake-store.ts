@@ -1,6 +1,15 @@
 import type { Alarm, MemberStatus } from '../../../operator/observe/observation.ts';
-import type { MemberListing, StoreAdmin } from '../../../operator/observe/store-admin.ts';
+import {
+  AccessRefused,
+  type AuthChange,
+  type AuthQuestion,
+  type MemberListing,
+  type StoreAccess,
+  type StoreAdmin,
+  type StoreAuth,
+} from '../../../operator/observe/store-admin.ts';
 import { quorumOf } from '../../../operator/resources/budget.ts';
+import { FakeAuth } from './fake-auth.ts';
 
 export interface FakeMember {
   readonly id: string;
@@ -29,6 +38,7 @@ export class FakeStore {
   liveBytes = 0;
   historyBytes = 0;
   readonly alarms: Alarm[] = [];
+  readonly auth = new FakeAuth();
   #serial = 0;
 
   constructor(clusterId: string) {
@@ -101,12 +111,49 @@ export interface StoreHooks {
 }
 
 export class FakeStoreAdmin implements StoreAdmin {
-  readonly #route: Route;
+  readonly #reach: Route;
+  readonly #root: FakeStoreAdmin;
+  readonly #access: StoreAccess | undefined;
   readonly hooks: StoreHooks = {};
-  writes = 0;
+  #writes = 0;
 
-  constructor(route: Route) {
-    this.#route = route;
+  constructor(
+    route: Route,
+    asked?: { readonly root: FakeStoreAdmin; readonly access: StoreAccess },
+  ) {
+    this.#reach = route;
+    this.#root = asked?.root ?? this;
+    this.#access = asked?.access;
+    if (asked !== undefined) this.hooks = asked.root.hooks;
+  }
+
+  get writes(): number {
+    return this.#root.#writes;
+  }
+
+  as(access: StoreAccess): StoreAdmin {
+    return new FakeStoreAdmin(this.#reach, { root: this.#root, access });
+  }
+
+  #route(endpoint: string): ReturnType<Route> {
+    const reached = this.#reach(endpoint);
+    const login = this.#access?.credentials;
+    if (reached?.store.auth.knows(login) === false) throw new AccessRefused('who is this?');
+    return reached;
+  }
+
+  async auth(endpoints: readonly string[], about: AuthQuestion): Promise<StoreAuth> {
+    return this.#ask(endpoints).auth.answer(about);
+  }
+
+  async changeAuth(
+    endpoints: readonly string[],
+    change: AuthChange,
+    password?: string,
+  ): Promise<void> {
+    this.#change(`auth ${change.kind}`, endpoints, '', (store) => {
+      store.commit(() => store.auth.change(change, password));
+    });
   }
 
   async memberList(endpoints: readonly string[]): Promise<MemberListing> {
@@ -225,7 +272,7 @@ export class FakeStoreAdmin implements StoreAdmin {
       member.databaseBytes,
       reached.store.liveBytes + reached.store.historyBytes,
     );
-    this.writes += 1;
+    this.#root.#writes += 1;
     this.hooks.after?.('defragment');
   }
 
@@ -238,7 +285,7 @@ export class FakeStoreAdmin implements StoreAdmin {
     const store = this.#ask(endpoints);
     this.hooks.before?.(verb, store, id);
     effect(store);
-    this.writes += 1;
+    this.#root.#writes += 1;
     this.hooks.after?.(verb);
   }
 

@@ -29,6 +29,7 @@ import { clusterToken, peerUrl, serialOf } from '../../../operator/resources/nam
 import { buildPod } from '../../../operator/resources/pod.ts';
 import { buildClientService, buildPeersService } from '../../../operator/resources/services.ts';
 import { buildVolume } from '../../../operator/resources/volume.ts';
+import { parseSecurity } from './secret-notation.ts';
 
 // A compact text for an Observation. Words that are left out mean "as it should be".
 //
@@ -44,6 +45,7 @@ import { buildVolume } from '../../../operator/resources/volume.ts';
 //   node n1 [cordoned] [dead]                               (a member's is `node=n1`; no line: nodes are not seen)
 //   alarm NOSPACE 2
 //   prior Wait MemberNotHealthy 09:50
+//   secret, loaded, auth, applied, access                   (see secret-notation.ts)
 
 const now = '2026-01-01T10:00:00.000Z';
 const nonce = 'n1';
@@ -82,6 +84,7 @@ export function parseObservation(lines: readonly string[]): Observation {
           },
     nodes: parseNodes(words),
     networkPolicy: undefined,
+    ...parseSecurity(cluster, words),
     memberStatuses: new Map(
       members.flatMap(({ name, status }) => (status ? [[name, { leaderId, ...status }]] : [])),
     ),

@@ -1,5 +1,5 @@
 import { act } from '../../../operator/act/act.ts';
-import type { PersistentVolumeClaim, Pod } from '../../../operator/api/objects.ts';
+import type { PersistentVolumeClaim, Pod, Secret } from '../../../operator/api/objects.ts';
 import type { StoreCluster } from '../../../operator/api/types.ts';
 import { collectionPath, objectPath } from '../../../operator/kube/paths.ts';
 import { observe } from '../../../operator/observe/observe.ts';
@@ -9,6 +9,7 @@ import { quorumOf } from '../../../operator/resources/budget.ts';
 import { podEndpoint } from '../../../operator/resources/endpoints.ts';
 import { clusterUidLabel } from '../../../operator/resources/labels.ts';
 import { allRules } from '../../../operator/resources/permissions.ts';
+import { factsOf } from '../../../operator/resources/secret-facts.ts';
 import { writeStatus } from '../../../operator/status/write-status.ts';
 import type { Random } from '../../../server/base/random.ts';
 import { randomBelow } from '../../../server/base/random.ts';
@@ -118,6 +119,13 @@ export class World {
     };
   }
 
+  /** What the member at an address says of its certificates: those of the Secrets, since its node has brought them. */
+  async #metricsAt(address: string): Promise<string> {
+    const isThere = this.pods().some(({ status }) => status?.podIP === address);
+    if (!isThere) throw new Error('connection refused');
+    return tlsMetrics(this.kube, key);
+  }
+
   get #modules(): ReconcileModules {
     return {
       kube: this.#authorized,
@@ -127,6 +135,9 @@ export class World {
       wallMs: () => this.#timeMs,
       newNonce: () => `nonce${this.#nonce++}`,
       imageRepository: 'mainstay',
+      readMetrics: (address) => this.#metricsAt(address),
+      clusterDomain: 'cluster.local',
+      reloadMs: 1_000,
     };
   }
 
@@ -314,6 +325,20 @@ export class World {
       .filter(([path]) => path.startsWith(prefix))
       .map(([, object]) => object as T);
   }
+}
+
+/** The metrics of a member that has loaded what stands in its Secrets. */
+function tlsMetrics(kube: FakeKube, { namespace, name }: typeof key): string {
+  const lines = (['client', 'peer'] as const).flatMap((side) => {
+    const at = { namespace, name: `${name}-${side}-tls` };
+    const secret = kube.objects.get(objectPath('Secret', at)) as unknown as Secret | undefined;
+    const { certificate, trust } = secret === undefined ? {} : factsOf(secret, undefined);
+    return [
+      `mainstay_tls_certificate_expiry_seconds{listener="${side}",serial="${certificate?.serial}"} 1`,
+      `mainstay_tls_trust_bundle_info{listener="${side}",sha256="${trust?.sha256}"} 1`,
+    ];
+  });
+  return lines.join('\n');
 }
 
 async function survive(pass: Promise<unknown>): Promise<void> {

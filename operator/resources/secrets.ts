@@ -1,0 +1,81 @@
+import type { ObjectMeta } from '../api/objects.ts';
+import type { StoreCluster } from '../api/types.ts';
+import { makesClientCertificates, ownSides } from './certificates.ts';
+import { childLabels, ownerReference } from './labels.ts';
+import {
+  authoritySecretName,
+  clientTlsSecretName,
+  connectionSecretName,
+  namespaceOf,
+  operatorAuthSecretName,
+  operatorTlsSecretName,
+  peerTlsSecretName,
+} from './names.ts';
+
+/** A Secret that the operator needs and a person makes. */
+export interface GivenSecret {
+  readonly name: string;
+  readonly keys: readonly string[];
+  /** What it is for, as the end of a sentence that begins with "The Secret". */
+  readonly purpose: string;
+}
+
+/** `removed`: users that were declared before. */
+export function ownSecretNames(cluster: StoreCluster, removed: readonly string[] = []): string[] {
+  const { auth } = cluster.spec;
+  const users = [...(auth?.users ?? []).map(({ name }) => name), ...removed];
+  const sides = ownSides(cluster);
+  return [
+    ...sides.map((side) => authoritySecretName(cluster, side)),
+    ...(sides.includes('peer') ? [peerTlsSecretName(cluster)] : []),
+    ...(sides.includes('client') ? [clientTlsSecretName(cluster)] : []),
+    ...(makesClientCertificates(cluster) ? [operatorTlsSecretName(cluster)] : []),
+    ...(auth === undefined ? [] : [operatorAuthSecretName(cluster)]),
+    connectionSecretName(cluster),
+    ...users.map((user) => connectionSecretName(cluster, user)),
+  ];
+}
+
+const certificateKeys = ['tls.crt', 'tls.key', 'ca.crt'];
+
+export function givenSecrets({ spec }: StoreCluster): readonly GivenSecret[] {
+  const { client, peer } = spec.tls ?? {};
+  const certificate = (name: string | undefined, purpose: string) =>
+    name === undefined ? [] : [{ name, keys: certificateKeys, purpose }];
+  const password = (source: PasswordSource | undefined, user: string) =>
+    source === undefined ? [] : [passwordSecret(source, user)];
+  return [
+    ...certificate(client?.secretName, 'with the certificate of the client port'),
+    ...certificate(client?.operatorSecretName, 'with the certificate of the operator'),
+    ...certificate(peer?.secretName, 'with the certificate of the peer port'),
+    ...password(spec.auth?.rootPassword, 'root'),
+    ...(spec.auth?.users ?? []).flatMap((user) => password(user.password, user.name)),
+  ];
+}
+
+export interface PasswordSource {
+  readonly name: string;
+  readonly key?: string;
+}
+
+function passwordSecret(source: PasswordSource, user: string): GivenSecret {
+  return {
+    name: source.name,
+    keys: [passwordKey(source)],
+    purpose: `with the password of the user ${user}`,
+  };
+}
+
+export function passwordKey({ key }: PasswordSource): string {
+  return key ?? 'password';
+}
+
+/** Of a new Secret of the operator's. */
+export function secretMetadata(cluster: StoreCluster, name: string): ObjectMeta {
+  return {
+    name,
+    namespace: namespaceOf(cluster),
+    labels: childLabels(cluster),
+    ownerReferences: [ownerReference(cluster)],
+  };
+}
