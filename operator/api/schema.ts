@@ -20,6 +20,8 @@ export const replicasDefault = 3;
 export const replicasMax = 7;
 /** Members while one is being replaced, and those that another tool added. */
 export const membersMax = 16;
+/** Of members, CAs, the operator and users. */
+export const certificatesMax = 128;
 export const deletionPolicyDefault = 'Retain';
 
 const quantityMap = {
@@ -211,6 +213,15 @@ const member = {
   },
 } as const satisfies JsonSchema;
 
+const certificate = {
+  type: 'object',
+  required: ['name', 'expires'],
+  properties: {
+    name: { type: 'string', description: 'Secret that it is in.', maxLength: 253 },
+    expires: { type: 'string', format: 'date-time', maxLength: 64 },
+  },
+} as const satisfies JsonSchema;
+
 const planned = {
   type: 'object',
   description: 'What the operator does next or waits for, and why.',
@@ -334,6 +345,14 @@ export const storeClusterStatus = {
       description: 'Each member as it was last seen.',
       maxItems: membersMax,
       items: member,
+      'x-kubernetes-list-type': 'map',
+      'x-kubernetes-list-map-keys': ['name'],
+    },
+    certificates: {
+      type: 'array',
+      description: 'When the certificates of this store end, those of its clients too.',
+      maxItems: certificatesMax,
+      items: certificate,
       'x-kubernetes-list-type': 'map',
       'x-kubernetes-list-map-keys': ['name'],
     },

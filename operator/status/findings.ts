@@ -2,6 +2,7 @@ import type { Outcome } from '../act/act.ts';
 import type { Finding } from '../api/conditions.ts';
 import { type ClusterView, isVoter, type MemberView } from '../observe/view.ts';
 import { type Plan, reasonOf } from '../plan/plan.ts';
+import { expiringCertificate } from './certificates.ts';
 
 /** What the conditions say after a pass. Pure: one function for each condition. */
 export function findingsOf(view: ClusterView, plan: Plan, outcome: Outcome): readonly Finding[] {
@@ -76,6 +77,11 @@ function degraded(view: ClusterView, plan: Plan, outcome: Outcome): Finding {
   }
   const lack = lackOfRoom(view, outcome);
   if (lack !== undefined) return { type, status: 'True', ...lack };
+  const expiring = expiringCertificate(view.observation);
+  if (expiring !== undefined) {
+    const message = `The certificate in the Secret ${expiring.name} ends ${expiring.expires}: put a new one there.`;
+    return { type, status: 'True', reason: 'CertificateExpiring', message };
+  }
   return { type, status: 'False', reason: 'AllWell', message: 'Nothing is wrong.' };
 }
 

@@ -8,6 +8,7 @@ import type { Observation } from '../observe/observation.ts';
 import { type ClusterView, isVoter, type MemberView, viewOf } from '../observe/view.ts';
 import { decisionNames, type Plan, reasonOf } from '../plan/plan.ts';
 import { clusterLabel } from '../resources/labels.ts';
+import { certificateRecords } from './certificates.ts';
 import { findingsOf } from './findings.ts';
 
 const messageLengthMax = 4_096;
@@ -38,6 +39,7 @@ export function statusOf(
     bootstrap,
     space: recorded.space,
     growthRefused: recorded.growthRefused,
+    certificates: certificateRecords(observation),
     members: memberRecords(view).slice(0, membersMax),
     conditions: mergeConditions(conditions, findingsOf(view, plan, outcome), { now, generation }),
     plan: planRecord(plan),

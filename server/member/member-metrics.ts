@@ -8,6 +8,7 @@ import { networkFamilies } from '../metrics/peer-metrics.ts';
 import { Registry } from '../metrics/registry.ts';
 import { authFamilies, rpcFamilies } from '../metrics/rpc-metrics.ts';
 import { stateFamilies } from '../metrics/state-metrics.ts';
+import { type CertificateSource, tlsFamilies } from '../metrics/tls-metrics.ts';
 import type { ClientListener, ClientMetrics } from '../transport/client-listener.ts';
 import type { PeerNetwork } from '../transport/peer-network.ts';
 import type { LevelStateStores } from './level-state-stores.ts';
@@ -20,6 +21,7 @@ export interface MetricsModules {
   readonly peers: Pick<PeerNetwork, 'traffic'>;
   readonly stateStores: Pick<LevelStateStores, 'commitSeconds'>;
   readonly authenticator: Pick<Authenticator, 'counters'>;
+  readonly certificates: CertificateSource;
 }
 
 /** Every metric of one member: here a module's counters are registered. */
@@ -31,7 +33,7 @@ export class MemberMetrics implements ClientMetrics {
   #clients: Pick<ClientListener, 'bytes'> | undefined;
 
   constructor(modules: MetricsModules, options: Pick<Config, 'hasExtensiveMetrics'>) {
-    const { member, replica, peers, stateStores, authenticator } = modules;
+    const { member, replica, peers, stateStores, authenticator, certificates } = modules;
     const { commitSeconds } = stateStores;
     const nowMs = (): number => performance.now();
     this.rpc = new RpcCounters({ nowMs }, { hasSeconds: options.hasExtensiveMetrics });
@@ -42,6 +44,7 @@ export class MemberMetrics implements ClientMetrics {
     registry.register(() => networkFamilies(member.memberId, peers.traffic, this.#clientBytes()));
     registry.register(() => rpcFamilies(this.rpc));
     registry.register(() => authFamilies(authenticator.counters));
+    registry.register(() => tlsFamilies(certificates));
     registry.register(() => this.#process.families());
   }
 

@@ -80,7 +80,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
   replica.start();
   upkeep.start();
   clients = await openClients(
-    { member, replica, peers, stateStores, logger, tls: tls.client },
+    { member, replica, peers, stateStores, logger, tls: tls.client, certificates: tls },
     config,
   );
   void whenReady(member, failed).then(() => sayReady({ member, logger }, config));

@@ -1,4 +1,4 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { asBuffer } from '../base/bytes.ts';
 import type { Logger } from '../base/logger.ts';
@@ -31,6 +31,14 @@ export interface Trust {
   readonly revoked: RevokedSerials;
 }
 
+/** What can be told of certificates in use. */
+export interface LoadedCertificates {
+  /** Of the listener; the serial in lower-case hexadecimal. */
+  readonly own: { readonly serial: string; readonly expirySeconds: number } | undefined;
+  /** Of the file with those that are trusted. */
+  readonly trustSha256: string | undefined;
+}
+
 const none: RevokedSerials = new Set();
 
 /** The certificates, keys and lists that the flags name, as the files are now. */
@@ -43,6 +51,7 @@ export class TlsCredentials {
   readonly #ca: WatchedFiles<Buffer> | undefined;
   readonly #revoked: WatchedFiles<RevokedSerials> | undefined;
   #trust: Trust;
+  #loaded: { readonly of: Trust; readonly what: LoadedCertificates } | undefined;
 
   /** Throws {@link TlsError} when a file is missing or broken. */
   constructor(
@@ -73,6 +82,13 @@ export class TlsCredentials {
     return this.#trust;
   }
 
+  /** As {@link trust} is now. */
+  get loaded(): LoadedCertificates {
+    const { trust } = this;
+    if (this.#loaded?.of !== trust) this.#loaded = { of: trust, what: loadedOf(trust) };
+    return this.#loaded.what;
+  }
+
   /** Whether those who connect have to show a certificate. */
   get asksForCertificates(): boolean {
     return this.config.isClientCertRequired || this.config.trustedCaFile !== '';
@@ -87,6 +103,17 @@ export class TlsCredentials {
       revoked: this.#revoked?.current ?? none,
     };
   }
+}
+
+function loadedOf({ server, ca }: Trust): LoadedCertificates {
+  const own = server && certificates(server.cert)[0];
+  return {
+    own: own && {
+      serial: own.serialNumber.toLowerCase(),
+      expirySeconds: Date.parse(own.validTo) / 1_000,
+    },
+    trustSha256: ca && createHash('sha256').update(ca).digest('hex'),
+  };
 }
 
 /** What both ends of a connection set alike. */

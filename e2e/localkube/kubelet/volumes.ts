@@ -1,5 +1,16 @@
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { ObjectApi } from '../api.ts';
 import { claimsOf } from '../controllers/namespaces.ts';
 import {
@@ -101,8 +112,7 @@ export class Volumes {
         stringAt(source, field),
         source['optional'] === true,
       );
-      for (const [file, text] of selectedItems(source, data))
-        writeFileSync(join(directory, file), text);
+      writeAtOnce(directory, selectedItems(source, data));
       return directory;
     }
     throw new ConfigError(`localkube does not know this volume: ${JSON.stringify(volume)}`);
@@ -141,6 +151,42 @@ export class Volumes {
         rmSync(join(this.#pods, directory), { recursive: true, force: true });
     }
   }
+}
+
+/**
+ * All files change in one moment, as the real kubelet does it: each is a link through `..data`, which leads to a directory
+ * that is never changed, and is turned to the next one.
+ */
+function writeAtOnce(directory: string, files: readonly [string, string][]): void {
+  const current = join(directory, '..data');
+  const shown = new Set(files.map(([file]) => file.split('/')[0] ?? ''));
+  const old = existsSync(current) ? readlinkSync(current) : undefined;
+  const isSame =
+    old !== undefined &&
+    readdirSync(current).length === shown.size &&
+    files.every(([file, text]) => isText(join(current, file), text));
+  if (isSame) return;
+  const next = `..${process.hrtime.bigint()}`;
+  mkdirSync(join(directory, next));
+  for (const [file, text] of files) {
+    const path = join(directory, next, file);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+  }
+  symlinkSync(next, `${current}.new`);
+  renameSync(`${current}.new`, current);
+  for (const name of readdirSync(directory)) {
+    if (!name.startsWith('..') && !shown.has(name)) rmSync(join(directory, name));
+  }
+  for (const name of shown) {
+    const link = join(directory, name);
+    if (!lstatSync(link, { throwIfNoEntry: false })) symlinkSync(join('..data', name), link);
+  }
+  if (old !== undefined) rmSync(join(directory, old), { recursive: true });
+}
+
+function isText(path: string, text: string): boolean {
+  return existsSync(path) && readFileSync(path, 'utf8') === text;
 }
 
 /** Files of a Secret or ConfigMap volume: all entries, or those that `items` names. */

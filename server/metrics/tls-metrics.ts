@@ -1,0 +1,34 @@
+import type { LoadedCertificates } from '../transport/tls-credentials.ts';
+import { type Family, gauge, type Sample } from './exposition.ts';
+
+/** By listener. */
+export interface CertificateSource {
+  readonly client: { readonly loaded: LoadedCertificates };
+  readonly peer: { readonly loaded: LoadedCertificates };
+}
+
+/** What new connections are shown and whom they believe: files that were replaced are read again before it is told. */
+export function tlsFamilies({ client, peer }: CertificateSource): Family[] {
+  const sides = [
+    ['client', client.loaded],
+    ['peer', peer.loaded],
+  ] as const;
+  return [
+    gauge(
+      'mainstay_tls_certificate_expiry_seconds',
+      'The unix time when the certificate that a listener shows ends.',
+      sides.flatMap(([listener, { own }]): Sample[] =>
+        own === undefined
+          ? []
+          : [{ labels: { listener, serial: own.serial }, value: own.expirySeconds }],
+      ),
+    ),
+    gauge(
+      'mainstay_tls_trust_bundle_info',
+      'The hash of the file with the certificates that a listener trusts.',
+      sides.flatMap(([listener, { trustSha256 }]): Sample[] =>
+        trustSha256 === undefined ? [] : [{ labels: { listener, sha256: trustSha256 }, value: 1 }],
+      ),
+    ),
+  ];
+}
