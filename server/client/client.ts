@@ -27,24 +27,24 @@ import {
   read,
   write,
 } from './calls.ts';
-import { Endpoint, type EndpointOptions, type TlsOptions } from './endpoint.ts';
+import { Endpoint, type EndpointOptions, type TlsOptions, type TlsSource } from './endpoint.ts';
 import { Endpoints } from './endpoints.ts';
 import { ClientError } from './errors.ts';
 import { etcdTexts } from './etcd-texts.ts';
 import { KeySpace } from './key-space.ts';
 import { Prefix } from './prefix.ts';
 import { checkedBytes, snapshotParts } from './snapshot.ts';
-import { type Credentials, Tokens } from './tokens.ts';
+import { type CredentialSource, type Credentials, Tokens } from './tokens.ts';
 
 export interface ClientOptions {
   /** Client URLs of members: `http://host:port`, `https://host:port` or `host:port`. They are asked in turn. */
   readonly endpoints: readonly string[];
   /** How long a call may take, every attempt included. 5 s by default. */
   readonly timeoutMs?: number | undefined;
-  /** Whose calls these are, when the cluster has authentication on. */
-  readonly credentials?: Credentials | undefined;
-  /** How `https://` endpoints are checked and what they are shown. */
-  readonly tls?: TlsOptions | undefined;
+  /** Whose calls these are, when the cluster has authentication on. A function is asked whenever a token is needed. */
+  readonly credentials?: Credentials | CredentialSource | undefined;
+  /** How `https://` endpoints are checked and what they are shown. A function is asked for each new connection. */
+  readonly tls?: TlsOptions | TlsSource | undefined;
   /** Lines of `IP name name...` that are asked before DNS; by default what MAINSTAY_HOSTS_FILE names. */
   readonly hostsFile?: string | undefined;
 }

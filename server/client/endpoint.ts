@@ -28,6 +28,9 @@ export interface TlsOptions {
   readonly insecureSkipVerify?: boolean | undefined;
 }
 
+/** Asked for each new connection, so that certificates can be replaced while the client runs. */
+export type TlsSource = () => TlsOptions | Promise<TlsOptions>;
+
 export interface SendOptions {
   readonly timeoutMs: number;
   readonly signal?: Stop;
@@ -40,7 +43,7 @@ export interface SendOptions {
 export interface EndpointOptions {
   readonly lookup: LookupFunction;
   /** For `https://` and for URLs without a scheme. */
-  readonly tls?: TlsOptions | undefined;
+  readonly tls?: TlsOptions | TlsSource | undefined;
 }
 
 /** What a call in flight can be ended by. */
@@ -218,10 +221,10 @@ export class Endpoint {
     const { hostname, protocol, port, host } = new URL(this.url);
     const name = hostname.replace(/^\[|\]$/g, '');
     const { address, family } = await this.#resolve(name);
-    if (this.#isClosed) throw this.#unreachable('the client is closed');
     const target = `ipv${family}:${family === 6 ? `[${address}]` : address}`;
     const isTls = protocol === 'https:';
-    const { credentials, options } = isTls ? tlsOf(name, this.#options.tls ?? {}) : plain;
+    const { credentials, options } = isTls ? tlsOf(name, await this.#tls()) : plain;
+    if (this.#isClosed) throw this.#unreachable('the client is closed');
     const client = new grpc.Client(`${target}:${port || (isTls ? '443' : '80')}`, credentials, {
       ...options,
       'grpc.default_authority': host,
@@ -242,6 +245,16 @@ export class Endpoint {
     }
     this.#whyNot = '';
     return client;
+  }
+
+  async #tls(): Promise<TlsOptions> {
+    const { tls = {} } = this.#options;
+    if (typeof tls !== 'function') return tls;
+    try {
+      return await tls();
+    } catch (error) {
+      throw this.#unreachable(`no certificates: ${String(error)}`, error);
+    }
   }
 
   #resolve(hostname: string): Promise<LookupAddress> {

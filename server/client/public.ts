@@ -35,7 +35,7 @@ export {
   versionOf,
 } from './compare.ts';
 export { type CampaignOptions, Election, Leadership, NotLeaderError } from './election.ts';
-export type { TlsOptions } from './endpoint.ts';
+export type { TlsOptions, TlsSource } from './endpoint.ts';
 export { ClientError, CompactedError, LeaseLostError } from './errors.ts';
 export { etcdTexts } from './etcd-texts.ts';
 export {
@@ -60,7 +60,7 @@ export { Lock, type LockOptions } from './lock.ts';
 export type { PageOptions } from './pages.ts';
 export { Session, type SessionOptions } from './session.ts';
 export { type Isolation, StmAttempt, type StmOptions } from './stm.ts';
-export type { Credentials } from './tokens.ts';
+export type { CredentialSource, Credentials } from './tokens.ts';
 export {
   type DeleteFields,
   deleteOp,

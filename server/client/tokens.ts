@@ -1,3 +1,4 @@
+import { status } from '@grpc/grpc-js';
 import { Auth } from '../proto/gen/rpc.ts';
 import type { Endpoint, SendOptions } from './endpoint.ts';
 import { ClientError } from './errors.ts';
@@ -8,14 +9,17 @@ export interface Credentials {
   readonly password: string;
 }
 
+/** Asked whenever a token is needed, so that passwords can be replaced while the client runs. */
+export type CredentialSource = () => Credentials | Promise<Credentials>;
+
 /** The token of one user: asked for when it is first needed, and again when a server does not take it any more. */
 export class Tokens {
-  readonly #credentials: Credentials;
+  readonly #credentials: Credentials | CredentialSource;
   /** Empty while the cluster does without authentication. */
   #token: string | undefined;
   #asking: Promise<string> | undefined;
 
-  constructor(credentials: Credentials) {
+  constructor(credentials: Credentials | CredentialSource) {
     this.#credentials = credentials;
   }
 
@@ -34,7 +38,7 @@ export class Tokens {
   }
 
   async #authenticate(endpoint: Endpoint, { timeoutMs }: SendOptions): Promise<string> {
-    const { username, password } = this.#credentials;
+    const { username, password } = await this.#current(endpoint);
     try {
       const request = { name: username, password };
       const { token } = await endpoint.unary(Auth.methods.authenticate, request, { timeoutMs });
@@ -48,6 +52,18 @@ export class Tokens {
       }
       const what = { code, text, endpoint: asked, isUncertain: false };
       throw new ClientError(what, { cause: error });
+    }
+  }
+
+  async #current(endpoint: Endpoint): Promise<Credentials> {
+    const credentials = this.#credentials;
+    if (typeof credentials !== 'function') return credentials;
+    try {
+      return await credentials();
+    } catch (error) {
+      const text = `no credentials: ${String(error)}`;
+      const what = { code: status.UNAUTHENTICATED, text, endpoint: endpoint.url };
+      throw new ClientError({ ...what, isUncertain: false }, { cause: error });
     }
   }
 }
