@@ -218,7 +218,12 @@ const certificate = {
   required: ['name', 'expires'],
   properties: {
     name: { type: 'string', description: 'Secret that it is in.', maxLength: 253 },
-    expires: { type: 'string', format: 'date-time', maxLength: 64 },
+    expires: {
+      type: 'string',
+      description: 'When it ends.',
+      format: 'date-time',
+      maxLength: 64,
+    },
   },
 } as const satisfies JsonSchema;
 

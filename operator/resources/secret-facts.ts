@@ -1,5 +1,4 @@
 import { createHash, createHmac, createPrivateKey, X509Certificate } from 'node:crypto';
-import { isIPv6 } from 'node:net';
 import type { ObjectMeta, Secret } from '../api/objects.ts';
 
 /** What decisions need to know of a Secret. No key and no password is in it. */
@@ -132,7 +131,9 @@ export function certificateFacts(certificate: X509Certificate): CertificateFacts
 
 /** One spelling for each DNS name and IP address. */
 export function canonicalName(name: string): string {
-  return isIPv6(name) ? new URL(`http://[${name}]`).hostname.slice(1, -1) : name.toLowerCase();
+  return name.includes(':')
+    ? new URL(`http://[${name}]`).hostname.slice(1, -1)
+    : name.toLowerCase();
 }
 
 /** Whether another CA is on its way in, or out. */

@@ -1,5 +1,5 @@
+import { type Family, gauge, type Sample } from '../base/exposition.ts';
 import type { LoadedCertificates } from '../transport/tls-credentials.ts';
-import { type Family, gauge, type Sample } from './exposition.ts';
 
 /** By listener. */
 export interface CertificateSource {

@@ -70,15 +70,24 @@ async function wholeLife(setting: BareKube, grants: Grants): Promise<AuthorizedK
   return kube;
 }
 
+const rootPassword = {
+  apiVersion: 'v1',
+  kind: 'Secret',
+  metadata: { name: 'root', namespace: 'default' },
+  stringData: { password: 'correct horse battery staple' },
+};
+
 async function live(setting: BareKube): Promise<void> {
   const { kube } = setting;
   const change = (spec: unknown) => kube.patch(clusterPath, { spec });
-  await createCluster(setting, 'demo', { networkPolicy: {}, deletionPolicy: 'Delete' });
+  await kube.create(collectionPath('Secret', 'default'), rootPassword);
+  const auth = { rootPassword: { name: 'root' }, users: [{ name: 'app' }] };
+  await createCluster(setting, 'demo', { networkPolicy: {}, deletionPolicy: 'Delete', auth });
   await converged(setting, '3/3');
   await placeVolumes(setting);
   await change({ networkPolicy: null, disruptionBudget: 'Disabled', storage: { size: '2Gi' } });
   await converged(setting, '3/3');
-  await change({ replicas: 1 });
+  await change({ replicas: 1, auth: { ...auth, users: [] } });
   await converged(setting, '1/1');
   const { metadata } = (await kube.get<StoreCluster>(clusterPath)) ?? assert.fail();
   const { uid = '' } = metadata;
@@ -125,6 +134,9 @@ function controllerOn(
       newNonce: () => 'nonce',
       imageRepository: 'mainstay',
       metrics: new OperatorMetrics(systemClock),
+      readMetrics: async () => '',
+      clusterDomain: 'cluster.local',
+      reloadMs: 0,
     },
     { namespace, workers: 2 },
   );
