@@ -7,6 +7,7 @@ import { exposition, gauge, info } from '../server/base/exposition.ts';
 import type { Logger } from '../server/base/logger.ts';
 import { ProcessMetrics } from '../server/base/process-metrics.ts';
 import { versionDefault } from './api/defaults.ts';
+import { BackupController } from './backup-controller.ts';
 import { Controller } from './controller.ts';
 import { FlagError, help, type OperatorFlags, parseFlags } from './flags.ts';
 import { serveHealth } from './health.ts';
@@ -64,11 +65,15 @@ async function run(flags: OperatorFlags, logger: Logger, stopped: AbortSignal): 
   const store = new StoreClient(() => systemClock.nowMs());
   const recorder = new KubeRecorder({ kube, logger, clock: systemClock, random: systemRandom });
   const controller = controllerOf(flags, { kube, store, logger, fence, metrics, recorder });
-  const health = await serve(flags, { controller, lease, metrics });
+  const backups = backupControllerOf(flags, { kube, logger, recorder });
+  const health = await serve(flags, { controller, backups, lease, metrics });
   logger.info({ server: connection.server, namespace: flags.namespace ?? 'all' }, 'starting');
   try {
-    if (lease === undefined) await controller.run(stopped);
-    else return await runAsLeader(controller, lease, { logger, stopped });
+    const work = async (signal: AbortSignal) => {
+      await Promise.all([controller.run(signal), backups.run(signal)]);
+    };
+    if (lease === undefined) await work(stopped);
+    else return await runAsLeader(work, lease, { logger, stopped });
     return 0;
   } finally {
     await recorder.settled();
@@ -84,10 +89,12 @@ function serve(
   flags: OperatorFlags,
   {
     controller,
+    backups,
     lease,
     metrics,
   }: {
     readonly controller: Controller;
+    readonly backups: BackupController;
     readonly lease: LeaderLease | undefined;
     readonly metrics: OperatorMetrics;
   },
@@ -97,7 +104,7 @@ function serve(
   const processMetrics = new ProcessMetrics();
   return serveHealth(flags.healthPort, {
     // One that stands by is ready to take over: an update of two replicas waits for nobody.
-    isReady: () => !isLeader() || controller.isReady(),
+    isReady: () => !isLeader() || (controller.isReady() && backups.isReady()),
     stuck: () => (isLeader() ? controller.stuck() : undefined),
     metrics: () =>
       exposition([
@@ -140,9 +147,29 @@ function controllerOf(
   );
 }
 
+function backupControllerOf(
+  flags: OperatorFlags,
+  modules: {
+    readonly kube: HttpKubeClient;
+    readonly logger: Logger;
+    readonly recorder: KubeRecorder;
+  },
+): BackupController {
+  return new BackupController(
+    {
+      ...modules,
+      clock: systemClock,
+      random: systemRandom,
+      wallMs: () => systemClock.wallMs(),
+      imageRepository: flags.imageRepository,
+    },
+    flags.namespace,
+  );
+}
+
 /** A process that lost the lease ends: what it still had in mind is not worth knowing any more. */
 async function runAsLeader(
-  controller: Controller,
+  work: (signal: AbortSignal) => Promise<void>,
   lease: LeaderLease,
   { logger, stopped }: { readonly logger: Logger; readonly stopped: AbortSignal },
 ): Promise<number> {
@@ -150,7 +177,7 @@ async function runAsLeader(
   if (stopped.aborted) return 0;
   logger.info({}, 'holds the leader lease');
   const lost = new AbortController();
-  const working = controller.run(AbortSignal.any([stopped, lost.signal]));
+  const working = work(AbortSignal.any([stopped, lost.signal]));
   const released = new AbortController();
   const holding = lease.hold(released.signal).finally(() => lost.abort());
   await working;

@@ -104,6 +104,7 @@ const packageHomes: Record<string, readonly string[]> = {
   protobufjs: ['server/proto/schema.ts'],
   'js-yaml': ['server/client/', 'operator/'],
   bcryptjs: ['server/auth/password-worker.ts'],
+  croner: ['operator/plan/'],
 };
 
 /** Folders without clock, I/O and randomness of their own; `node:buffer`, `node:crypto` and the like are fine. */

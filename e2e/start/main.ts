@@ -1,5 +1,5 @@
 // `npm start`: a Kubernetes for this machine, the operator, and a cluster of three members, until Ctrl-C.
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -84,8 +84,10 @@ async function bringUp(
   kube: Environment,
   { operator, progress }: { operator: OperatorProcess; progress: Progress },
 ): Promise<void> {
-  progress.begin('the StoreCluster resource');
-  await applyFile(kube.url, join(root, 'crds/storeclusters.mainstay.dev.yaml'));
+  progress.begin('the resources StoreCluster, StoreBackup and StoreBackupSchedule');
+  for (const file of readdirSync(join(root, 'crds'))) {
+    await applyFile(kube.url, join(root, 'crds', file));
+  }
   progress.done();
   progress.begin('the operator');
   await operator.start();

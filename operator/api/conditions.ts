@@ -1,10 +1,18 @@
 import type { Condition } from './types.ts';
 
 /**
- * The condition types of a StoreCluster; the set that generic tools (kstatus, kubectl wait) understand. `Stalled` is
- * there only while it is True, as kstatus wants it.
+ * The condition types of a StoreCluster the first four and Stalled, of backups and schedules Ready and the rest: what
+ * kstatus and `kubectl wait` understand. `Stalled` is there only while it is True, as kstatus wants it.
  */
-export const conditionTypes = ['Available', 'Progressing', 'Degraded', 'Ready', 'Stalled'] as const;
+export const conditionTypes = [
+  'Available',
+  'Progressing',
+  'Degraded',
+  'Ready',
+  'Stalled',
+  'Verified',
+  'Current',
+] as const;
 export type ConditionType = (typeof conditionTypes)[number];
 
 export interface Finding {

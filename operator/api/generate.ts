@@ -1,14 +1,18 @@
 // [io] Writes crds/: `node dist/operator/api/generate.js`.
 import { writeFileSync } from 'node:fs';
 import { dump } from 'js-yaml';
-import { storeClusterDefinition } from './crd.ts';
+import { definitions } from './crd.ts';
 
-const header = '# Generated from operator/api/schema.ts by `npm run generate`.\n';
+const header = '# Generated from operator/api/ by `npm run generate`.\n';
 
 /** File name in `crds/` and its text. */
 export function generatedFiles(): ReadonlyMap<string, string> {
-  const name = `${storeClusterDefinition.metadata.name}.yaml`;
-  return new Map([[name, header + dump(storeClusterDefinition, { lineWidth: 100, noRefs: true })]]);
+  return new Map(
+    definitions.map((definition) => {
+      const text = dump(definition, { lineWidth: 100, noRefs: true });
+      return [`${definition.metadata.name}.yaml`, header + text];
+    }),
+  );
 }
 
 if (import.meta.filename === process.argv[1]) {

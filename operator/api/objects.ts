@@ -83,7 +83,12 @@ export interface ContainerStatus {
 
 export interface ContainerState {
   readonly waiting?: { readonly reason?: string; readonly message?: string };
-  readonly terminated?: { readonly reason?: string; readonly exitCode?: number };
+  readonly terminated?: {
+    readonly reason?: string;
+    readonly exitCode?: number;
+    /** What the container left in its `terminationMessagePath`. */
+    readonly message?: string;
+  };
 }
 
 /** Cluster-scoped: it has no namespace. */

@@ -3,6 +3,8 @@ import { apiVersion, group } from '../api/schema.ts';
 
 export type Kind =
   | 'StoreCluster'
+  | 'StoreBackup'
+  | 'StoreBackupSchedule'
   | 'Pod'
   | 'PersistentVolumeClaim'
   | 'Service'
@@ -15,6 +17,8 @@ export type Kind =
 
 const resources: Readonly<Record<Kind, readonly [root: string, plural: string]>> = {
   StoreCluster: [`/apis/${group}/${apiVersion}`, 'storeclusters'],
+  StoreBackup: [`/apis/${group}/${apiVersion}`, 'storebackups'],
+  StoreBackupSchedule: [`/apis/${group}/${apiVersion}`, 'storebackupschedules'],
   Pod: ['/api/v1', 'pods'],
   PersistentVolumeClaim: ['/api/v1', 'persistentvolumeclaims'],
   Service: ['/api/v1', 'services'],

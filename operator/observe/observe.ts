@@ -1,6 +1,6 @@
 // [io] 1. One observation: everything read live, nothing from a cache.
 
-import { completeSpec } from '../api/defaults.ts';
+import { type CompleteSpec, completeSpec } from '../api/defaults.ts';
 import type {
   KubeList,
   NetworkPolicy,
@@ -70,10 +70,7 @@ export async function observe(
     now: new Date(modules.wallMs()).toISOString(),
     nonce: modules.newNonce(),
     cluster,
-    spec: completeSpec(cluster.spec, {
-      repository: modules.imageRepository,
-      present: presentImages(cluster, children.pods),
-    }),
+    spec: completeSpecOf(cluster, children.pods, modules.imageRepository),
     ...children,
     secrets: secrets.facts,
     clusterDomain: modules.clusterDomain,
@@ -81,6 +78,15 @@ export async function observe(
     ...(await observeStore(modules.store, { cluster, secrets, members })),
     loaded: isRotating ? await observeLoaded(modules.readMetrics, members) : new Map(),
   });
+}
+
+/** The spec of a cluster with what it runs already. */
+export function completeSpecOf(
+  cluster: StoreCluster,
+  pods: readonly Pod[],
+  repository: string,
+): CompleteSpec {
+  return completeSpec(cluster.spec, { repository, present: presentImages(cluster, pods) });
 }
 
 interface Observed {

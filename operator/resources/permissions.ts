@@ -14,6 +14,22 @@ export const workRules: readonly PolicyRule[] = [
   // To be named as the owner that blocks its own deletion, where the API server checks that.
   { apiGroups: [group], resources: ['storeclusters/finalizers'], verbs: ['update'] },
   {
+    apiGroups: [group],
+    resources: ['storebackups'],
+    verbs: ['get', 'list', 'watch', 'create', 'delete'],
+  },
+  { apiGroups: [group], resources: ['storebackupschedules'], verbs: ['get', 'list', 'watch'] },
+  {
+    apiGroups: [group],
+    resources: ['storebackups/status', 'storebackupschedules/status'],
+    verbs: ['update'],
+  },
+  {
+    apiGroups: [group],
+    resources: ['storebackups/finalizers', 'storebackupschedules/finalizers'],
+    verbs: ['update'],
+  },
+  {
     apiGroups: [''],
     resources: ['pods', 'persistentvolumeclaims'],
     verbs: ['list', 'watch', 'create', 'patch', 'delete'],

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { KubeList, PersistentVolumeClaim } from '../../../operator/api/objects.ts';
+import type { StoreBackup } from '../../../operator/api/backup-types.ts';
+import type { KubeList, KubeObject, PersistentVolumeClaim } from '../../../operator/api/objects.ts';
 import type { StoreCluster } from '../../../operator/api/types.ts';
+import { BackupController } from '../../../operator/backup-controller.ts';
 import { Controller } from '../../../operator/controller.ts';
 import { systemClock, systemRandom } from '../../../operator/kube/clock.ts';
 import { LeaderLease, leaderLeaseDefaults } from '../../../operator/kube/leader-lease.ts';
 import { collectionPath, objectPath } from '../../../operator/kube/paths.ts';
 import { KubeRecorder } from '../../../operator/kube/recorder.ts';
 import { OperatorMetrics } from '../../../operator/metrics/operator-metrics.ts';
+import { scheduleLabel } from '../../../operator/resources/backup-pod.ts';
 import { allRules, leaseRules, workRules } from '../../../operator/resources/permissions.ts';
 import { silentLogger } from '../../../server/base/logger.ts';
 import { AuthorizedKube, type Grants, permissionsOf } from '../support/authorized-kube.ts';
@@ -59,6 +62,7 @@ async function wholeLife(setting: BareKube, grants: Grants): Promise<AuthorizedK
   const running = [
     lease.hold(stopped.signal),
     controllerOn(kube, { kubelet, lease, namespace: grants.namespace }).run(stopped.signal),
+    backupControllerOn(kube, grants.namespace).run(stopped.signal),
     kubelet.run(stopped.signal),
   ];
   try {
@@ -85,6 +89,7 @@ async function live(setting: BareKube): Promise<void> {
   await createCluster(setting, 'demo', { networkPolicy: {}, deletionPolicy: 'Delete', auth });
   await converged(setting, '3/3');
   await placeVolumes(setting);
+  await backUp(setting);
   await change({ networkPolicy: null, disruptionBudget: 'Disabled', storage: { size: '2Gi' } });
   await converged(setting, '3/3');
   await change({ replicas: 1, auth: { ...auth, users: [] } });
@@ -101,6 +106,36 @@ async function live(setting: BareKube): Promise<void> {
   await until('it is gone', async () => (await kube.get(clusterPath)) === undefined);
 }
 
+/** A schedule makes one, another is made by hand, and the older one is removed. */
+async function backUp({ kube }: BareKube): Promise<void> {
+  const spec = { cluster: 'demo', target: { volume: { claimName: 'backups' } } };
+  const metadata = { name: 'nightly', namespace: 'default' };
+  const apiVersion = 'mainstay.dev/v1alpha1';
+  const schedule = { schedule: '* * * * *', immediate: true, keep: { last: 1 } };
+  await kube.create(collectionPath('StoreBackup', 'default'), {
+    apiVersion,
+    kind: 'StoreBackup',
+    metadata: { ...metadata, name: 'first', labels: { [scheduleLabel]: 'nightly' } },
+    spec,
+  } as KubeObject);
+  const list = async () =>
+    (await kube.list<KubeList<StoreBackup>>(collectionPath('StoreBackup', 'default'))).items;
+  await until('the first backup is made', async () =>
+    (await list()).some(({ status }) => status?.verifiedAt !== undefined),
+  );
+  await kube.create(collectionPath('StoreBackupSchedule', 'default'), {
+    apiVersion,
+    kind: 'StoreBackupSchedule',
+    metadata,
+    spec: { ...spec, ...schedule },
+  } as KubeObject);
+  await until('a second is made and the first removed', async () => {
+    const backups = await list();
+    const isDone = backups.some(({ status }) => status?.phase === 'Complete');
+    return isDone && !backups.some((backup) => backup.metadata.name === 'first');
+  });
+}
+
 /** As the scheduler does where volumes are made for a node: so there are nodes to ask for. */
 async function placeVolumes({ kube }: BareKube): Promise<void> {
   const path = collectionPath('PersistentVolumeClaim', 'default');
@@ -109,6 +144,15 @@ async function placeVolumes({ kube }: BareKube): Promise<void> {
   for (const { metadata } of items) {
     await kube.patch(`${path}/${metadata.name}`, { metadata: { annotations } });
   }
+}
+
+function backupControllerOn(kube: AuthorizedKube, namespace: string | undefined): BackupController {
+  const modules = { kube, clock: systemClock, random: systemRandom, logger: silentLogger };
+  const recorder = new KubeRecorder(modules);
+  return new BackupController(
+    { ...modules, recorder, wallMs: () => systemClock.wallMs(), imageRepository: 'mainstay' },
+    namespace,
+  );
 }
 
 function controllerOn(

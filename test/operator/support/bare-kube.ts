@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FaultRequest } from '../../../e2e/localkube/faults.ts';
 import { type LocalKube, startLocalKube } from '../../../e2e/localkube/local-kube.ts';
-import { storeClusterDefinition } from '../../../operator/api/crd.ts';
+import { definitions } from '../../../operator/api/crd.ts';
 import type { KubeObject } from '../../../operator/api/objects.ts';
 import type { StoreClusterSpec } from '../../../operator/api/types.ts';
 import { HttpKubeClient } from '../../../operator/kube/client.ts';
@@ -12,7 +12,9 @@ import { collectionPath } from '../../../operator/kube/paths.ts';
 import { silentLogger } from '../../../server/base/logger.ts';
 import { until } from './operator-process.ts';
 
-/** localkube without a kubelet, with our definition; `kube` is the test's own hand. */
+const kinds = ['StoreCluster', 'StoreBackup', 'StoreBackupSchedule'] as const;
+
+/** localkube without a kubelet, with our definitions; `kube` is the test's own hand. */
 export interface BareKube {
   readonly localKube: LocalKube;
   readonly kube: HttpKubeClient;
@@ -30,13 +32,14 @@ export async function withBareKube(body: (setting: BareKube) => Promise<void>): 
   const kube = new HttpKubeClient(loadConnection(localKube.kubeconfigPath));
   try {
     const path = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
-    await kube.create(path, storeClusterDefinition as unknown as KubeObject);
-    await until('the definition is served', () =>
-      kube.get(collectionPath('StoreCluster', 'default')).then(
-        (list) => list !== undefined,
-        () => false,
-      ),
-    );
+    for (const definition of definitions) {
+      await kube.create(path, definition as unknown as KubeObject);
+    }
+    await until('the definitions are served', async () => {
+      const served = kinds.map((kind) => kube.get(collectionPath(kind, 'default')));
+      const lists = await Promise.all(served).catch(() => []);
+      return lists.length > 0 && lists.every((list) => list !== undefined);
+    });
     await body({ localKube, kube, directory });
   } finally {
     kube.close();

@@ -21,6 +21,8 @@ export class PaperKubelet {
   readonly #kube: HttpKubeClient;
   #pods: readonly Pod[] = [];
   #addresses = 0;
+  /** Names of what was saved and not pruned. */
+  readonly backups: string[] = [];
 
   constructor(kube: HttpKubeClient) {
     this.#kube = kube;
@@ -56,6 +58,9 @@ export class PaperKubelet {
   }
 
   async #report(pod: Pod): Promise<void> {
+    if (pod.metadata.labels?.['app.kubernetes.io/component'] === 'backup') {
+      return this.#finish(pod);
+    }
     const isReady = this.#memberOf(pod) !== undefined && this.store?.leaderId !== '0';
     const ready = isReady ? 'True' : 'False';
     const podIP = pod.status?.podIP ?? `127.9.9.${(this.#addresses += 1)}`;
@@ -64,6 +69,31 @@ export class PaperKubelet {
     const conditions = [{ type: 'Ready', status: ready }];
     const status = { phase: 'Running', podIP, podIPs: [{ ip: podIP }], conditions };
     const at = { namespace: 'default', name: pod.metadata.name };
+    await this.#kube.patch(objectPath('Pod', at, 'status'), { status });
+  }
+
+  /** What a pod that works on a backup would say at its end. */
+  async #finish(pod: Pod): Promise<void> {
+    if (pod.status?.phase === 'Succeeded' || pod.spec['restartPolicy'] === 'Always') return;
+    const [kind = ''] = pod.spec.containers[0]?.args ?? [];
+    const id = flagOf(pod, 'backup-id');
+    this.backups.push(...(kind === 'save' ? [`backup-${id}`] : []));
+    const saved = { name: `backup-${id}`, revision: 7, keys: 3, sizeBytes: 20_480, hash: 99 };
+    const deleted = kind === 'prune' ? this.backups.splice(0, this.backups.length - 1) : undefined;
+    const message = JSON.stringify({ ok: true, kind, ...saved, clusterUid: 'u1', deleted });
+    const terminated = { exitCode: 0, reason: 'Completed', message };
+    const containerStatuses = [
+      {
+        name: 'backup',
+        image: 'i',
+        imageID: '',
+        ready: false,
+        restartCount: 0,
+        state: { terminated },
+      },
+    ];
+    const at = { namespace: 'default', name: pod.metadata.name };
+    const status = { phase: 'Succeeded', containerStatuses };
     await this.#kube.patch(objectPath('Pod', at, 'status'), { status });
   }
 

@@ -1,0 +1,185 @@
+import type { JsonSchema } from '../json-schema.ts';
+import { secretKey, secretName } from './values.ts';
+
+// What StoreBackup, StoreBackupSchedule and a restore have in common: where backups are, and their key.
+
+const certificateKey = {
+  ...secretKey,
+  properties: {
+    name: secretName,
+    key: { ...secretKey.properties.key, default: 'ca.crt' },
+  },
+} as const satisfies JsonSchema;
+
+const s3 = {
+  type: 'object',
+  description: 'A bucket of any server that speaks S3.',
+  required: ['endpoint', 'bucket', 'credentialsSecretName'],
+  properties: {
+    endpoint: {
+      type: 'string',
+      description: 'URL of the server, for example https://s3.eu-central-1.amazonaws.com.',
+      maxLength: 1024,
+      pattern: '^https?://[^/?#]+/?$',
+    },
+    region: {
+      type: 'string',
+      description: 'Region that requests are signed for. Many servers do not care.',
+      default: 'us-east-1',
+      minLength: 1,
+      maxLength: 64,
+    },
+    bucket: {
+      type: 'string',
+      description: 'Name of the bucket; it exists already.',
+      minLength: 1,
+      maxLength: 255,
+      pattern: '^[A-Za-z0-9][-._A-Za-z0-9]*$',
+    },
+    prefix: {
+      type: 'string',
+      description: 'What the names of all objects begin with, for example backups/demo.',
+      maxLength: 512,
+      pattern: '^[^/].*$',
+    },
+    credentialsSecretName: {
+      ...secretName,
+      description: 'Secret with the keys accessKeyId and secretAccessKey.',
+    },
+    ca: {
+      ...certificateKey,
+      description: "Where the certificate of the server's authority is, when it is a private one.",
+    },
+    serverSideEncryption: {
+      type: 'string',
+      description: 'What the server is asked to encrypt the objects with.',
+      enum: ['AES256', 'aws:kms'],
+    },
+    virtualHosted: {
+      type: 'boolean',
+      description: 'Whether the bucket is part of the host name, as some servers want it.',
+      default: false,
+    },
+  },
+} as const satisfies JsonSchema;
+
+const volume = {
+  type: 'object',
+  description: 'A PersistentVolumeClaim in the namespace of this object.',
+  required: ['claimName'],
+  properties: {
+    claimName: {
+      type: 'string',
+      description: 'Name of the claim.',
+      minLength: 1,
+      maxLength: 253,
+    },
+    path: {
+      type: 'string',
+      description: 'Directory on the volume; without it, its root.',
+      maxLength: 512,
+      pattern: '^[^/.][^:]*$',
+      'x-kubernetes-validations': [
+        {
+          rule: "!self.contains('..')",
+          message: 'target.volume.path must stay below the root of the volume: leave out ".."',
+        },
+      ],
+    },
+  },
+} as const satisfies JsonSchema;
+
+export const target = {
+  type: 'object',
+  description: 'Where backups are kept.',
+  properties: { s3, volume },
+  'x-kubernetes-validations': [
+    {
+      rule: 'has(self.s3) != has(self.volume)',
+      message: 'a target is a bucket or a volume: give exactly one of target.s3 and target.volume',
+    },
+  ],
+} as const satisfies JsonSchema;
+
+export const encryption = {
+  type: 'object',
+  description: 'The key with which backups are encrypted (AES-256-GCM). Without it they are not.',
+  required: ['name'],
+  properties: {
+    name: secretName,
+    key: {
+      type: 'string',
+      description: 'Key of the Secret whose value it is: 32 bytes, in base64 or hexadecimal.',
+      default: 'key',
+      minLength: 1,
+      maxLength: 253,
+    },
+  },
+} as const satisfies JsonSchema;
+
+export const clusterName = {
+  type: 'string',
+  description: 'Name of the StoreCluster, in the namespace of this object.',
+  minLength: 1,
+  maxLength: 40,
+} as const satisfies JsonSchema;
+
+const point = {
+  revision: {
+    type: 'integer',
+    format: 'int64',
+    description:
+      'Up to this revision; the newest backup before it and the archived changes are used.',
+    minimum: 1,
+  },
+  time: {
+    type: 'string',
+    description: 'Up to what was written at this time, for example 2026-01-31T12:00:00Z.',
+    format: 'date-time',
+    maxLength: 64,
+  },
+} as const;
+
+/** From where a store begins. */
+export const restoreSource = {
+  type: 'object',
+  description: 'The backup that the store begins with.',
+  properties: {
+    backup: {
+      type: 'string',
+      description: 'Name of a StoreBackup in the namespace of this object.',
+      minLength: 1,
+      maxLength: 253,
+    },
+    target,
+    object: {
+      type: 'string',
+      description:
+        'Which one of target: the name of a backup, or of an object that is a snapshot of etcd. Without it, the newest backup.',
+      minLength: 1,
+      maxLength: 1024,
+    },
+    encryption,
+    ...point,
+  },
+  'x-kubernetes-validations': [
+    {
+      rule: 'has(self.backup) != has(self.target)',
+      message:
+        'a restore is from a StoreBackup or from a target: give exactly one of backup and target',
+    },
+    {
+      rule: '!has(self.object) || has(self.target)',
+      message: 'object names something in target: give target with it',
+    },
+    {
+      rule: '!(has(self.revision) && has(self.time))',
+      message: 'revision and time exclude each other: give the one up to which to restore',
+    },
+    {
+      rule: '!(has(self.object) && (has(self.revision) || has(self.time)))',
+      message:
+        'object says which backup, revision and time let the operator choose one: give one or the other',
+    },
+  ],
+} as const satisfies JsonSchema;

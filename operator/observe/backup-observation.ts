@@ -1,0 +1,29 @@
+import type { StoreBackup, StoreBackupSchedule } from '../api/backup-types.ts';
+import type { CompleteSpec } from '../api/defaults.ts';
+import type { Pod } from '../api/objects.ts';
+import type { StoreCluster } from '../api/types.ts';
+
+/** What one pass knows of a StoreBackup. */
+export interface BackupObservation {
+  /** RFC 3339. */
+  readonly now: string;
+  readonly backup: StoreBackup;
+  readonly cluster: StoreCluster | undefined;
+  /** Of the cluster. */
+  readonly spec: CompleteSpec | undefined;
+  readonly save: Pod | undefined;
+  readonly verify: Pod | undefined;
+}
+
+/** What one pass knows of a StoreBackupSchedule. */
+export interface ScheduleObservation {
+  /** RFC 3339. */
+  readonly now: string;
+  readonly schedule: StoreBackupSchedule;
+  readonly cluster: StoreCluster | undefined;
+  readonly spec: CompleteSpec | undefined;
+  /** That this schedule made, oldest first. */
+  readonly backups: readonly StoreBackup[];
+  readonly prune: Pod | undefined;
+  readonly archive: Pod | undefined;
+}

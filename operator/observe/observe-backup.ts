@@ -1,0 +1,95 @@
+// [io] 1. One observation of a backup or a schedule: everything read live, nothing from a cache.
+import type { StoreBackup, StoreBackupSchedule } from '../api/backup-types.ts';
+import type { KubeList, Pod } from '../api/objects.ts';
+import type { StoreCluster } from '../api/types.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { collectionPath, objectPath } from '../kube/paths.ts';
+import {
+  archivePodName,
+  prunePodName,
+  savePodName,
+  verifyPodName,
+} from '../resources/backup-names.ts';
+import { backupLabel, scheduleLabel } from '../resources/backup-pod.ts';
+import type { BackupObservation, ScheduleObservation } from './backup-observation.ts';
+import { type ClusterKey, completeSpecOf } from './observe.ts';
+
+export interface BackupObserveModules {
+  readonly kube: KubeClient;
+  readonly wallMs: () => number;
+  readonly imageRepository: string;
+}
+
+/** undefined when the StoreBackup is gone. */
+export async function observeBackup(
+  modules: BackupObserveModules,
+  key: ClusterKey,
+): Promise<BackupObservation | undefined> {
+  const backup = await modules.kube.get<StoreBackup>(objectPath('StoreBackup', key));
+  if (backup === undefined || backup.metadata.deletionTimestamp !== undefined) return undefined;
+  const [about, pods] = await Promise.all([
+    observeCluster(modules, key.namespace, backup.spec.cluster),
+    podsOf(modules.kube, key.namespace, `${backupLabel}=${key.name}`),
+  ]);
+  const named = (name: string) => ownPod(pods, name, backup.metadata.uid);
+  return {
+    ...about,
+    backup,
+    save: named(savePodName(backup)),
+    verify: named(verifyPodName(backup)),
+  };
+}
+
+/** undefined when the StoreBackupSchedule is gone. */
+export async function observeSchedule(
+  modules: BackupObserveModules,
+  key: ClusterKey,
+): Promise<ScheduleObservation | undefined> {
+  const { kube } = modules;
+  const schedule = await kube.get<StoreBackupSchedule>(objectPath('StoreBackupSchedule', key));
+  if (schedule === undefined || schedule.metadata.deletionTimestamp !== undefined) return undefined;
+  const selector = `${scheduleLabel}=${key.name}`;
+  const [about, pods, backups] = await Promise.all([
+    observeCluster(modules, key.namespace, schedule.spec.cluster),
+    podsOf(kube, key.namespace, selector),
+    kube.list<KubeList<StoreBackup>>(collectionPath('StoreBackup', key.namespace), {
+      labelSelector: selector,
+    }),
+  ]);
+  const named = (name: string) => ownPod(pods, name, schedule.metadata.uid);
+  return {
+    ...about,
+    schedule,
+    backups: backups.items.toSorted(byAge),
+    prune: named(prunePodName(schedule)),
+    archive: named(archivePodName(schedule)),
+  };
+}
+
+async function observeCluster(modules: BackupObserveModules, namespace: string, name: string) {
+  const at = objectPath('StoreCluster', { namespace, name });
+  const cluster = await modules.kube.get<StoreCluster>(at);
+  return {
+    now: new Date(modules.wallMs()).toISOString(),
+    cluster,
+    spec: cluster && completeSpecOf(cluster, [], modules.imageRepository),
+  };
+}
+
+async function podsOf(kube: KubeClient, namespace: string, labelSelector: string) {
+  return (await kube.list<KubeList<Pod>>(collectionPath('Pod', namespace), { labelSelector }))
+    .items;
+}
+
+/** A pod of an earlier object of the same name is on its way out, and nobody's. */
+function ownPod(pods: readonly Pod[], name: string, uid: string | undefined): Pod | undefined {
+  return pods.find(
+    ({ metadata }) =>
+      metadata.name === name && metadata.ownerReferences?.some((owner) => owner.uid === uid),
+  );
+}
+
+function byAge(a: StoreBackup, b: StoreBackup): number {
+  const [first = '', second = ''] = [a, b].map(({ metadata }) => metadata.creationTimestamp);
+  return first < second ? -1 : first > second ? 1 : a.metadata.name < b.metadata.name ? -1 : 1;
+}

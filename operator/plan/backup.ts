@@ -1,0 +1,214 @@
+import type { StoreBackup, StoreBackupStatus } from '../api/backup-types.ts';
+import type { ContainerState, Pod } from '../api/objects.ts';
+import { describeBytes } from '../api/quantity.ts';
+import type { BackupObservation } from '../observe/backup-observation.ts';
+import { hasEnded, isTerminating } from '../observe/view.ts';
+import { backupOwner, savePodName, verifyPodName } from '../resources/backup-names.ts';
+import { backupLabel, buildBackupPod } from '../resources/backup-pod.ts';
+
+/** What is done for one StoreBackup now, and what its status says then. */
+export interface BackupPlan {
+  readonly action: BackupAction | undefined;
+  readonly status: StoreBackupStatus;
+  /** For the event; a pass that changes nothing has none. */
+  readonly event: { readonly type: 'Normal' | 'Warning'; readonly reason: string } | undefined;
+}
+
+export type BackupAction =
+  | { readonly kind: 'createPod'; readonly pod: Pod }
+  | { readonly kind: 'deletePod'; readonly pod: Pod };
+
+const failuresMax = 3;
+
+/**
+ * Pure. One pod saves, another restores what was saved and compares; each leaves one line of JSON as its last word. What
+ * is in the target is not touched afterwards: only a schedule removes backups.
+ */
+export function planBackup(observation: BackupObservation): BackupPlan {
+  const { backup, save, verify, now } = observation;
+  const status: StoreBackupStatus = { phase: 'Pending', ...backup.status };
+  if (status.phase === 'Complete' || status.phase === 'Failed') return finish(observation, status);
+  if (status.object === undefined) {
+    return save === undefined ? begin(observation, status) : watchSave(observation, status, save);
+  }
+  if (backup.spec.verify === false) {
+    return say({ ...status, phase: 'Complete', message: whole(status) }, 'BackupComplete');
+  }
+  if (verify === undefined) return beginVerify(observation, status);
+  return watchVerify({ backup, now }, status, verify);
+}
+
+function begin(observation: BackupObservation, status: StoreBackupStatus): BackupPlan {
+  const { backup, cluster, spec, now } = observation;
+  const wait = waitsFor(observation);
+  if (cluster === undefined || spec === undefined || wait !== undefined) {
+    const message = wait ?? `There is no StoreCluster ${backup.spec.cluster} in this namespace.`;
+    return { action: undefined, status: { ...status, message }, event: undefined };
+  }
+  const pod = buildBackupPod(cluster, spec, {
+    name: savePodName(backup),
+    owner: backupOwner(backup),
+    labels: { [backupLabel]: backup.metadata.name },
+    command: [
+      'save',
+      `--backup-id=${backup.metadata.uid}`,
+      `--cluster=${cluster.metadata.name}`,
+      `--cluster-uid=${cluster.metadata.uid}`,
+    ],
+    target: backup.spec.target,
+    encryption: backup.spec.encryption,
+    asksStore: true,
+    needsScratch: false,
+    restartPolicy: 'Never',
+  });
+  const startedAt = status.startedAt ?? now;
+  return {
+    action: { kind: 'createPod', pod },
+    status: { ...status, phase: 'Running', startedAt, message: 'The backup is being made.' },
+    event: { type: 'Normal', reason: 'BackupStarted' },
+  };
+}
+
+function waitsFor({ cluster }: BackupObservation): string | undefined {
+  const available = cluster?.status?.conditions?.find(({ type }) => type === 'Available');
+  if (cluster === undefined || available?.status === 'True') return undefined;
+  return `Waiting for the StoreCluster ${cluster.metadata.name}: ${available?.message ?? 'it is new'}`;
+}
+
+function watchSave({ now }: BackupObservation, status: StoreBackupStatus, pod: Pod): BackupPlan {
+  if (!hasEnded(pod) || isTerminating(pod)) {
+    return { action: undefined, status: { ...status, phase: 'Running' }, event: undefined };
+  }
+  const result = resultOf(pod);
+  if (pod.status?.phase === 'Succeeded' && result !== undefined) {
+    const saved: StoreBackupStatus = { ...status, ...savedFields(result), completedAt: now };
+    return {
+      action: { kind: 'deletePod', pod },
+      status: { ...saved, message: whole(saved) },
+      event: { type: 'Normal', reason: 'BackupSaved' },
+    };
+  }
+  return failed(status, pod, 'The backup was not made');
+}
+
+function savedFields(result: Result): Partial<StoreBackupStatus> {
+  const { name, revision, keys, sizeBytes, hash, storageVersion, clusterUid } = result;
+  return {
+    ...(name === undefined ? {} : { object: name }),
+    ...(revision === undefined ? {} : { revision }),
+    ...(keys === undefined ? {} : { keys }),
+    ...(sizeBytes === undefined ? {} : { sizeBytes, size: describeBytes(sizeBytes) }),
+    ...(hash === undefined ? {} : { hash: String(hash) }),
+    ...(storageVersion === undefined ? {} : { storageVersion }),
+    ...(clusterUid === undefined ? {} : { clusterUID: clusterUid }),
+  };
+}
+
+function beginVerify(observation: BackupObservation, status: StoreBackupStatus): BackupPlan {
+  const { backup, cluster, spec } = observation;
+  if (cluster === undefined || spec === undefined) {
+    const message = `The StoreCluster ${backup.spec.cluster} is gone; the backup is whole but was not restored to prove it.`;
+    return say({ ...status, phase: 'Complete', message }, 'BackupComplete');
+  }
+  const pod = buildBackupPod(cluster, spec, {
+    name: verifyPodName(backup),
+    owner: backupOwner(backup),
+    labels: { [backupLabel]: backup.metadata.name },
+    command: ['verify', status.object ?? 'latest', `--cluster-uid=${status.clusterUID}`],
+    target: backup.spec.target,
+    encryption: backup.spec.encryption,
+    asksStore: false,
+    needsScratch: true,
+    restartPolicy: 'Never',
+  });
+  const message = `${whole(status)} It is being restored to prove it.`;
+  return {
+    action: { kind: 'createPod', pod },
+    status: { ...status, phase: 'Verifying', message },
+    event: { type: 'Normal', reason: 'VerificationStarted' },
+  };
+}
+
+function watchVerify(
+  { now }: { readonly backup: StoreBackup; readonly now: string },
+  status: StoreBackupStatus,
+  pod: Pod,
+): BackupPlan {
+  if (!hasEnded(pod) || isTerminating(pod)) {
+    return { action: undefined, status: { ...status, phase: 'Verifying' }, event: undefined };
+  }
+  if (pod.status?.phase === 'Succeeded') {
+    const verified: StoreBackupStatus = { ...status, phase: 'Complete', verifiedAt: now };
+    return {
+      action: { kind: 'deletePod', pod },
+      status: { ...verified, message: `${whole(verified)} It was restored and is equal.` },
+      event: { type: 'Normal', reason: 'BackupVerified' },
+    };
+  }
+  return failed(status, pod, 'The backup could not be restored');
+}
+
+/** A few tries: a pod may be evicted, a server away. The last one's words stay for a person to read. */
+function failed(status: StoreBackupStatus, pod: Pod, what: string): BackupPlan {
+  const failures = (status.failures ?? 0) + 1;
+  const { failure, message: told } = resultOf(pod) ?? {};
+  const why = told ?? pod.status?.message ?? pod.status?.reason ?? 'its pod failed';
+  const isLast = failures >= failuresMax || hopeless.has(failure ?? '');
+  const message = `${what}: ${why}${isLast ? '' : ` (try ${failures} of ${failuresMax})`}`;
+  return {
+    action: { kind: 'deletePod', pod },
+    status: {
+      ...status,
+      phase: isLast ? 'Failed' : (status.phase ?? 'Pending'),
+      failures,
+      message,
+    },
+    event: { type: 'Warning', reason: isLast ? 'BackupFailed' : 'BackupRetried' },
+  };
+}
+
+/** Nothing is left to do but to let go of what was used. */
+function finish({ save, verify }: BackupObservation, status: StoreBackupStatus): BackupPlan {
+  const pod = [save, verify].find((each) => each !== undefined && !isTerminating(each));
+  const action = pod === undefined ? undefined : ({ kind: 'deletePod', pod } as const);
+  return { action, status, event: undefined };
+}
+
+function say(status: StoreBackupStatus, reason: string): BackupPlan {
+  return { action: undefined, status, event: { type: 'Normal', reason } };
+}
+
+function whole({ object, revision, size, keys }: StoreBackupStatus): string {
+  return `${object} holds revision ${revision}: ${keys} keys in ${size}.`;
+}
+
+/** Failures that no further try can mend: a person has to do something first. */
+const hopeless = new Set(['WrongKey', 'NewerFormat', 'Damaged', 'ForeignObject', 'Invalid']);
+
+/** The last word of `mainstayctl backup ...`, see server/ctl/backup-report.ts. */
+interface Result {
+  readonly name?: string;
+  readonly revision?: number;
+  readonly keys?: number;
+  readonly sizeBytes?: number;
+  readonly hash?: number | string;
+  readonly storageVersion?: string;
+  readonly clusterUid?: string;
+  /** One word: what went wrong. */
+  readonly failure?: string;
+  /** A sentence: what went wrong, and what would be right. */
+  readonly message?: string;
+  /** Names of backups that were removed. */
+  readonly deleted?: readonly string[];
+}
+
+/** undefined when the container said nothing that can be read, as after an eviction. */
+export function resultOf(pod: Pod): Result | undefined {
+  const ended: ContainerState['terminated'] = pod.status?.containerStatuses?.[0]?.state?.terminated;
+  try {
+    const result: unknown = JSON.parse(ended?.message ?? '');
+    return typeof result === 'object' && result !== null ? (result as Result) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,121 @@
+import type {
+  StoreBackup,
+  StoreBackupScheduleStatus,
+  StoreBackupStatus,
+} from '../api/backup-types.ts';
+import { type Finding, mergeConditions } from '../api/conditions.ts';
+import type { ScheduleObservation } from '../observe/backup-observation.ts';
+import { scheduleError } from '../plan/schedule.ts';
+
+/** The status of a StoreBackup with its conditions. Pure. */
+export function backupStatus(
+  { metadata, spec, status: previous }: StoreBackup,
+  planned: StoreBackupStatus,
+  now: string,
+): StoreBackupStatus {
+  const generation = metadata.generation ?? 0;
+  const { phase, message = '' } = planned;
+  const hasFailed = phase === 'Failed';
+  const findings: Finding[] = [
+    {
+      type: 'Ready',
+      status: phase === 'Complete' ? 'True' : 'False',
+      reason: phase ?? 'Pending',
+      message,
+    },
+    ...(hasFailed ? [{ type: 'Stalled', status: 'True', reason: 'Failed', message } as const] : []),
+    verified(planned, spec.verify !== false),
+  ];
+  const conditions = mergeConditions(previous?.conditions ?? [], findings, { now, generation });
+  return { ...planned, conditions, observedGeneration: generation };
+}
+
+function verified(
+  { verifiedAt, phase, message = '' }: StoreBackupStatus,
+  wanted: boolean,
+): Finding {
+  const type = 'Verified';
+  if (verifiedAt !== undefined) {
+    const told = `Restored and found equal at ${verifiedAt}.`;
+    return { type, status: 'True', reason: 'Equal', message: told };
+  }
+  if (phase === 'Failed') return { type, status: 'False', reason: 'Failed', message };
+  const reason = wanted ? 'NotYet' : 'NotWanted';
+  return { type, status: 'Unknown', reason, message: 'It was not restored to prove it.' };
+}
+
+/** The status of a StoreBackupSchedule with its conditions. Pure. */
+export function scheduleStatus(
+  observation: ScheduleObservation,
+  planned: StoreBackupScheduleStatus,
+): StoreBackupScheduleStatus {
+  const { schedule, now } = observation;
+  const generation = schedule.metadata.generation ?? 0;
+  const findings = [ready(observation), current(observation, planned), lastVerified(observation)];
+  const conditions = mergeConditions(schedule.status?.conditions ?? [], findings, {
+    now,
+    generation,
+  });
+  return { ...planned, conditions };
+}
+
+function ready({ schedule, cluster }: ScheduleObservation): Finding {
+  const type = 'Ready';
+  const error = scheduleError(schedule.spec);
+  if (error !== undefined) {
+    const message = `The schedule cannot be kept: ${error}.`;
+    return { type, status: 'False', reason: 'ScheduleRefused', message };
+  }
+  if (cluster === undefined) {
+    const message = `There is no StoreCluster ${schedule.spec.cluster} in this namespace.`;
+    return { type, status: 'False', reason: 'ClusterMissing', message };
+  }
+  if (schedule.spec.suspend === true) {
+    const message = 'No further backups begin while spec.suspend is true.';
+    return { type, status: 'True', reason: 'Suspended', message };
+  }
+  return { type, status: 'True', reason: 'Scheduled', message: 'Backups begin by the schedule.' };
+}
+
+/** Whether the last time of the schedule has led to a backup that is whole. */
+function current(
+  { schedule, backups, now }: ScheduleObservation,
+  { lastBackup, scheduledAt }: StoreBackupScheduleStatus,
+): Finding {
+  const type = 'Current';
+  const failed = newestFailure(backups);
+  if (failed !== undefined) {
+    const message = `${failed.metadata.name} failed: ${failed.status?.message ?? 'it does not say why'}`;
+    return { type, status: 'False', reason: 'BackupFailed', message };
+  }
+  const deadlineMs = (schedule.spec.startingDeadlineSeconds ?? 3_600) * 1_000;
+  const isServed =
+    scheduledAt === undefined ||
+    Date.parse(lastBackup?.at ?? '1970-01-01T00:00:00Z') >= Date.parse(scheduledAt);
+  if (!isServed && Date.parse(now) - Date.parse(scheduledAt ?? now) > deadlineMs) {
+    const message = `The backup of ${scheduledAt} is overdue. See the StoreBackups of this schedule and the events of the StoreCluster.`;
+    return { type, status: 'False', reason: 'BackupOverdue', message };
+  }
+  if (lastBackup === undefined) {
+    return { type, status: 'Unknown', reason: 'NoneYet', message: 'There is no backup yet.' };
+  }
+  const message = `The last backup is ${lastBackup.name}.`;
+  return { type, status: 'True', reason: 'BackupThere', message };
+}
+
+function newestFailure(backups: readonly StoreBackup[]): StoreBackup | undefined {
+  const over = backups.filter(({ status }) => ['Complete', 'Failed'].includes(status?.phase ?? ''));
+  const last = over.at(-1);
+  return last?.status?.phase === 'Failed' ? last : undefined;
+}
+
+function lastVerified({ backups, schedule }: ScheduleObservation): Finding {
+  const type = 'Verified';
+  const last = backups.findLast(({ status }) => status?.verifiedAt !== undefined);
+  if (last !== undefined) {
+    const message = `${last.metadata.name} was restored and found equal at ${last.status?.verifiedAt}.`;
+    return { type, status: 'True', reason: 'Equal', message };
+  }
+  const reason = (schedule.spec.verifyEvery ?? 1) === 0 ? 'NotWanted' : 'NoneYet';
+  return { type, status: 'Unknown', reason, message: 'No backup was restored to prove it.' };
+}
