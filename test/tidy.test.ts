@@ -102,7 +102,7 @@ const packageHomes: Record<string, readonly string[]> = {
   ],
   '@kubernetes/client-node': ['operator/kube/'],
   protobufjs: ['server/proto/schema.ts'],
-  'js-yaml': ['server/client/', 'operator/'],
+  'js-yaml': ['server/client/', 'server/config/config-file.ts', 'operator/'],
   bcryptjs: ['server/auth/password-worker.ts'],
   croner: ['operator/plan/'],
 };

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import type { LogLevel } from '../base/logging.ts';
+import { readConfigFile } from './config-file.ts';
 import { durationMs } from './duration.ts';
 import { type FlagName, readSettings, type Settings, UsageError } from './flags.ts';
 import {
@@ -22,6 +23,8 @@ import { booleanOf } from './values.ts';
 export interface Config {
   readonly name: string;
   readonly dataDir: string;
+  /** Undefined: in the data directory. */
+  readonly walDir: string | undefined;
   readonly listenClientUrls: readonly string[];
   readonly advertiseClientUrls: readonly string[];
   readonly listenPeerUrls: readonly string[];
@@ -83,14 +86,33 @@ export type CommandLine =
   | { readonly kind: 'help' | 'version' }
   | { readonly kind: 'serve'; readonly config: Config; readonly warnings: readonly string[] };
 
-/** Touches nothing. Throws {@link UsageError}. */
+/** Changes nothing; reads the config file, where one is named. Throws {@link UsageError}. */
 export function readCommandLine(argv: readonly string[], env: Environment): CommandLine {
   const settings = readSettings(argv, env);
   if (settings.showsHelp) return { kind: 'help' };
   if (settings.showsVersion) return { kind: 'version' };
-  const config = configOf(settings.values, env);
-  const warnings = [...settings.warnings, ...config.maintenance.warnings];
-  return { kind: 'serve', config, warnings };
+  const { config, warnings } =
+    settings.configFile === undefined
+      ? { config: configOf(settings.values, env), warnings: [] }
+      : configInFile(settings.configFile, env);
+  return {
+    kind: 'serve',
+    config,
+    warnings: [...settings.warnings, ...warnings, ...config.maintenance.warnings],
+  };
+}
+
+function configInFile(
+  path: string,
+  env: Environment,
+): { config: Config; warnings: readonly string[] } {
+  try {
+    const { values, warnings } = readConfigFile(path);
+    return { config: configOf(values, env), warnings };
+  } catch (error) {
+    if (error instanceof UsageError) throw new UsageError(`config file ${path}: ${error.message}`);
+    throw error;
+  }
 }
 
 /** How long a proposal, or a linearizable read, is waited for: etcd's 5 s and two election timeouts. */
@@ -107,6 +129,7 @@ function configOf(values: Values, env: Environment): Config {
   const config: Config = {
     name,
     dataDir: values.get('data-dir') ?? `${name}.etcd`,
+    walDir: values.get('wal-dir') || undefined,
     listenClientUrls: urls(values, 'listen-client-urls', 'http://localhost:2379'),
     advertiseClientUrls: urls(values, 'advertise-client-urls', 'http://localhost:2379'),
     listenPeerUrls: urls(values, 'listen-peer-urls', 'http://localhost:2380'),

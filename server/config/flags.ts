@@ -37,6 +37,20 @@ const flags = [
   flag('name', 'Member', 'NAME', 'default', 'Name of this member, unique in its cluster.'),
   flag('data-dir', 'Member', 'DIR', 'NAME.etcd', 'Everything that this member keeps on disk.'),
   flag(
+    'wal-dir',
+    'Member',
+    'DIR',
+    'DATA-DIR/member/wal',
+    'The log, for a disk of its own; not one that another member uses.',
+  ),
+  flag(
+    'config-file',
+    'Member',
+    'FILE',
+    '',
+    "YAML with etcd's keys; all other flags and variables are then ignored.",
+  ),
+  flag(
     'listen-client-urls',
     'Member',
     'URLS',
@@ -435,6 +449,8 @@ export interface Settings {
   readonly showsHelp: boolean;
   /** For the log: what was ignored. */
   readonly warnings: readonly string[];
+  /** Where all the rest comes from instead: then there are no values here. */
+  readonly configFile: string | undefined;
 }
 
 /** Flags of etcd that may say only what Mainstay does anyway. */
@@ -476,21 +492,21 @@ const graduatedFlags: ReadonlySet<string> = new Set([
   'enable-distributed-tracing',
 ]);
 
-function currentName(given: string): string {
+export function currentName(given: string): string {
   const plain = given.replace(/^experimental-/, '');
   return graduatedFlags.has(plain) ? plain : given;
 }
 
 /** Flags of etcd 3.4 to 3.6 that Mainstay does not have yet: refused, because ignoring one could hurt. */
 const unsupportedFlags = new Set(
-  `wal-dir discovery discovery-fallback discovery-proxy discovery-srv discovery-srv-name discovery-token
+  `discovery discovery-fallback discovery-proxy discovery-srv discovery-srv-name discovery-token
   discovery-endpoints discovery-cacert discovery-cert discovery-key discovery-user discovery-password
   discovery-dial-timeout discovery-request-timeout discovery-keepalive-time discovery-keepalive-timeout
   discovery-insecure-transport discovery-insecure-skip-tls-verify enable-v2v3 debug log-output log-package-levels
   log-rotation-config-json distributed-tracing-address distributed-tracing-service-name
   distributed-tracing-instance-id distributed-tracing-sampling-rate proxy proxy-failure-wait
   proxy-refresh-interval proxy-dial-timeout proxy-write-timeout proxy-read-timeout
-  txn-mode-write-with-shared-buffer stop-grpc-service-on-defrag config-file`.split(/\s+/),
+  txn-mode-write-with-shared-buffer stop-grpc-service-on-defrag`.split(/\s+/),
 );
 
 /** Flags of etcd about files, buffers and reports that are not here: any value is taken, and the log says that it means nothing. */
@@ -510,7 +526,41 @@ export function readSettings(
 ): Settings {
   const values = new Map<string, string>();
   const shown = readArguments(argv, values);
-  const warnings = readEnvironment(env, values);
+  const configFile = values.get('config-file') || env['ETCD_CONFIG_FILE'] || undefined;
+  if (configFile === undefined) {
+    const warnings = readEnvironment(env, values);
+    return checkedSettings(values, { shown, warnings, configFile });
+  }
+  for (const [name, value] of values) checkKnown(name, value);
+  const warnings = ignoredFor(values, env).map(
+    (name) => `${name} has no effect: everything comes from the config file`,
+  );
+  return checkedSettings(new Map(), { shown, warnings, configFile });
+}
+
+/** Flags and variables beside a config file. */
+function ignoredFor(
+  values: ReadonlyMap<string, string>,
+  env: Readonly<Record<string, string | undefined>>,
+): string[] {
+  const variables = Object.keys(env).filter((name) => name.startsWith('ETCD_') && env[name]);
+  const names = [...values.keys()].map((name) => `--${name}`);
+  return [...names, ...variables].filter(
+    (name) => name !== '--config-file' && name !== 'ETCD_CONFIG_FILE',
+  );
+}
+
+/** Throws {@link UsageError} when one of the values is not for a flag that is taken. */
+export function checkedSettings(
+  values: ReadonlyMap<string, string>,
+  read: {
+    readonly shown: ReadonlySet<string>;
+    readonly warnings: readonly string[];
+    readonly configFile: string | undefined;
+  },
+): Settings {
+  const { shown, configFile } = read;
+  const warnings = [...read.warnings];
   for (const [name, value] of values) {
     checkKnown(name, value);
     if (isIdle(name)) warnings.push(`--${name} has no effect`);
@@ -522,6 +572,7 @@ export function readSettings(
     showsVersion: shown.has('version'),
     showsHelp: shown.has('help') || shown.has('h'),
     warnings,
+    configFile,
   };
 }
 
@@ -542,11 +593,15 @@ function readArguments(argv: readonly string[], values: Map<string, string>): Se
 }
 
 /** As for Go's flags, a boolean takes its value only with `=`. */
-function isBoolean(name: string): boolean {
+export function isBoolean(name: string): boolean {
   if (flags.some((each) => each.name === name && each.value === 'true|false')) return true;
   const value = fixedFlags.get(name)?.[0];
   const isFixed = value === 'true' || value === 'false';
   return isFixed || flags.some((each) => each.name === name && each.value === 'true|false');
+}
+
+export function isDuration(name: string): boolean {
+  return flags.some((each) => each.name === name && each.value === 'DURATION');
 }
 
 function valueAfter(name: string, argv: readonly string[], at: number): string {
@@ -587,7 +642,7 @@ function checkKnown(name: string, value: string): void {
   throw unknownFlag(name);
 }
 
-function isKnown(name: string): boolean {
+export function isKnown(name: string): boolean {
   const plain = name.replace(/^experimental-/, '');
   return flagNames.has(name) || fixedFlags.has(name) || isIdle(name) || unsupportedFlags.has(plain);
 }
@@ -625,6 +680,7 @@ export function helpText(program: string): string {
     '    --initial-cluster a=http://10.0.0.1:2380,b=http://10.0.0.2:2380,c=http://10.0.0.3:2380',
     '',
     'Every flag can be given by the environment instead: --data-dir as ETCD_DATA_DIR. Both at once is an error.',
+    'Or all of them, but none beside it, by --config-file.',
     ...groups.flatMap((group) => ['', `${group}:`, ...helpOf(group)]),
     '',
     '  --version                            Print the versions and exit.',

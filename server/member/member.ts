@@ -96,8 +96,8 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
   };
 }
 
-function walDirectoryOf(config: Config): string {
-  return `${config.dataDir}/member/wal`;
+function walDirectoryOf({ walDir, dataDir }: Config): string {
+  return walDir ?? `${dataDir}/member/wal`;
 }
 
 function replicaOptions(config: Config, beginning: Beginning | undefined): ReplicaOptions {

@@ -49,6 +49,15 @@ async function begin(
   const identity = { clusterId, memberId, incarnation: newIncarnation(ports.random), peers };
   const state = new MemberState(ports);
   await state.open(await ports.stateStores.open());
+  const { index } = state.backend.applied;
+  if (index > 0) {
+    const { walDirectory } = options;
+    await state.backend.close();
+    throw new DataDamagedError(
+      `${ports.stateStores.place} holds a state up to entry ${index}, but there is no log in ${walDirectory}:` +
+        ' say with --wal-dir where the log is, or start with an empty data directory',
+    );
+  }
   const entries = beginning.isNewCluster ? firstEntries(beginning) : [];
   const hardState = { term: entries.length > 0 ? 1 : 0, vote: 0n, commit: entries.length };
   const [modules, walOptions] = walOf(ports, options);

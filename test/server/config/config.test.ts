@@ -29,6 +29,7 @@ suite('config', () => {
     assert.deepEqual(config, {
       name: 'default',
       dataDir: 'default.etcd',
+      walDir: undefined,
       listenClientUrls: ['http://localhost:2379'],
       advertiseClientUrls: ['http://localhost:2379'],
       listenPeerUrls: ['http://localhost:2380'],
@@ -182,10 +183,10 @@ const refused: readonly (readonly [line: string, message: RegExp, env?: Env])[] 
   ['--name', /^flag needs a value: --name$/],
   ['--name=', /^--name must not be empty$/],
   ['--name x', /ETCD_NAME" is shadowed by corresponding command-line flag/, { ETCD_NAME: 'x' }],
-  ['--wal-dir=x', /^--wal-dir is a flag of etcd that is not supported yet$/],
+  ['--discovery=x', /^--discovery is a flag of etcd that is not supported yet$/],
   ['--experimental-memory-mlock=true', /^--memory-mlock=true is not supported yet; only false is$/],
   ['--discovery-token=x', /not supported yet$/],
-  ['', /^--config-file is a flag of etcd/, { ETCD_CONFIG_FILE: 'x' }],
+  ['', /^--discovery is a flag of etcd/, { ETCD_DISCOVERY: 'x' }],
   ['--pre-vote=false', /^--pre-vote=false is not supported yet; only true is$/],
   ['--log-outputs stdout', /only default or stderr is$/],
   [
