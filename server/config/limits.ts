@@ -50,6 +50,9 @@ export const catchUpBytesMax = 64 * mebibyte;
 export const flushBytesMin = 4 * mebibyte;
 /** A segment of the log on disk; etcd's size. */
 export const walSegmentBytesDefault = 64 * mebibyte;
+/** Zeros that the log's last file ends with, ahead of the batches; none are written behind a batch larger than the second. */
+export const walReserveBytes = 512 * kibibyte;
+export const walReservingBatchBytesMax = 32 * kibibyte;
 
 // State
 

@@ -7,6 +7,7 @@ import { exponentialBounds, Histogram } from '../base/histogram.ts';
 import type { EntryId, LogIndex } from '../base/ids.ts';
 import { compareIds } from '../base/ids.ts';
 import type { Random } from '../base/random.ts';
+import { walReserveBytes, walReservingBatchBytesMax } from '../config/limits.ts';
 import type { Entry, HardState } from '../raft/entry.ts';
 import { encodeFrame, frameBytes, headerBytes, sealFrame } from './frame.ts';
 import type { WalRecord } from './record.ts';
@@ -62,6 +63,8 @@ export class Wal {
   readonly #segments: Segment[];
   #file: WritableFile;
   #position: number;
+  /** Up to here the file has been written, with zeros behind `#position`. */
+  #reservedTo = 0;
   /** Of the segment's first batch: a segment that holds nothing else is not cut. */
   #headBytes = 0;
   #batchNumber: number;
@@ -335,6 +338,7 @@ export class Wal {
   #write(frame: Buffer, then: () => void): void {
     const position = this.#position;
     this.#position += frame.length;
+    const chunks = [frame, this.#reserveBehind(frame)];
     const file = this.#file;
     const { clock } = this.#modules;
     const { counters } = this;
@@ -350,7 +354,21 @@ export class Wal {
       counters.writeSeconds.observe((writtenMs - startedMs) / 1000);
       file.datasync(synced);
     });
-    file.write([frame], position, written);
+    file.write(chunks, position, written);
+  }
+
+  /**
+   * Zeros for the next batches: a sync of what is written over them has data to write and nothing of the file system's own.
+   * None behind the end of a segment, so that only the last one ends with zeros; none behind a batch so large that it
+   * would not matter.
+   */
+  #reserveBehind(frame: Buffer): Uint8Array {
+    const position = this.#position;
+    if (position <= this.#reservedTo) return emptyBytes;
+    const end = Math.min(position + walReserveBytes, this.#options.segmentBytes);
+    const bytes = frame.length > walReservingBatchBytesMax ? 0 : Math.max(0, end - position);
+    this.#reservedTo = position + bytes;
+    return zeros.subarray(0, bytes);
   }
 
   #orFail(then: () => void): Done {
@@ -378,6 +396,7 @@ export class Wal {
       return;
     }
     this.#position = 0;
+    this.#reservedTo = 0;
     this.#isCutting = true;
     this.#segments.push({ name, maxIndex: this.#tail.maxIndex });
     const hardState = this.#hardState;
@@ -424,6 +443,8 @@ export class Wal {
     done();
   }
 }
+
+const zeros = Buffer.alloc(walReserveBytes);
 
 interface Start {
   readonly segments: Segment[];

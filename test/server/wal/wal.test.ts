@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { fromLatin1, latin1 } from '../../../server/base/bytes.ts';
+import { walReserveBytes } from '../../../server/config/limits.ts';
 import { entries, recovered, WalHarness } from './harness.ts';
 import { assertSameLog, describe } from './model.ts';
 
@@ -27,6 +28,40 @@ suite('Wal', () => {
     assert.deepEqual(kinds, ['write', 'datasync', 'write', 'datasync', 'write', 'datasync']);
     const { replay } = recovered(log.fileSystem);
     assert.equal(replay.lastFrame.batchNumber, 1 + 3);
+  });
+
+  test('zeros lie ahead of small batches, none behind a large one or the end of a segment', () => {
+    const segmentBytes = 2 * walReserveBytes;
+    const log = WalHarness.create({ segmentBytes });
+    const sizeOf = (at: number) => log.fileSystem.read(`/wal/${log.segments[at]}`).length;
+    const used = sizeOf(0);
+    log.write({ entries: entries(1, 1, 1) });
+    const first = sizeOf(0);
+    assert(first > used + walReserveBytes && first < used + 2 * walReserveBytes);
+    log.write({ entries: entries(1, 2, 2) });
+    assert.equal(sizeOf(0), first, 'the second batch lies in what the first has reserved');
+    const data = new Uint8Array(2 * walReserveBytes);
+    log.write({ entries: [{ index: 3, term: 1, kind: 'normal', data }] });
+    const large = sizeOf(0);
+    assert(large > segmentBytes && large < segmentBytes + 5_000, `${large}`);
+    log.write({ entries: entries(1, 4, 4) });
+    assert.equal(sizeOf(0), large);
+    assert.equal(log.segments.length, 2);
+    assert.equal(recovered(log.fileSystem).replay.damage, undefined);
+    assertSameLog(recovered(log.fileSystem).log, log.model, { index: 0, term: 0 });
+  });
+
+  test('small batches fill a segment to its end', () => {
+    const log = WalHarness.create({ segmentBytes: 20_000 });
+    for (let index = 1; log.segments.length < 3; index++) {
+      log.write({ entries: entries(1, index, index) });
+    }
+    const full = log.fileSystem.read(`/wal/${log.segments[0]}`);
+    assert(full.length >= 20_000 && full.length < 21_000, `${full.length}`);
+    assert(
+      full.subarray(-512).some((byte) => byte !== 0),
+      'a full segment ends with zeros',
+    );
   });
 
   test('an append in the callback of another one is written next', () => {
