@@ -3,6 +3,7 @@ import { join, relative } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
+import { clearRows, scenarioTable } from '../e2e/scenarios/results.ts';
 
 // Runs every compiled test file, or those whose path contains one of the arguments:
 //   node --enable-source-maps dist/test/run.js [server/wal ...]
@@ -11,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 /** More than the cores of a small machine: members that start, elect and wait take most of the time. */
-const concurrency = 3;
+const concurrency = Number(process.env['MAINSTAY_TEST_FILES_AT_ONCE'] ?? '3');
 const fileTimeoutMs = process.env['MAINSTAY_FULL'] === '1' ? 40 * 60_000 : 10 * 60_000;
 
 /** The compiled form of every test file in the source tree: what was deleted there is not run again. */
@@ -54,6 +55,7 @@ function main(): void {
     process.exitCode = 1;
     return;
   }
+  clearRows();
   const skipped = new Map<string, number>();
   const failed = new Set<string>();
   const events = run({ files, concurrency, timeout: fileTimeoutMs });
@@ -73,6 +75,8 @@ function main(): void {
       join(root, 'dist/test/failed.txt'),
       [...failed].map((name) => `${name}\n`).join(''),
     );
+    const table = scenarioTable();
+    if (table !== '') process.stdout.write(`\n${table}\n`);
     process.stdout.write(`\n${closingLine(skipped)}\n`);
   });
   report.pipe(process.stdout, { end: false });

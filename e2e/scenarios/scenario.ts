@@ -18,7 +18,7 @@ export interface ScenarioOptions {
 
 const timeoutMs = 900_000;
 /** On a real cluster a new operator waits for the lease of the one that was killed: 15 s. */
-const killPauseMs = { local: 2_000, cluster: 25_000 };
+const killPauseMs = { local: 4_000, cluster: 25_000 };
 const logLengthMax = 8_000;
 
 /** Set in CI, where the long ones run too. */
