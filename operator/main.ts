@@ -205,12 +205,11 @@ function leaderLease(flags: OperatorFlags, kube: HttpKubeClient, logger: Logger)
   );
 }
 
+// A connection that is being made to a member that is gone would keep the process until it is killed.
 main(process.argv.slice(2)).then(
-  (code) => {
-    process.exitCode = code;
-  },
+  (code) => process.exit(code),
   (error: unknown) => {
     process.stderr.write(`mainstay-operator: ${String(error)}\n`);
-    process.exitCode = 1;
+    process.exit(1);
   },
 );

@@ -24,6 +24,8 @@ export interface LocalKubeOptions {
   readonly images?: ReadonlyMap<string, string>;
   /** What `node` stands for in a container's command. Default: the Node that runs localkube. */
   readonly nodeProgram?: string;
+  /** How many nodes there are to cordon; all of them are this machine. Default 1. */
+  readonly nodes?: number;
   /** First pause before a container that ended is started again. Default 1000. */
   readonly backoffMs?: number;
 }
@@ -97,11 +99,13 @@ function startKubelet(api: ObjectApi, options: LocalKubeOptions): Promise<Kubele
     workingDirectory = projectRoot,
     nodeProgram = process.execPath,
     backoffMs = 1000,
+    images,
+    nodes = 1,
   } = options;
   const dataDirectory = resolve(options.dataDirectory);
   return Kubelet.start(
     api,
-    { dataDirectory, workingDirectory, images: options.images, nodeProgram, backoffMs },
+    { dataDirectory, workingDirectory, images, nodeProgram, backoffMs, nodes },
     options.logger,
   );
 }

@@ -10,7 +10,14 @@ import { collectionPath, objectPath } from '../../operator/kube/paths.ts';
 import { accessTo, versionOf } from './access.ts';
 import { apiServerCommands } from './api-server-commands.ts';
 import { applyDefinitions } from './definition.ts';
-import type { ApiServerControl, Environment, Images, OperatorControl } from './environment.ts';
+import type {
+  ApiServerControl,
+  Environment,
+  EnvironmentOptions,
+  Images,
+  OperatorControl,
+  Release,
+} from './environment.ts';
 import { operatorName, operatorObjects } from './operator-objects.ts';
 import { sendRequest } from './requests.ts';
 import { until } from './waiting.ts';
@@ -23,17 +30,24 @@ const removeMsMax = 120_000;
  * MAINSTAY_IMAGE, that of the release before MAINSTAY_IMAGE_BEFORE: the nodes have to know them. Pods and services have
  * to be reachable from here.
  */
-export async function openClusterEnvironment(kubeconfigPath: string): Promise<Environment> {
+export async function openClusterEnvironment(
+  kubeconfigPath: string,
+  wanted: EnvironmentOptions,
+): Promise<Environment> {
   const images = imagesOfCluster();
   const connection = loadConnection(kubeconfigPath);
   const kube = new HttpKubeClient(connection);
   const namespace = `mainstay-e2e-${randomBytes(4).toString('hex')}`;
   const access = accessTo({ connection, kube }, namespace);
   const { remove } = access;
-  const operator = new ClusterOperator({ kube, connection }, { namespace, remove });
+  const operator = new ClusterOperator({ kube, connection }, { namespace, images, remove });
   await applyDefinitions(kube);
   const [imageRepository] = images.now.split(/:(?=[^/]*$)/);
-  const options = { namespace, image: images.now, imageRepository: imageRepository ?? '' };
+  const options = {
+    namespace,
+    image: imageOf(images, wanted.operator),
+    imageRepository: imageRepository ?? '',
+  };
   for (const { collection, object } of operatorObjects(options))
     await kube.create(collection, object as KubeObject);
   await operator.untilReady();
@@ -47,6 +61,8 @@ export async function openClusterEnvironment(kubeconfigPath: string): Promise<En
     images,
     apiServer: apiServerControl(kube),
     close: async () => {
+      // A namespace that goes with pods in it waits out the time that they may take to stop.
+      await operator.stop();
       for (const kind of ['clusterrolebindings', 'clusterroles'])
         await remove(`/apis/rbac.authorization.k8s.io/v1/${kind}/${namespace}`);
       await remove(`/api/v1/namespaces/${namespace}`);
@@ -56,6 +72,12 @@ export async function openClusterEnvironment(kubeconfigPath: string): Promise<En
       kube.close();
     },
   };
+}
+
+function imageOf(images: Images, release: Release): string {
+  if (release === 'now') return images.now;
+  if (images.before === undefined) throw new Error('there is no image of the release before');
+  return images.before;
 }
 
 function imagesOfCluster(): Images {
@@ -94,21 +116,43 @@ class ClusterOperator implements OperatorControl {
   readonly #kube: HttpKubeClient;
   readonly #connection: Connection;
   readonly #namespace: string;
+  readonly #images: Images;
   readonly #remove: Environment['remove'];
 
   constructor(
     modules: { readonly kube: HttpKubeClient; readonly connection: Connection },
-    options: { readonly namespace: string; readonly remove: Environment['remove'] },
+    options: {
+      readonly namespace: string;
+      readonly images: Images;
+      readonly remove: Environment['remove'];
+    },
   ) {
     this.#kube = modules.kube;
     this.#connection = modules.connection;
     this.#namespace = options.namespace;
+    this.#images = options.images;
     this.#remove = options.remove;
+  }
+
+  get #path(): string {
+    return `/apis/apps/v1/namespaces/${this.#namespace}/deployments/${operatorName}`;
   }
 
   async start(): Promise<void> {
     await this.#scale(1);
     await this.untilReady();
+  }
+
+  async change(release: Release): Promise<void> {
+    await this.stop();
+    const value = imageOf(this.#images, release);
+    await sendRequest(this.#connection, {
+      method: 'PATCH',
+      path: this.#path,
+      body: [{ op: 'replace', path: '/spec/template/spec/containers/0/image', value }],
+      contentType: 'application/json-patch+json',
+    });
+    await this.start();
   }
 
   async stop(): Promise<void> {
@@ -138,16 +182,14 @@ class ClusterOperator implements OperatorControl {
   }
 
   async untilReady(): Promise<void> {
-    const path = `/apis/apps/v1/namespaces/${this.#namespace}/deployments/${operatorName}`;
     await until('the operator is ready', startMsMax, async () => {
-      const found = await this.#kube.get<{ status?: { readyReplicas?: number } }>(path);
+      const found = await this.#kube.get<{ status?: { readyReplicas?: number } }>(this.#path);
       return found?.status?.readyReplicas === 1;
     });
   }
 
   async #scale(replicas: number): Promise<void> {
-    const path = `/apis/apps/v1/namespaces/${this.#namespace}/deployments/${operatorName}`;
-    await this.#kube.patch(path, { spec: { replicas } });
+    await this.#kube.patch(this.#path, { spec: { replicas } });
   }
 
   async #pods(): Promise<readonly Pod[]> {

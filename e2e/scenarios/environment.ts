@@ -31,8 +31,19 @@ export interface Images {
   readonly before: string | undefined;
 }
 
+export interface EnvironmentOptions {
+  /** Whether the release before is there too, as an image and as an operator. */
+  readonly hasBefore: boolean;
+  /** Which operator looks after it at first. */
+  readonly operator: Release;
+}
+
+export type Release = 'now' | 'before';
+
 export interface OperatorControl {
   start(): Promise<void>;
+  /** Another release takes its place. */
+  change(release: Release): Promise<void>;
   /** In good order. */
   stop(): Promise<void>;
   /** Ends it without a word, as a node that dies does; it comes back by itself. */

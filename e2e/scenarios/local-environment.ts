@@ -9,25 +9,35 @@ import { startLocalKube } from '../localkube/local-kube.ts';
 import { OperatorProcess } from '../start/operator-process.ts';
 import { accessTo, versionOf } from './access.ts';
 import { applyDefinitions, root } from './definition.ts';
-import type { Environment, OperatorControl } from './environment.ts';
+import type { Environment, EnvironmentOptions, OperatorControl, Release } from './environment.ts';
+import { compiledReleaseBefore, releaseBefore } from './release-before.ts';
 
 const namespace = 'default';
-const images = { now: `mainstay:${versionDefault}`, missing: 'mainstay:0.0.1', before: undefined };
+const now = `mainstay:${versionDefault}`;
+const missing = 'mainstay:0.0.1';
+const before = `mainstay:${releaseBefore.version}`;
+/** Enough for each of three members to have one of its own, and one to drain. */
+const nodes = 4;
 
 /** A localkube of its own, with the operator beside it as a person would run it. */
-export async function openLocalEnvironment(): Promise<Environment> {
+export async function openLocalEnvironment(options: EnvironmentOptions): Promise<Environment> {
   const directory = mkdtempSync(join(tmpdir(), 'mainstay-scenario-'));
+  const directories = new Map([[now, root]]);
+  if (options.hasBefore) directories.set(before, compiledReleaseBefore());
   const local = await startLocalKube({
     dataDirectory: directory,
     logger: silentLogger,
-    images: new Map([[images.now, root]]),
+    images: directories,
+    nodes,
   });
   const { kubeconfigPath } = local;
   const connection = loadConnection(kubeconfigPath);
   const kube = new HttpKubeClient(connection);
-  const operator = new LocalOperator(kubeconfigPath, join(directory, 'operator.log'));
+  const roots = { now: root, before: directories.get(before) ?? root };
+  const logFile = join(directory, 'operator.log');
+  const operator = new LocalOperator(roots, { kubeconfigPath, logFile });
   await applyDefinitions(kube);
-  await operator.start();
+  await operator.change(options.operator);
   return {
     ...accessTo({ connection, kube }, namespace),
     kubernetesVersion: await versionOf(kube),
@@ -35,7 +45,7 @@ export async function openLocalEnvironment(): Promise<Environment> {
     kube,
     namespace,
     operator,
-    images,
+    images: { now, missing, before: options.hasBefore ? before : undefined },
     apiServer: { stop: () => local.stopApi(), start: () => local.startApi() },
     close: async () => {
       await operator.stop();
@@ -46,20 +56,32 @@ export async function openLocalEnvironment(): Promise<Environment> {
   };
 }
 
+interface ProcessOptions {
+  readonly kubeconfigPath: string;
+  readonly logFile: string;
+}
+
 class LocalOperator implements OperatorControl {
-  readonly #kubeconfigPath: string;
-  readonly #logFile: string;
+  readonly #roots: Readonly<Record<Release, string>>;
+  readonly #options: ProcessOptions;
+  #release: Release = 'now';
   #process: OperatorProcess | undefined;
 
-  constructor(kubeconfigPath: string, logFile: string) {
-    this.#kubeconfigPath = kubeconfigPath;
-    this.#logFile = logFile;
+  /** `roots`: compiled checkouts. */
+  constructor(roots: Readonly<Record<Release, string>>, options: ProcessOptions) {
+    this.#roots = roots;
+    this.#options = options;
   }
 
   async start(): Promise<void> {
-    const options = { kubeconfigPath: this.#kubeconfigPath, logFile: this.#logFile };
-    this.#process = new OperatorProcess(root, options);
+    this.#process = new OperatorProcess(this.#roots[this.#release], this.#options);
     await this.#process.start();
+  }
+
+  async change(release: Release): Promise<void> {
+    await this.stop();
+    this.#release = release;
+    await this.start();
   }
 
   async stop(): Promise<void> {
@@ -73,6 +95,6 @@ class LocalOperator implements OperatorControl {
   }
 
   async log(): Promise<string> {
-    return readFileSync(this.#logFile, 'utf8');
+    return readFileSync(this.#options.logFile, 'utf8');
   }
 }

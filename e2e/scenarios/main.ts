@@ -3,16 +3,16 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildImage } from '../image/build.ts';
-import { compileRelease, knowsRelease } from '../image/release.ts';
+import { knowsRelease } from '../image/release.ts';
 import { root } from './definition.ts';
+import { compiledReleaseBefore, releaseBefore } from './release-before.ts';
 
-const releaseBefore = 'v0.1.0';
 const help = `Plays the scenarios, one after the other, and prints their table.
 
 Usage: npm run e2e [-- WORD...]     those in files with one of the words in their path; without, all
 
 Without KUBECONFIG they play on localkube. With it, on that cluster; pods and services have to be reachable from here.
-Images for its nodes are built from this checkout (and from ${releaseBefore}, to upgrade from), as a base with this machine's Node:
+Images for its nodes are built from this checkout (and from ${releaseBefore.tag}, to upgrade from), as a base with this machine's Node:
 
   MAINSTAY_E2E_LOAD        shell command that loads a docker-archive onto the nodes; the file is its argument $1.
                            For kind: 'kind load image-archive "$1"'
@@ -20,7 +20,7 @@ Images for its nodes are built from this checkout (and from ${releaseBefore}, to
                            instead, images that the nodes can get by themselves
   MAINSTAY_E2E_API_STOP, MAINSTAY_E2E_API_START
                            shell commands that take the API server away and bring it back
-  MAINSTAY_FULL=1          everything at its whole length
+  MAINSTAY_FULL=1          everything at its whole length; always so on a real cluster
 `;
 
 const repository = 'localhost/mainstay';
@@ -34,7 +34,12 @@ function main(): number {
     process.stdout.write(help);
     return 0;
   }
-  const environment = { ...process.env, ...provideImages(), MAINSTAY_TEST_FILES_AT_ONCE: '1' };
+  const isReal = (process.env['KUBECONFIG'] ?? '') !== '';
+  const environment = {
+    ...process.env,
+    ...(isReal ? { ...provideImages(), MAINSTAY_FULL: '1' } : {}),
+    MAINSTAY_TEST_FILES_AT_ONCE: '1',
+  };
   const words = positionals.length === 0 ? ['e2e/scenarios/'] : positionals.map(withinScenarios);
   const { status } = spawnSync(
     process.execPath,
@@ -50,21 +55,21 @@ function withinScenarios(word: string): string {
 
 /** Environment variables that name the images, once the nodes have them. */
 function provideImages(): Readonly<Record<string, string>> {
-  const isReal = (process.env['KUBECONFIG'] ?? '') !== '';
-  if (!isReal || process.env['MAINSTAY_IMAGE'] !== undefined) return {};
+  if (process.env['MAINSTAY_IMAGE'] !== undefined) return {};
   const load = process.env['MAINSTAY_E2E_LOAD'] ?? '';
   if (load === '')
     throw new Error(
       'KUBECONFIG is set: say with MAINSTAY_E2E_LOAD how its nodes get an image (--help)',
     );
   const now = buildAndLoad(load, root);
-  if (!knowsRelease(root, releaseBefore)) {
-    console.log(`There is no tag ${releaseBefore} in this checkout: nothing is upgraded from it.`);
+  if (!knowsRelease(root, releaseBefore.tag)) {
+    console.log(
+      `There is no tag ${releaseBefore.tag} in this checkout: nothing is upgraded from it.`,
+    );
     return { MAINSTAY_IMAGE: now };
   }
-  const source = join(root, 'dist/releases', releaseBefore);
-  compileRelease(root, releaseBefore, source);
-  return { MAINSTAY_IMAGE: now, MAINSTAY_IMAGE_BEFORE: buildAndLoad(load, source) };
+  const before = buildAndLoad(load, compiledReleaseBefore());
+  return { MAINSTAY_IMAGE: now, MAINSTAY_IMAGE_BEFORE: before };
 }
 
 function buildAndLoad(load: string, source: string): string {

@@ -5,9 +5,11 @@ import type { Connection } from '../../operator/kube/client.ts';
 import { KubeError } from '../../operator/kube/errors.ts';
 
 export interface KubeRequest {
-  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly body?: unknown;
+  /** JSON by default. */
+  readonly contentType?: string;
 }
 
 const timeoutMs = 15_000;
@@ -21,7 +23,10 @@ export async function sendRequest(connection: Connection, request: KubeRequest):
     host: url.hostname,
     port: url.port,
     path: request.path,
-    headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
+    headers: {
+      'content-type': request.contentType ?? 'application/json',
+      'content-length': Buffer.byteLength(body),
+    },
     signal: AbortSignal.timeout(timeoutMs),
   };
   await connection.authorize(options);

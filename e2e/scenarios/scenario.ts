@@ -1,7 +1,8 @@
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Environment } from './environment.ts';
+import type { Environment, Release } from './environment.ts';
 import { openEnvironment } from './open-environment.ts';
+import { skipWithoutReleaseBefore } from './release-before.ts';
 import { recordRow } from './results.ts';
 import { TestedCluster } from './store-cluster.ts';
 import { seconds } from './waiting.ts';
@@ -12,6 +13,10 @@ export interface ScenarioOptions {
   readonly skip?: string | false;
   /** Why it may fail yet. */
   readonly todo?: string;
+  /** Needs the release before; see `skipWithoutReleaseBefore`. */
+  readonly needsBefore?: boolean;
+  /** Which operator looks after it at first, this one by default. */
+  readonly operator?: Release;
   /** Kills the operator again and again while it runs. */
   readonly killsOperator?: boolean;
 }
@@ -117,7 +122,8 @@ export function scenario(
   options: ScenarioOptions,
   play: (stage: Stage) => Promise<void>,
 ): void {
-  const { skip = false, todo } = options;
+  const { todo, needsBefore = false } = options;
+  const skip = options.skip || (needsBefore && skipWithoutReleaseBefore());
   test(name, { skip, timeout: timeoutMs, ...(todo === undefined ? {} : { todo }) }, (context) =>
     perform(context, { name, options }, play),
   );
@@ -128,7 +134,10 @@ async function perform(
   { name, options }: { readonly name: string; readonly options: ScenarioOptions },
   play: (stage: Stage) => Promise<void>,
 ): Promise<void> {
-  const environment = await openEnvironment();
+  const environment = await openEnvironment({
+    hasBefore: options.needsBefore ?? false,
+    operator: options.operator ?? 'now',
+  });
   const stage = new Stage(environment, context);
   let result = 'passed';
   const end = new AbortController();

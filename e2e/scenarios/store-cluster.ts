@@ -135,6 +135,33 @@ export class TestedCluster {
     );
   }
 
+  /** Resolves when so many members are ready; all that a status of release 0.1 says for sure. */
+  async untilReady(replicas: number): Promise<void> {
+    await until(`${this.name} has ${replicas} of ${replicas} ready`, settleMsMax, async () => {
+      return (await this.get()).status?.ready === `${replicas}/${replicas}`;
+    });
+  }
+
+  /** Resolves when so many pods with an image are ready. */
+  async untilRunning(image: string, count: number): Promise<void> {
+    await until(`${count} of ${this.name} run ${image}`, settleMsMax, async () => {
+      const pods = (await this.pods()).filter(({ spec }) => spec.containers[0]?.image === image);
+      return pods.filter(isPodReady).length >= count;
+    });
+  }
+
+  /** Resolves when a member's pod is another one than before. */
+  async untilReplaced(member: string, before: ReadonlyMap<string, string>): Promise<void> {
+    await until(`the pod ${member} is another one`, settleMsMax, async () => {
+      return (await this.podUids()).get(member) !== before.get(member);
+    });
+  }
+
+  async nodeOf(member: string): Promise<string> {
+    const pod = (await this.pods()).find(({ metadata }) => metadata.name === member);
+    return pod?.spec.nodeName ?? '';
+  }
+
   /** Resolves when a condition's or the plan's message says so. */
   async untilSaid(pattern: RegExp, timeoutMs = settleMsMax): Promise<void> {
     let said: readonly string[] = [];

@@ -14,7 +14,7 @@ import { type Node, PodWorker, withConditions } from './pod.ts';
 import { Services } from './services.ts';
 import { missingClaims, Volumes } from './volumes.ts';
 
-export const nodeName = 'localkube';
+const nodeName = 'localkube';
 /** Changes are answered together, after this pause. */
 const pauseMs = 10;
 const expiryIntervalMs = 60_000;
@@ -25,10 +25,12 @@ export interface KubeletOptions {
   readonly images: ReadonlyMap<string, string> | undefined;
   readonly nodeProgram: string;
   readonly backoffMs: number;
+  /** More than one: all are this machine, but each can be cordoned, and pods are spread over them. */
+  readonly nodes: number;
 }
 
 /**
- * Scheduler, kubelet, DNS and service proxies of the one node: pods become processes, claims directories, names lines of a
+ * Scheduler, kubelet, DNS and service proxies of the nodes: pods become processes, claims directories, names lines of a
  * hosts file. A client of the API like any other, in the same process.
  */
 export class Kubelet {
@@ -37,6 +39,7 @@ export class Kubelet {
   readonly #logger: Logger;
   readonly #node: Node;
   readonly #services: Services;
+  readonly #nodeNames: readonly string[];
   readonly #workers = new Map<string, PodWorker>();
   readonly #unsubscribe: () => void;
   readonly #expiry: NodeJS.Timeout;
@@ -53,6 +56,9 @@ export class Kubelet {
     this.#api = api;
     this.#logger = logger;
     this.hostsFile = join(dataDirectory, 'hosts');
+    this.#nodeNames = Array.from({ length: options.nodes }, (_, index) =>
+      index === 0 ? nodeName : `${nodeName}-${index + 1}`,
+    );
     this.#node = {
       api,
       logger,
@@ -70,7 +76,7 @@ export class Kubelet {
     api.allocate = (resource, object) => this.#allocate(resource, object);
     this.#keepServiceAddresses();
     this.#forgetReadiness();
-    this.#registerNode();
+    for (const name of this.#nodeNames) this.#registerNode(name);
     this.#node.volumes.removeStrangers();
     this.#unsubscribe = api.store.subscribe(({ storage }) => {
       if (storage !== '/events') this.#schedule();
@@ -159,10 +165,11 @@ export class Kubelet {
     }
   }
 
-  /** The scheduler: one node takes everything, unless it is cordoned or a claim is missing. */
+  /** The scheduler: the node with the fewest pods takes it, unless all are cordoned or a claim is missing. */
   #bind(pod: KubeObject): void {
     if (pod.metadata.deletionTimestamp !== undefined) return;
-    const why = this.#whyUnschedulable(pod);
+    const node = this.#freeNode();
+    const why = this.#whyUnschedulable(pod, node);
     const { namespace, name } = pod.metadata;
     const now = timestamp(this.#api.now);
     this.#api.amend(this.#api.resources.builtin('pods'), namespace, name, (next) => {
@@ -172,24 +179,38 @@ export class Kubelet {
       const condition =
         why === undefined ? scheduled : { ...scheduled, reason: 'Unschedulable', message: why };
       setAt(next, ['status', 'conditions'], [...others, condition]);
-      if (why === undefined) setAt(next, ['spec', 'nodeName'], nodeName);
+      if (why === undefined) setAt(next, ['spec', 'nodeName'], node);
     });
     if (why === undefined)
       this.#node.events.record(
         pod,
         'Normal',
         'Scheduled',
-        `Successfully assigned ${namespace}/${name} to ${nodeName}`,
+        `Successfully assigned ${namespace}/${name} to ${node}`,
       );
   }
 
-  #whyUnschedulable(pod: KubeObject): string | undefined {
+  #whyUnschedulable(pod: KubeObject, node: string | undefined): string | undefined {
+    const count = this.#nodeNames.length;
     const [claim] = missingClaims(this.#api, pod);
     if (claim !== undefined)
-      return `0/1 nodes are available: persistentvolumeclaim "${claim}" not found.`;
-    const node = this.#api.find(this.#api.resources.builtin('nodes'), undefined, nodeName);
-    const isCordoned = at(node, 'spec', 'unschedulable') === true;
-    return isCordoned ? '0/1 nodes are available: 1 node(s) were unschedulable.' : undefined;
+      return `0/${count} nodes are available: persistentvolumeclaim "${claim}" not found.`;
+    if (node !== undefined) return undefined;
+    return `0/${count} nodes are available: ${count} node(s) were unschedulable.`;
+  }
+
+  #freeNode(): string | undefined {
+    const nodes = this.#api.resources.builtin('nodes');
+    const pods = this.#api.list(this.#api.resources.builtin('pods'));
+    const load = (name: string) =>
+      pods.filter((pod) => stringAt(pod, 'spec', 'nodeName') === name).length;
+    return this.#nodeNames
+      .filter((name) => {
+        const node = this.#api.find(nodes, undefined, name);
+        return at(node, 'spec', 'unschedulable') !== true;
+      })
+      .toSorted((a, b) => load(a) - load(b))
+      .at(0);
   }
 
   #allocate({ kind }: Resource, object: KubeObject): void {
@@ -232,18 +253,18 @@ export class Kubelet {
     }
   }
 
-  #registerNode(): void {
+  #registerNode(name: string): void {
     const resource = this.#api.resources.builtin('nodes');
     const labels = {
-      'kubernetes.io/hostname': nodeName,
+      'kubernetes.io/hostname': name,
       'kubernetes.io/os': 'linux',
       'kubernetes.io/arch': process.arch,
     };
-    if (this.#api.find(resource, undefined, nodeName) === undefined) {
+    if (this.#api.find(resource, undefined, name) === undefined) {
       const node = {
         apiVersion: 'v1',
         kind: 'Node',
-        metadata: { name: nodeName, labels },
+        metadata: { name, labels },
         spec: {},
       };
       this.#api.create(resource, undefined, node, internalWrite);
@@ -254,13 +275,13 @@ export class Kubelet {
       pods: '110',
     };
     const now = timestamp(this.#api.now);
-    this.#api.amend(resource, undefined, nodeName, (node) => {
+    this.#api.amend(resource, undefined, name, (node) => {
       node['status'] = {
         capacity,
         allocatable: capacity,
         addresses: [
           { type: 'InternalIP', address: '127.0.0.1' },
-          { type: 'Hostname', address: nodeName },
+          { type: 'Hostname', address: name },
         ],
         conditions: [
           {

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { type Stage, scenario } from './scenario.ts';
+import type { TestedCluster } from './store-cluster.ts';
+
+/** What a planned change may cost a client. */
+const gapMsMax = 1_000;
+
+async function before(stage: Stage): Promise<TestedCluster> {
+  const cluster = stage.cluster('upgraded');
+  const { images } = stage.environment;
+  await cluster.create({ replicas: 3, image: images.before ?? images.now });
+  await cluster.untilSettled(3);
+  return cluster;
+}
+
+async function checkImages(cluster: TestedCluster, image: string): Promise<void> {
+  const images = (await cluster.pods()).map(({ spec }) => spec.containers[0]?.image);
+  assert.deepEqual(images, [image, image, image]);
+}
+
+scenario('upgrade v0.1.0 to now', { needsBefore: true }, async (stage) => {
+  const { images } = stage.environment;
+  const cluster = await before(stage);
+  const load = await stage.load(cluster);
+  await stage.measure('upgraded', async () => {
+    await cluster.edit({ image: images.now });
+    await cluster.untilSettled(3);
+  });
+  await checkImages(cluster, images.now);
+  assert.equal(load.failures, 0, 'no write fails');
+  assert.ok((stage.gapMs ?? 0) <= gapMsMax, `nobody could write for ${stage.gapMs} ms`);
+});
+
+scenario('upgrade v0.1.0 to now, with surge', { needsBefore: true }, async (stage) => {
+  const { images } = stage.environment;
+  const cluster = await before(stage);
+  const load = await stage.load(cluster);
+  await stage.measure('upgraded', async () => {
+    await cluster.edit({ image: images.now, update: { surge: true } });
+    await cluster.untilSettled(3);
+  });
+  await checkImages(cluster, images.now);
+  assert.equal(load.failures, 0, 'no write fails');
+  assert.ok((stage.gapMs ?? 0) <= gapMsMax, `nobody could write for ${stage.gapMs} ms`);
+});
+
+scenario('upgrade v0.1.0 to now, reverted half-way', { needsBefore: true }, async (stage) => {
+  const { images } = stage.environment;
+  const cluster = await before(stage);
+  const load = await stage.load(cluster);
+  await stage.measure('upgraded in part, and reverted', async () => {
+    await cluster.edit({ image: images.now });
+    await cluster.untilRunning(images.now, 1);
+    await cluster.edit({ image: images.before });
+    await cluster.untilSettled(3);
+  });
+  await checkImages(cluster, images.before ?? '');
+  assert.equal(load.failures, 0, 'no write fails');
+});
+
+scenario(
+  'operator upgraded from v0.1.0',
+  { needsBefore: true, operator: 'before' },
+  async (stage) => {
+    const { images, operator } = stage.environment;
+    const cluster = stage.cluster('kept');
+    await cluster.create({ replicas: 3 });
+    // The status of that release has no more than this.
+    await cluster.untilReady(3);
+    const pods = await cluster.podUids();
+    await stage.load(cluster);
+    await stage.measure('the operator is another one', async () => {
+      await operator.change('now');
+      await cluster.untilSettled(3);
+    });
+    assert.deepEqual(await cluster.podUids(), pods, 'no pod was started anew');
+    await stage.measure('and grows what it found', async () => {
+      await cluster.scale(5);
+      await cluster.untilSettled(5);
+    });
+    const running = (await cluster.pods()).map(({ spec }) => spec.containers[0]?.image);
+    assert.deepEqual(new Set(running), new Set([images.before]), 'with the release that it has');
+  },
+);
