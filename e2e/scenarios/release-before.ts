@@ -1,4 +1,4 @@
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { compileRelease, knowsRelease } from '../image/release.ts';
 import { root } from './definition.ts';
@@ -17,13 +17,18 @@ export function skipWithoutReleaseBefore(): string | false {
   return `there is no tag ${releaseBefore.tag} in this checkout to upgrade from`;
 }
 
-/** A compiled checkout of it, made when it is asked for first. */
+/** A compiled checkout of it, made by whoever asks first; test files may ask at once. */
 export function compiledReleaseBefore(): string {
   const directory = join(root, 'dist/releases', releaseBefore.tag);
-  const done = `${directory}.compiled`;
-  if (existsSync(done) && existsSync(directory)) return directory;
-  rmSync(done, { force: true });
-  compileRelease(root, releaseBefore.tag, directory);
-  writeFileSync(done, '');
+  if (existsSync(directory)) return directory;
+  const own = `${directory}.${process.pid}`;
+  compileRelease(root, releaseBefore.tag, own);
+  try {
+    renameSync(own, directory);
+  } catch (error) {
+    // Another one was first.
+    if (!existsSync(directory)) throw error;
+    rmSync(own, { recursive: true });
+  }
   return directory;
 }
