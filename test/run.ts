@@ -3,7 +3,7 @@ import { join, relative } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
-import { clearRows, scenarioTable } from '../e2e/scenarios/results.ts';
+import { collectRows, scenarioTable } from '../e2e/scenarios/results.ts';
 
 // Runs every compiled test file, or those whose path contains one of the arguments:
 //   node --enable-source-maps dist/test/run.js [server/wal ...]
@@ -55,7 +55,7 @@ function main(): void {
     process.exitCode = 1;
     return;
   }
-  clearRows();
+  collectRows(join(root, `dist/test/scenarios.${process.pid}.jsonl`));
   const skipped = new Map<string, number>();
   const failed = new Set<string>();
   const events = run({ files, concurrency, timeout: fileTimeoutMs });

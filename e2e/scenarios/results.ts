@@ -1,6 +1,5 @@
 import { execFileSync } from 'node:child_process';
 import { appendFileSync, existsSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export interface Row {
@@ -13,20 +12,23 @@ export interface Row {
 }
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
-/** Test files run in processes of their own; the table is made of what they leave here. */
-const file = join(root, 'dist/test/scenarios.jsonl');
+/** Names a file: test files run in processes of their own, and the table is made of what they leave there. */
+const variable = 'MAINSTAY_SCENARIO_ROWS';
 
 export function recordRow(row: Row): void {
-  appendFileSync(file, `${JSON.stringify(row)}\n`);
+  const file = process.env[variable] ?? '';
+  if (file !== '') appendFileSync(file, `${JSON.stringify(row)}\n`);
 }
 
-/** Forgets the rows of earlier runs. */
-export function clearRows(): void {
+/** Has the processes that are started from now on leave their rows in this file, which is empty at first. */
+export function collectRows(file: string): void {
   rmSync(file, { force: true });
+  process.env[variable] = file;
 }
 
 /** A table in Markdown of the scenarios that have run; empty where none has. */
 export function scenarioTable(): string {
+  const file = process.env[variable] ?? '';
   if (!existsSync(file)) return '';
   const rows = readFileSync(file, 'utf8')
     .split('\n')

@@ -7,7 +7,11 @@ import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { expand, redirectPaths } from '../../e2e/localkube/kubelet/environment.ts';
 import { startTimeOf } from '../../e2e/localkube/kubelet/leftovers.ts';
-import { type LocalKube, startLocalKube } from '../../e2e/localkube/local-kube.ts';
+import {
+  type LocalKube,
+  type LocalKubeOptions,
+  startLocalKube,
+} from '../../e2e/localkube/local-kube.ts';
 import { at, type JsonObject, numberAt, objectsAt, stringAt } from '../../e2e/localkube/objects.ts';
 import { silentLogger } from '../../server/base/logger.ts';
 import { atEnd, call, eventually, temporaryDirectory } from './support.ts';
@@ -45,6 +49,7 @@ interface Fixture {
 async function start(
   context: TestContext,
   dataDirectory = temporaryDirectory(context),
+  more: Partial<LocalKubeOptions> = {},
 ): Promise<Fixture> {
   const workingDirectory = temporaryDirectory(context);
   writeFileSync(join(workingDirectory, 'app.cjs'), program);
@@ -53,6 +58,7 @@ async function start(
     workingDirectory,
     logger: silentLogger,
     backoffMs: 50,
+    ...more,
   });
   atEnd(context, () => kube.stop());
   return { kube, dataDirectory, workingDirectory };
@@ -308,6 +314,47 @@ test('a container waits for the Secret that it refers to', async (context) => {
       ? true
       : undefined,
   );
+});
+
+test('an image that is nowhere is waited for; a known one runs in the directory that it stands for', async (context) => {
+  const image = temporaryDirectory(context);
+  writeFileSync(
+    join(image, 'app.cjs'),
+    "console.log('from the image'); setInterval(() => {}, 1e6);",
+  );
+  const images = new Map([['known:1', image]]);
+  const { kube } = await start(context, temporaryDirectory(context), { images });
+  for (const name of ['one', 'two']) await createClaim(kube, name);
+  await call(kube, 'POST', pods, podOf('one', { image: 'unknown:1' }));
+  const waiting = (reason: string) =>
+    eventually(reason, async () => {
+      const [status] = objectsAt(await getPod(kube, 'one'), 'status', 'containerStatuses');
+      const state = at(status, 'state', 'waiting');
+      return stringAt(state, 'reason') === reason ? stringAt(state, 'message') : undefined;
+    });
+  assert.match(await waiting('ImagePullBackOff'), /Back-off pulling image "unknown:1": failed/);
+  assert.equal(stringAt(await getPod(kube, 'one'), 'status', 'phase'), 'Pending');
+  await call(kube, 'POST', pods, podOf('two', { image: 'known:1' }));
+  await eventually('its greeting', async () =>
+    (await (await fetch(`${kube.url}${pods}/two/log`)).text()).includes('from the image')
+      ? true
+      : undefined,
+  );
+});
+
+test('pods are spread over the nodes that are not cordoned', async (context) => {
+  const { kube } = await start(context, temporaryDirectory(context), { nodes: 3 });
+  await call(kube, 'PATCH', '/api/v1/nodes/localkube-2', { spec: { unschedulable: true } });
+  const placed: string[] = [];
+  for (const name of ['one', 'two', 'three']) {
+    await createClaim(kube, name);
+    await call(kube, 'POST', pods, podOf(name));
+    const node = await eventually(`${name} has a node`, async () => {
+      return stringAt(await getPod(kube, name), 'spec', 'nodeName') || undefined;
+    });
+    placed.push(node);
+  }
+  assert.deepEqual(placed, ['localkube', 'localkube-3', 'localkube']);
 });
 
 test('stopping leaves no process; the next start runs the pods again on their data', async (context) => {
