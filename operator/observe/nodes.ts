@@ -54,23 +54,33 @@ export class NodeCache {
     for (const [name, seen] of this.#seen) {
       if (atMs - seen.atMs >= freshMs) this.#seen.delete(name);
     }
-    const missing = new Set([...names].filter((name) => !this.#seen.has(name)));
+    const known = new Map([...names].flatMap((name) => this.#known(name) ?? []));
+    const missing = new Set([...names].filter((name) => !known.has(name)));
     const found = await readNodes(this.#kube, missing);
     this.#refusedAtMs = found === undefined ? atMs : undefined;
     if (found === undefined) return undefined;
-    for (const name of missing) this.#seen.set(name, { node: slim(found.get(name)), atMs });
-    const nodes = [...names].map((name) => this.#seen.get(name)?.node);
+    for (const name of missing) {
+      const seen = { node: slim(found.get(name)), atMs };
+      this.#seen.set(name, seen);
+      known.set(name, seen);
+    }
     return new Map(
-      nodes.flatMap((node) => (node === undefined ? [] : [[node.metadata.name, node]])),
+      [...known].flatMap(([name, { node }]) => (node === undefined ? [] : [[name, node]])),
     );
   };
+
+  #known(name: string): [[string, Seen]] | undefined {
+    const seen = this.#seen.get(name);
+    return seen === undefined ? undefined : [[name, seen]];
+  }
 }
 
 /** Without the images that it has, who manages its fields and the like: tens of kilobytes. */
 function slim(node: Node | undefined): Node | undefined {
   if (node === undefined) return undefined;
-  const { apiVersion, kind, spec, status, metadata } = node;
-  const { unschedulable } = spec;
+  const { apiVersion, kind, status, metadata } = node;
+  // What is empty may be left out.
+  const { unschedulable }: Node['spec'] = (node as Partial<Node>).spec ?? {};
   return {
     apiVersion,
     kind,

@@ -47,6 +47,19 @@ test('each node is asked for once in a while, also one that is not there', async
   assert.deepEqual(asked, ['a', 'gone', 'gone']);
 });
 
+test('what one pass forgets while another asks is not gone for the other', async () => {
+  const { add, read, pass } = setting();
+  add('a');
+  add('b');
+  add('c');
+  await read('a');
+  pass(4_000);
+  const first = read('a', 'b');
+  pass(2_000);
+  await read('c');
+  assert.deepEqual([...((await first)?.keys() ?? [])], ['a', 'b']);
+});
+
 test('where nodes may not be seen, nothing is known of them, and it is rarely asked again', async () => {
   const { kube, read, pass } = setting();
   let count = 0;
