@@ -1,12 +1,15 @@
 #!/usr/bin/env node
 import { buffer } from 'node:stream/consumers';
 import { runCtl } from '../client/ctl/ctl.ts';
+import { backupCommands } from './backup-commands.ts';
 import { snapshotCommands } from './snapshot-commands.ts';
 
 const enough = new AbortController();
-process.once('SIGINT', () => {
-  enough.abort();
-});
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    enough.abort();
+  });
+}
 // A reader that has seen enough, such as head, is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
@@ -32,5 +35,5 @@ const terminal = {
 
 process.exitCode = await runCtl(process.argv.slice(2), process.env, {
   terminal,
-  fileCommands: snapshotCommands,
+  fileCommands: { ...snapshotCommands, ...backupCommands },
 });

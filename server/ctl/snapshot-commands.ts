@@ -23,8 +23,10 @@ import { SnapshotChecksumError, SnapshotFile } from '../snapshot/snapshot-file.t
 import { type SnapshotStatus, snapshotStatusOf } from '../snapshot/snapshot-status.ts';
 import { Progress } from './progress.ts';
 
+type SnapshotCommands = Pick<FileCommands, Extract<keyof FileCommands, `snapshot ${string}`>>;
+
 /** What mainstayctl does with snapshots in files. */
-export const snapshotCommands: FileCommands = {
+export const snapshotCommands: SnapshotCommands = {
   'snapshot save': told(save),
   'snapshot status': told(status),
   'snapshot restore': told(restore),
@@ -190,7 +192,7 @@ async function verify(file: SnapshotFile, terminal: Terminal): Promise<void> {
 }
 
 /** The flags of the member that will be started in the directory, read as that will read them. */
-function memberOf(line: CommandLine): Config {
+export function memberOf(line: CommandLine): Config {
   const flags = [
     'name',
     'data-dir',

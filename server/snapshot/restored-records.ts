@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
 import type { StoreRecord } from '../backend/ordered-store.ts';
 import { bucketKey, metaKey, type Prefix, prefix } from '../backend/schema.ts';
+import { assert } from '../base/assert.ts';
 import { asBuffer, compareBytes, emptyBytes, latin1 } from '../base/bytes.ts';
 import type { Revision } from '../base/ids.ts';
 import { encodeLease } from '../lease/lessor.ts';
@@ -21,6 +22,13 @@ export class RevisionOverflowError extends Error {
 export interface RestoreOptions {
   /** Added to the last revision; what comes out is then compacted, so that whoever watched or cached starts anew. 0: not. */
   readonly bumpRevision: number;
+  /** Versions that came after the file's own, in the order of their revisions: put behind them. */
+  readonly laterVersions?: Iterable<LaterVersion> | undefined;
+}
+
+export interface LaterVersion extends RevisionPair {
+  /** mvccpb.KeyValue; of a tombstone, only its key. */
+  readonly record: Uint8Array;
 }
 
 /**
@@ -36,6 +44,12 @@ export function* restoredRecords(file: BoltFile, options: RestoreOptions): Gener
       for (const record of records()) {
         latest = checkedVersion(file, record, latest);
         yield [revisionKey(latest.main, latest.sub), record[1]];
+      }
+      for (const { main, sub, record } of options.laterVersions ?? []) {
+        const isLater = main > latest.main || (main === latest.main && sub > latest.sub);
+        assert(isLater, 'later versions come in order');
+        latest = { main, sub };
+        yield [revisionKey(main, sub), record];
       }
       if (options.bumpRevision > 0) {
         bumped = bumpedRevision(latest.main, options);

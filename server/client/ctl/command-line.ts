@@ -25,6 +25,33 @@ const globalOptions = {
 
 const keyOptions = { prefix: { type: 'boolean' }, 'from-key': { type: 'boolean' } } as const;
 
+/** Of the member that a restored data directory is for. */
+const memberOptions = {
+  name: { type: 'string' },
+  'data-dir': { type: 'string' },
+  'initial-cluster': { type: 'string' },
+  'initial-cluster-token': { type: 'string' },
+  'initial-advertise-peer-urls': { type: 'string' },
+} as const satisfies Options;
+
+/** Where backups are, and how their outcome is told. */
+const backupOptions = {
+  target: { type: 'string' },
+  's3-endpoint': { type: 'string' },
+  's3-region': { type: 'string' },
+  's3-addressing': { type: 'string' },
+  's3-ca-file': { type: 'string' },
+  's3-credentials-dir': { type: 'string' },
+  's3-sse': { type: 'string' },
+  's3-sse-kms-key-id': { type: 'string' },
+  's3-timeout': { type: 'string' },
+  's3-retry-for': { type: 'string' },
+  'cluster-uid': { type: 'string' },
+  'encryption-key-file': { type: 'string' },
+  'result-file': { type: 'string' },
+  progress: { type: 'string' },
+} as const satisfies Options;
+
 /** What each command takes beside the global options. */
 const commandOptions = {
   put: {
@@ -47,15 +74,41 @@ const commandOptions = {
   'snapshot save': {},
   'snapshot status': {},
   'snapshot restore': {
-    name: { type: 'string' },
-    'data-dir': { type: 'string' },
+    ...memberOptions,
     'wal-dir': { type: 'string' },
-    'initial-cluster': { type: 'string' },
-    'initial-cluster-token': { type: 'string' },
-    'initial-advertise-peer-urls': { type: 'string' },
     'skip-hash-check': { type: 'boolean' },
     'bump-revision': { type: 'string' },
     'mark-compacted': { type: 'boolean' },
+  },
+  'backup save': {
+    ...backupOptions,
+    'backup-id': { type: 'string' },
+    cluster: { type: 'string' },
+  },
+  'backup list': backupOptions,
+  'backup verify': {
+    ...backupOptions,
+    'scratch-dir': { type: 'string' },
+    'no-record': { type: 'boolean' },
+  },
+  'backup restore': {
+    ...backupOptions,
+    ...memberOptions,
+    object: { type: 'string' },
+    revision: { type: 'string' },
+    time: { type: 'string' },
+    'bump-revision': { type: 'string' },
+    'above-revision': { type: 'string' },
+    'dry-run': { type: 'boolean' },
+  },
+  'backup prune': {
+    ...backupOptions,
+    'keep-last': { type: 'string' },
+    'keep-daily': { type: 'string' },
+    'keep-weekly': { type: 'string' },
+    'keep-monthly': { type: 'string' },
+    'time-zone': { type: 'string' },
+    'dry-run': { type: 'boolean' },
   },
 } as const satisfies Record<string, Options>;
 
@@ -70,7 +123,7 @@ export interface TlsFlags {
 export type CommandName = keyof typeof commandOptions;
 
 /** Commands that work with files; the others only ask members. */
-export type FileCommandName = Extract<CommandName, `snapshot ${string}`>;
+export type FileCommandName = Extract<CommandName, `${'snapshot' | 'backup'} ${string}`>;
 
 /** One command, taken apart. */
 export class CommandLine {

@@ -9,6 +9,8 @@ export const overview = `mainstayctl talks to a Mainstay cluster, or to any othe
   mainstayctl status                             how each member is
   mainstayctl member list                        who is in the cluster
   mainstayctl snapshot save backup.db            a copy of everything, in one file
+  mainstayctl backup save --target s3://BUCKET/PREFIX    a backup in a bucket or a directory; also backup list, verify,
+                                                 restore, prune, archive
 
 Where to ask:
   --endpoints HOST:PORT,...    or MAINSTAYCTL_ENDPOINTS, or ETCDCTL_ENDPOINTS [127.0.0.1:2379]
@@ -26,6 +28,26 @@ What to print:
 
 "mainstayctl COMMAND --help" has the examples of one command.
 Exit status: 0 done, 1 failed, 2 wrong command line.
+`;
+
+const targetHelp = `
+Where backups are:
+  --target s3://BUCKET/PREFIX or DIRECTORY       or MAINSTAYCTL_TARGET; a directory has to be there
+  --s3-endpoint https://HOST:PORT                of a server that is not AWS; or AWS_ENDPOINT_URL
+  --s3-region REGION                             or AWS_REGION [us-east-1]
+  --s3-addressing path|virtual                   where the bucket's name stands [path with --s3-endpoint]
+  --s3-ca-file FILE                              who signs the server's certificate [public authorities]
+  --s3-credentials-dir DIRECTORY                 files AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, as a
+                                                 mounted Secret has them [the environment's variables of these names]
+  --s3-sse AES256|aws:kms --s3-sse-kms-key-id ID    the server encrypts what it keeps
+  --s3-timeout 30s --s3-retry-for 2m             a silence that is a failure; how long a request is tried again
+  --cluster-uid UID                              whose backups [those of the only cluster that has any there]
+  --encryption-key-file FILE,...                 32 bytes, also in hex or base64; the first encrypts, all decrypt
+
+For programs:
+  -w json                                        the outcome as one line of JSON
+  --result-file FILE                             the same in a file, 4 KiB at most
+  --progress 10s                                 lines of JSON that say how far it is
 `;
 
 export const helpOf: Readonly<Record<CommandName, string>> = {
@@ -86,6 +108,52 @@ Of a cluster of three: on each machine, from the same file, with its own name an
   --bump-revision 1000000000 --mark-compacted    no client takes the restored state for an older one of its own:
                                                  watches from before are ended, caches are filled anew
 `,
+  'backup save': `Take a backup: a snapshot of a follower, read back and compared.
+
+  mainstayctl backup save --target /backups
+  mainstayctl backup save --target s3://backups/prod --s3-endpoint https://minio:9000
+  mainstayctl backup save --target /backups --encryption-key-file key
+  mainstayctl backup save --target /backups --cluster-uid prod --backup-id nightly-1 -w json
+
+  --backup-id ID                                 a retry with the same one makes no second backup [random]
+  --cluster NAME                                 what people call the cluster
+  --cluster-uid UID                              under what it is kept [the store's own id]
+${targetHelp}`,
+  'backup list': `Which backups there are, found by what is in the bucket alone.
+
+  mainstayctl backup list --target /backups
+  mainstayctl backup list --target s3://backups/prod -w json
+${targetHelp}`,
+  'backup verify': `Restore a backup into a scratch directory, open it, and compare it with what was recorded.
+
+  mainstayctl backup verify --target /backups                    the latest one
+  mainstayctl backup verify --target /backups NAME --scratch-dir /scratch
+
+  --scratch-dir DIRECTORY                        needs room for twice the backup [the system's for temporary files]
+  --no-record                                    write nothing beside the backup
+${targetHelp}`,
+  'backup restore': `Make a data directory for a member of a new cluster, from a backup.
+
+  mainstayctl backup restore --target /backups --data-dir /var/lib/mainstay/one               the latest one
+  mainstayctl backup restore --target /backups NAME --data-dir /var/lib/mainstay/one
+  mainstayctl backup restore --target /backups --revision 1234 --data-dir /var/lib/mainstay/one
+  mainstayctl backup restore --target /backups --time 2026-11-27T10:00:00Z --data-dir /var/lib/mainstay/one
+  mainstayctl backup restore --target s3://bucket --object old/etcd.db --data-dir /var/lib/mainstay/one
+  mainstayctl backup restore --target /backups --dry-run         read and check everything, change nothing
+
+Of a cluster of three: on each machine, from the same NAME and revision, with its own name and URLs, as
+"mainstayctl snapshot restore --help" shows.
+
+  --above-revision N                             the next revision is above N, the history up to it is compacted: no client
+                                                 takes the restored state for an older one of its own
+  --bump-revision N                              the same, by so many more than the backup's revision
+${targetHelp}`,
+  'backup prune': `Delete the backups that are not to be kept. The last good and the last verified one always are.
+
+  mainstayctl backup prune --target /backups --cluster-uid UID --keep-last 3 --dry-run
+  mainstayctl backup prune --target /backups --cluster-uid UID --keep-last 3 --keep-daily 7 --keep-weekly 4 \\
+    --keep-monthly 12 --time-zone Europe/Berlin
+${targetHelp}`,
   'member list': `Who is in the cluster.
 
   mainstayctl member list

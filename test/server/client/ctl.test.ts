@@ -4,6 +4,7 @@ import { after, before, beforeEach, suite, test } from 'node:test';
 import { EtcdError } from '../../../server/base/errors.ts';
 import { silentLogger } from '../../../server/base/logger.ts';
 import { runCtl } from '../../../server/client/ctl/ctl.ts';
+import { backupCommands } from '../../../server/ctl/backup-commands.ts';
 import { snapshotCommands } from '../../../server/ctl/snapshot-commands.ts';
 import { KeyValue } from '../../../server/proto/gen/kv.ts';
 import { PutResponse, RangeResponse, ResponseHeader } from '../../../server/proto/gen/rpc.ts';
@@ -53,7 +54,7 @@ async function ctl(words: readonly string[], env: Record<string, string> = {}): 
   const code = await runCtl(
     words,
     { ETCDCTL_ENDPOINTS: endpoint, ...env },
-    { terminal, fileCommands: snapshotCommands },
+    { terminal, fileCommands: { ...snapshotCommands, ...backupCommands } },
   );
   return { code, out, err };
 }

@@ -15,6 +15,7 @@ import { after, before, suite, test } from 'node:test';
 import type { PinnedState } from '../../../server/backend/backend.ts';
 import { silentLogger } from '../../../server/base/logger.ts';
 import { runCtl } from '../../../server/client/ctl/ctl.ts';
+import { backupCommands } from '../../../server/ctl/backup-commands.ts';
 import { snapshotCommands } from '../../../server/ctl/snapshot-commands.ts';
 import { ClientListener } from '../../../server/transport/client-listener.ts';
 import { freePort } from '../../support/server-process.ts';
@@ -65,7 +66,7 @@ async function ctl(...words: readonly string[]) {
   const code = await runCtl(
     words,
     { ETCDCTL_ENDPOINTS: endpoint },
-    { terminal, fileCommands: snapshotCommands },
+    { terminal, fileCommands: { ...snapshotCommands, ...backupCommands } },
   );
   return { code, ...seen };
 }

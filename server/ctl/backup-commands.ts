@@ -1,0 +1,228 @@
+import { randomBytes } from 'node:crypto';
+import { tmpdir } from 'node:os';
+import { type Manifest } from '../backup/manifest.ts';
+import { checkedId } from '../backup/names.ts';
+import { pruneBackups } from '../backup/prune.ts';
+import { type FoundBackup, findBackup, inventoryOf, manifestOf } from '../backup/repository.ts';
+import { planRestore, readThrough, type RestorePlan, restoreBackup } from '../backup/restore.ts';
+import { isTimeZone } from '../backup/retention.ts';
+import { saveBackup } from '../backup/save.ts';
+import type { Target } from '../backup/target.ts';
+import { verifyBackup } from '../backup/verify.ts';
+import { hexId } from '../base/ids.ts';
+import { type CommandLine, UsageError } from '../client/ctl/command-line.ts';
+import type { Command, FileCommands } from '../client/ctl/commands.ts';
+import { table } from '../client/ctl/table.ts';
+import { sizeText } from '../client/ctl/text.ts';
+import { type Outcome, progressOf, reported } from './backup-report.ts';
+import { encryptionKeysOf, targetOf } from './backup-target.ts';
+import { memberOf } from './snapshot-commands.ts';
+
+type BackupCommands = Pick<FileCommands, Extract<keyof FileCommands, `backup ${string}`>>;
+
+/** What mainstayctl does with backups in buckets and directories. */
+export const backupCommands: BackupCommands = {
+  'backup save': reported('save', withTarget(save)),
+  'backup list': reported('list', withTarget(list)),
+  'backup verify': reported('verify', withTarget(verify)),
+  'backup restore': reported('restore', withTarget(restore)),
+  'backup prune': reported('prune', withTarget(prune)),
+};
+
+type TargetRun = (command: Command, target: Target) => Promise<Outcome>;
+
+function withTarget(run: TargetRun): (command: Command) => Promise<Outcome> {
+  return async (command) => {
+    const target = targetOf(command.line, process.env, command.terminal.signal);
+    try {
+      return await run(command, target);
+    } finally {
+      target.close();
+    }
+  };
+}
+
+const wallMs = (): number => Date.now();
+
+function uidOf(line: CommandLine): string | undefined {
+  const uid = line.text('cluster-uid');
+  return uid === undefined ? undefined : checkedId(uid, '--cluster-uid');
+}
+
+/** What the last word is, and nothing behind it. */
+function operandOf(line: CommandLine, usage: string): string | undefined {
+  const [operand, ...more] = line.operands;
+  if (more.length > 0) throw new UsageError(`usage: ${usage}`);
+  return operand;
+}
+
+async function save(command: Command, target: Target): Promise<Outcome> {
+  const { line, client, terminal } = command;
+  if (line.operands.length > 0) throw new UsageError('usage: backup save --target TARGET');
+  const id = line.text('backup-id') ?? randomBytes(4).toString('hex');
+  const [key] = encryptionKeysOf(line);
+  const startedMs = performance.now();
+  const { name, manifest, wasThere } = await saveBackup(
+    { client, target, wallMs },
+    {
+      id: checkedId(id, '--backup-id'),
+      cluster: line.text('cluster'),
+      clusterUid: uidOf(line),
+      key,
+      onProgress: progressOf(command),
+      signal: terminal.signal,
+    },
+  );
+  const durationMs = Math.round(performance.now() - startedMs);
+  const { revision, keys, sizeBytes } = manifest;
+  const what = `${keys} keys at revision ${revision}, ${sizeText(sizeBytes)}`;
+  return {
+    fields: { name, ...manifest, kind: 'save', target: target.place, wasThere, durationMs },
+    text: `${wasThere ? 'Was there already' : 'Saved'} ${name} in ${target.place}: ${what}\n`,
+  };
+}
+
+async function list({ line }: Command, target: Target): Promise<Outcome> {
+  if (line.operands.length > 0) throw new UsageError('usage: backup list --target TARGET');
+  const { backups } = await inventoryOf(target, uidOf(line));
+  const listed: ListedBackup[] = [];
+  for (const found of backups) listed.push({ found, manifest: await manifestOf(target, found) });
+  return {
+    fields: { backups: listed.map(listedFields) },
+    text: table([listHead, ...listed.map(listRow)]),
+  };
+}
+
+interface ListedBackup {
+  readonly found: FoundBackup;
+  readonly manifest: Manifest;
+}
+
+function listedFields({ found, manifest }: ListedBackup): Record<string, unknown> {
+  const { kind: _, ...fields } = manifest;
+  return { name: found.name, ...fields, verified: found.verified };
+}
+
+const listHead = ['NAME', 'CLUSTER', 'UID', 'REVISION', 'KEYS', 'SIZE', 'TAKEN', 'KEY', 'VERIFIED'];
+
+function listRow({ found, manifest }: ListedBackup): string[] {
+  const { cluster, clusterUid, revision, keys, sizeBytes, startedAt, encryption } = manifest;
+  return [
+    found.name,
+    cluster,
+    clusterUid,
+    String(revision),
+    String(keys),
+    sizeText(sizeBytes),
+    startedAt,
+    encryption?.keyId ?? '',
+    found.verified,
+  ];
+}
+
+async function verify(command: Command, target: Target): Promise<Outcome> {
+  const { line } = command;
+  const wanted = operandOf(line, 'backup verify [NAME] --target TARGET') ?? 'latest';
+  const found = await findBackup(target, { uid: uidOf(line), wanted });
+  const startedMs = performance.now();
+  const { manifest, restored, verifiedAt } = await verifyBackup({ target, wallMs }, found, {
+    keys: encryptionKeysOf(line),
+    scratchDir: line.text('scratch-dir') ?? tmpdir(),
+    isRecorded: !line.flag('no-record'),
+    onProgress: progressOf(command),
+  });
+  const durationMs = Math.round(performance.now() - startedMs);
+  const { id, clusterUid } = manifest;
+  const { revision, keys, hash } = restored;
+  return {
+    fields: { name: found.name, id, clusterUid, ...restored, verifiedAt, durationMs },
+    text: `Verified ${found.name}: ${keys} keys at revision ${revision}, hash ${hash}\n`,
+  };
+}
+
+async function restore(command: Command, target: Target): Promise<Outcome> {
+  const { line } = command;
+  const plan = await planOf(line, target);
+  if (line.flag('dry-run')) {
+    await readThrough(plan, progressOf(command));
+    return {
+      fields: { ...planFields(plan), isDryRun: true },
+      text: `${plan.name} can be restored: everything is there and as it was written\n`,
+    };
+  }
+  if (line.text('data-dir') === undefined) throw new UsageError('--data-dir is missing');
+  const member = memberOf(line);
+  const { clusterId, memberId } = await restoreBackup(target, plan, {
+    member,
+    bumpRevision: bumpOf(line, plan),
+    onProgress: progressOf(command),
+  });
+  const ids = `cluster ${hexId(clusterId)}, member ${hexId(memberId)}`;
+  return {
+    fields: { ...planFields(plan), dataDir: member.dataDir, clusterId, memberId },
+    text: `Restored ${plan.name} into ${member.dataDir}: ${ids}\n`,
+  };
+}
+
+async function planOf(line: CommandLine, target: Target): Promise<RestorePlan> {
+  const operand = operandOf(line, 'backup restore [NAME] --target TARGET --data-dir DIR');
+  const object = line.text('object');
+  if (operand !== undefined && object !== undefined) {
+    throw new UsageError('NAME and --object exclude each other');
+  }
+  const source =
+    object === undefined
+      ? ({ kind: 'backup', wanted: operand ?? 'latest' } as const)
+      : ({ kind: 'object', name: object } as const);
+  return planRestore(target, source, { uid: uidOf(line), keys: encryptionKeysOf(line) });
+}
+
+function planFields({ name, revision, sizeBytes, manifest }: RestorePlan): Record<string, unknown> {
+  return { name, revision, sizeBytes, id: manifest?.id, clusterUid: manifest?.clusterUid };
+}
+
+/** By how much the revision grows. */
+function bumpOf(line: CommandLine, { revision }: RestorePlan): number {
+  const [bump, above] = [line.whole('bump-revision'), line.text('above-revision')];
+  if (above === undefined) return bump;
+  if (bump > 0) throw new UsageError('--bump-revision and --above-revision exclude each other');
+  if (revision === undefined) {
+    throw new UsageError('--above-revision needs a backup: of an object the revision is not known');
+  }
+  return Math.max(1, line.whole('above-revision') - revision);
+}
+
+async function prune({ line }: Command, target: Target): Promise<Outcome> {
+  if (line.operands.length > 0) throw new UsageError('usage: backup prune --target TARGET');
+  const uid = uidOf(line);
+  if (uid === undefined) throw new UsageError('--cluster-uid is missing: whose backups');
+  const isDryRun = line.flag('dry-run');
+  const pruned = await pruneBackups(target, { uid, retention: retentionOf(line), isDryRun });
+  const { deleted, leftovers, unreadable } = pruned;
+  const kept = pruned.kept.map(({ backup, reasons }) => ({ name: backup.name, reasons }));
+  const verb = isDryRun ? 'Would delete' : 'Deleted';
+  const lines = [
+    ...deleted.map(({ name }) => `${verb} ${name}`),
+    ...leftovers.map((name) => `${verb} ${name}, of a backup that never came to be`),
+    ...unreadable.map((name) => `Left alone ${name}, which cannot be read`),
+    ...kept.map(({ name, reasons }) => `Kept ${name}: ${reasons.join(', ')}`),
+  ];
+  return {
+    fields: { isDryRun, deleted: deleted.map(({ name }) => name), leftovers, unreadable, kept },
+    text: lines.map((each) => `${each}\n`).join(''),
+  };
+}
+
+function retentionOf(line: CommandLine) {
+  const [last, daily, weekly, monthly] = ['last', 'daily', 'weekly', 'monthly'].map((name) =>
+    line.whole(`keep-${name}`),
+  ) as [number, number, number, number];
+  if (last + daily + weekly + monthly === 0) {
+    throw new UsageError('what is to be kept? --keep-last, --keep-daily, --keep-weekly, --keep-monthly');
+  }
+  const timeZone = line.text('time-zone') ?? 'UTC';
+  if (!isTimeZone(timeZone)) {
+    throw new UsageError(`--time-zone: "${timeZone}" is no time zone like Europe/Berlin`);
+  }
+  return { last, daily, weekly, monthly, timeZone };
+}
