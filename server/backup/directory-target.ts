@@ -12,7 +12,13 @@ import {
 } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { BackupError, type BackupFailure } from './failure.ts';
-import { type ListedObject, type NewObject, readObject, type StoredObject, type Target } from './target.ts';
+import {
+  type ListedObject,
+  type NewObject,
+  readObject,
+  type StoredObject,
+  type Target,
+} from './target.ts';
 
 /** In the name of a file that is not whole yet. Nothing of ours has it in its own name. */
 const partMark = '.part-';

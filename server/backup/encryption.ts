@@ -110,7 +110,8 @@ function headOf(head: Buffer, keys: readonly EncryptionKey[]) {
   }
   const id = head.toString('hex', 8, 16);
   const contentBytes = head.readUInt32BE(48);
-  if (contentBytes === 0 || contentBytes > 16 * 1024 * 1024) throw damaged('its head makes no sense');
+  if (contentBytes === 0 || contentBytes > 16 * 1024 * 1024)
+    throw damaged('its head makes no sense');
   return { key: keyWithId(keys, id), salt: head.subarray(16, 48), contentBytes };
 }
 

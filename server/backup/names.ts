@@ -36,7 +36,8 @@ const objectPattern = new RegExp(
 /** Throws `Invalid` unless the text can be part of a name. */
 export function checkedId(id: string, what: string): string {
   if (idPattern.test(id)) return id;
-  const rule = 'lower-case letters, digits, dots and dashes, 63 at most, and begins and ends with no dash or dot';
+  const rule =
+    'lower-case letters, digits, dots and dashes, 63 at most, and begins and ends with no dash or dot';
   throw new BackupError('Invalid', `${what} "${id}" is no name: it consists of ${rule}`);
 }
 

@@ -42,7 +42,9 @@ export async function pruneBackups(target: Target, options: PruneOptions): Promi
   }
   const decisions = retained(readable, retention);
   const kept = decisions.filter(({ reasons }) => reasons.length > 0);
-  const deleted = decisions.filter(({ reasons }) => reasons.length === 0).map((each) => each.backup);
+  const deleted = decisions
+    .filter(({ reasons }) => reasons.length === 0)
+    .map((each) => each.backup);
   const nowMs = await target.nowMs();
   const old = leftovers.filter(({ modifiedMs }) => modifiedMs < nowMs - leftoverMs);
   if (!isDryRun) {

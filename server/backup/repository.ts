@@ -42,19 +42,30 @@ interface Gathered {
   readonly uid: string;
   readonly stem: BackupStem;
   revision?: number;
-  readonly verifications: { readonly name: string; readonly time: string; readonly isOk: boolean }[];
+  readonly verifications: {
+    readonly name: string;
+    readonly time: string;
+    readonly isOk: boolean;
+  }[];
   readonly objects: Leftover[];
 }
 
 /** All backups of a cluster, or, without its UID, of every cluster. Only names are read. */
 export async function inventoryOf(target: Target, uid?: string): Promise<Inventory> {
   const gathered = new Map<string, Gathered>();
-  for await (const { name, modifiedMs } of target.list(uid === undefined ? '' : backupsFolder(uid))) {
+  for await (const { name, modifiedMs } of target.list(
+    uid === undefined ? '' : backupsFolder(uid),
+  )) {
     const object = parseBackupObject(name);
     if (object === undefined) continue;
     const place = `${object.uid}/${stemName(object.stem)}`;
     const { uid: of, stem } = object;
-    const known: Gathered = gathered.get(place) ?? { uid: of, stem, verifications: [], objects: [] };
+    const known: Gathered = gathered.get(place) ?? {
+      uid: of,
+      stem,
+      verifications: [],
+      objects: [],
+    };
     gathered.set(place, known);
     known.objects.push({ name, modifiedMs });
     if (object.kind === 'manifest') known.revision = object.revision;

@@ -84,7 +84,11 @@ async function objectPlan(
 export interface RestoreOptions {
   readonly member: RestoredMember;
   readonly bumpRevision: number;
-  readonly onProgress: (step: 'reading' | 'restoring', doneBytes: number, totalBytes: number) => void;
+  readonly onProgress: (
+    step: 'reading' | 'restoring',
+    doneBytes: number,
+    totalBytes: number,
+  ) => void;
 }
 
 /** Makes a member's data directory of a plan. What is read stands beside the directory until it is done. */

@@ -1,11 +1,7 @@
 import { silentLogger } from '../base/logger.ts';
 import { LevelStateStores } from '../member/level-state-stores.ts';
 import { nodeClock } from '../member/node-ports.ts';
-import {
-  DataDirectoryError,
-  type RestoredMember,
-  restoreData,
-} from '../member/restored-data.ts';
+import { DataDirectoryError, type RestoredMember, restoreData } from '../member/restored-data.ts';
 import { MemberState } from '../member/state.ts';
 import { BoltDamageError } from '../snapshot/bolt-reader.ts';
 import { type LaterVersion, RevisionOverflowError } from '../snapshot/restored-records.ts';

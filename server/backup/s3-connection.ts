@@ -1,5 +1,9 @@
-import { Agent as HttpAgent, type ClientRequest, type IncomingMessage } from 'node:http';
-import { request as httpRequest } from 'node:http';
+import {
+  type ClientRequest,
+  Agent as HttpAgent,
+  request as httpRequest,
+  type IncomingMessage,
+} from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { LookupFunction } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -48,6 +52,8 @@ export interface S3Response {
 const backoffMsMin = 100;
 const backoffMsMax = 5_000;
 const connectionsMax = 4;
+/** Servers take signatures that are 15 minutes off. */
+const clockMsMax = 5 * 60_000;
 const answerBytesMax = 16 * 1024 * 1024;
 
 /** The request may do better another time. */
@@ -177,16 +183,27 @@ export class S3Connection {
   ): Error {
     const { status, body } = answer;
     const code = codeIn(body);
-    if (code === 'RequestTimeTooSkewed' && this.#signedAheadMs === 0) {
+    if (this.#mayBeOurClock(status, code)) {
       this.#signedAheadMs = this.#serverAheadMs;
-      if (this.#signedAheadMs !== 0) return new PassingFailure('our clock is wrong');
+      return new PassingFailure('our clock is wrong');
     }
     const isPassingStatus = status >= 500 ? status !== 501 && status !== 507 : status === 429;
     if (isPassingStatus || code === 'RequestTimeout' || status === 408) {
       return new PassingFailure(`${status} ${code}`.trim());
     }
     const { bucket, endpoint } = this.#options;
-    return refusalOf({ ...answer, code, method: request.method, key: request.key ?? '' }, bucket, endpoint);
+    return refusalOf(
+      { ...answer, code, method: request.method, key: request.key ?? '' },
+      bucket,
+      endpoint,
+    );
+  }
+
+  /** Answers to HEAD do not say why. */
+  #mayBeOurClock(status: number, code: string): boolean {
+    if (status !== 403 || Math.abs(this.#serverAheadMs - this.#signedAheadMs) < clockMsMax)
+      return false;
+    return code === 'RequestTimeTooSkewed' || code === '';
   }
 
   #unreachable({ method }: S3Request, error: unknown): BackupError {
@@ -227,5 +244,8 @@ export function isPassing(error: unknown): boolean {
   if (error instanceof PassingFailure) return true;
   if (error instanceof BackupError || !(error instanceof Error)) return false;
   const { code = '' } = error as NodeJS.ErrnoException;
-  return /^(E[A-Z]+|UND_ERR.*|HPE_.*|ERR_STREAM_PREMATURE_CLOSE)$/.test(code) || error.message === 'aborted';
+  return (
+    /^(E[A-Z]+|UND_ERR.*|HPE_.*|ERR_STREAM_PREMATURE_CLOSE)$/.test(code) ||
+    error.message === 'aborted'
+  );
 }

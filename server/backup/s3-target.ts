@@ -4,7 +4,13 @@ import { assert } from '../base/assert.ts';
 import { BackupError } from './failure.ts';
 import { isPassing, S3Connection, type S3Options } from './s3-connection.ts';
 import { type Listing, listingIn, textIn, uploadsIn } from './s3-xml.ts';
-import { type ListedObject, type NewObject, readObject, type StoredObject, type Target } from './target.ts';
+import {
+  type ListedObject,
+  type NewObject,
+  readObject,
+  type StoredObject,
+  type Target,
+} from './target.ts';
 
 export interface S3TargetOptions extends S3Options {
   /** Before every name, with a slash behind it; or nothing. */
@@ -107,7 +113,10 @@ export class S3Target implements Target {
         await this.#putParts({ name, owner, sizeBytes }, body, parts);
         return;
       }
-      assert((await parts.next()).value === undefined, 'an object has the size that was said before');
+      assert(
+        (await parts.next()).value === undefined,
+        'an object has the size that was said before',
+      );
       if ((await this.#put(name, body, owner)) === 'taken') throw this.#foreign(name);
     } finally {
       await parts.return();

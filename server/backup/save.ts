@@ -28,7 +28,11 @@ export interface SaveOptions {
   /** Under which the backup is kept; by default the store's own id. */
   readonly clusterUid?: string | undefined;
   readonly key?: EncryptionKey | undefined;
-  readonly onProgress: (step: 'saving' | 'comparing', doneBytes: number, totalBytes: number) => void;
+  readonly onProgress: (
+    step: 'saving' | 'comparing',
+    doneBytes: number,
+    totalBytes: number,
+  ) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -284,7 +288,8 @@ class Saving {
     const { revision, compactRevision } = facts;
     try {
       const told = await this.#modules.client.hashKV(endpoint, { revision, timeoutMs: 60_000 });
-      if (told.compactRevision !== compactRevision) return 'not compared: it was compacted meanwhile';
+      if (told.compactRevision !== compactRevision)
+        return 'not compared: it was compacted meanwhile';
       if (told.hash === hash) return 'equal';
       throw new BackupError(
         'Damaged',

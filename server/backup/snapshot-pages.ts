@@ -40,7 +40,8 @@ export class SnapshotPages {
 
   /** Throws `Damaged` when it ends in the middle of a page. */
   end(): void {
-    if (this.#heldBytes > 0 || this.#pageBytes === 0) throw damaged('it ends in the middle of a page');
+    if (this.#heldBytes > 0 || this.#pageBytes === 0)
+      throw damaged('it ends in the middle of a page');
   }
 
   #neededFor(rest: Buffer): number {

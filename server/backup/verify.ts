@@ -17,7 +17,11 @@ export interface VerifyOptions {
   readonly scratchDir: string;
   /** Whether the outcome is kept beside the backup: prune, list and the next operator look there. */
   readonly isRecorded: boolean;
-  readonly onProgress: (step: 'reading' | 'restoring', doneBytes: number, totalBytes: number) => void;
+  readonly onProgress: (
+    step: 'reading' | 'restoring',
+    doneBytes: number,
+    totalBytes: number,
+  ) => void;
 }
 
 export interface Verified {
@@ -48,7 +52,11 @@ export async function verifyBackup(
     const name = verificationName(found.uid, found.stem, { time, isOk });
     const verifiedAt = new Date(wallMs()).toISOString();
     const said = { format: formatVersion, kind: 'mainstay-verification', verifiedAt, ...outcome };
-    await target.create(name, Buffer.from(`${JSON.stringify(said, undefined, 2)}\n`), found.stem.id);
+    await target.create(
+      name,
+      Buffer.from(`${JSON.stringify(said, undefined, 2)}\n`),
+      found.stem.id,
+    );
   };
   try {
     const restored = await scratchRestore(target, manifest, options);

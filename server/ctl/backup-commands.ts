@@ -4,7 +4,7 @@ import { type Manifest } from '../backup/manifest.ts';
 import { checkedId } from '../backup/names.ts';
 import { pruneBackups } from '../backup/prune.ts';
 import { type FoundBackup, findBackup, inventoryOf, manifestOf } from '../backup/repository.ts';
-import { planRestore, readThrough, type RestorePlan, restoreBackup } from '../backup/restore.ts';
+import { planRestore, type RestorePlan, readThrough, restoreBackup } from '../backup/restore.ts';
 import { isTimeZone } from '../backup/retention.ts';
 import { saveBackup } from '../backup/save.ts';
 import type { Target } from '../backup/target.ts';
@@ -218,7 +218,9 @@ function retentionOf(line: CommandLine) {
     line.whole(`keep-${name}`),
   ) as [number, number, number, number];
   if (last + daily + weekly + monthly === 0) {
-    throw new UsageError('what is to be kept? --keep-last, --keep-daily, --keep-weekly, --keep-monthly');
+    throw new UsageError(
+      'what is to be kept? --keep-last, --keep-daily, --keep-weekly, --keep-monthly',
+    );
   }
   const timeZone = line.text('time-zone') ?? 'UTC';
   if (!isTimeZone(timeZone)) {

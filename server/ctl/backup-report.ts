@@ -1,10 +1,10 @@
 import { writeFileSync } from 'node:fs';
 import { BackupError, type BackupFailure } from '../backup/failure.ts';
-import { type Command, type Run } from '../client/ctl/commands.ts';
 import { UsageError } from '../client/ctl/command-line.ts';
+import { type Command, type Run } from '../client/ctl/commands.ts';
 import { CommandError } from '../client/ctl/ctl.ts';
-import { ClientError } from '../client/errors.ts';
 import { jsonOf, sizeText } from '../client/ctl/text.ts';
+import { ClientError } from '../client/errors.ts';
 import { duration } from './backup-target.ts';
 
 /** What a command tells whoever started it; its text is for people. */

@@ -34,7 +34,8 @@ function s3Target(
   env: Environment,
   of: { bucket: string; prefix: string; signal: AbortSignal },
 ): Target {
-  const region = line.text('s3-region') || env['AWS_REGION'] || env['AWS_DEFAULT_REGION'] || 'us-east-1';
+  const region =
+    line.text('s3-region') || env['AWS_REGION'] || env['AWS_DEFAULT_REGION'] || 'us-east-1';
   const ownEndpoint =
     line.text('s3-endpoint') || env['AWS_ENDPOINT_URL_S3'] || env['AWS_ENDPOINT_URL'] || undefined;
   const endpoint = ownEndpoint ?? `https://s3.${region}.amazonaws.com`;

@@ -13,14 +13,18 @@ export type ToolName =
   | 'h2load'
   | 'ip'
   | 'kubectl'
+  | 'memcached'
   | 'mount'
+  | 'moto-5.2'
   | 'nft'
   | 'openssl'
   | 'podman'
   | 'promtool'
   | 'python3-etcd3'
   | 'runc'
-  | 'strace';
+  | 's3rver'
+  | 'strace'
+  | 'swift-proxy-server';
 
 interface VersionRule {
   readonly args: readonly string[];
