@@ -46,7 +46,9 @@ export function prepareContext(options: ContextOptions): string {
   rmSync(target, { recursive: true, force: true });
   mkdirSync(join(target, 'bin'), { recursive: true });
   mkdirSync(join(target, 'var/lib/mainstay'), { recursive: true });
-  for (const folder of ['server', 'operator']) copyProgram(source, app, folder);
+  // The example is what shows on a cluster how an application connects.
+  for (const folder of ['server', 'operator', 'examples/application'])
+    copyProgram(source, app, folder);
   for (const name of ['LICENSE', 'crds'])
     cpSync(join(source, name), join(app, name), { recursive: true });
   copyPackages(source, app, options.platform);

@@ -18,6 +18,8 @@ const missing = 'mainstay:0.0.1';
 const before = `mainstay:${releaseBefore.version}`;
 /** Enough for each of three members to have one of its own, and one to drain. */
 const nodes = 4;
+/** Its kubelet brings new contents of Secrets at once. */
+const flags = ['--reload-seconds=3'];
 
 /** A localkube of its own, with the operator beside it as a person would run it. */
 export async function openLocalEnvironment(options: EnvironmentOptions): Promise<Environment> {
@@ -74,7 +76,8 @@ class LocalOperator implements OperatorControl {
   }
 
   async start(): Promise<void> {
-    this.#process = new OperatorProcess(this.#roots[this.#release], this.#options);
+    const options = { ...this.#options, flags: this.#release === 'now' ? flags : [] };
+    this.#process = new OperatorProcess(this.#roots[this.#release], options);
     await this.#process.start();
   }
 

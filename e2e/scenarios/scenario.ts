@@ -1,5 +1,6 @@
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ClientOptions } from '../../server/client/client.ts';
 import type { Environment, Release } from './environment.ts';
 import { openEnvironment } from './open-environment.ts';
 import { skipWithoutReleaseBefore } from './release-before.ts';
@@ -19,6 +20,10 @@ export interface ScenarioOptions {
   readonly operator?: Release;
   /** Kills the operator again and again while it runs. */
   readonly killsOperator?: boolean;
+}
+
+export interface LoadOptions extends Pick<ClientOptions, 'tls' | 'credentials'> {
+  readonly endpoint?: string;
 }
 
 const timeoutMs = 900_000;
@@ -58,8 +63,9 @@ export class Stage {
   }
 
   /** Clients that write until the scenario ends; then no write may be lost, repeated or out of order. */
-  async load(cluster: TestedCluster): Promise<WriteLoad> {
-    const load = new WriteLoad(await cluster.endpoint(), String(this.#loads.length));
+  async load(cluster: TestedCluster, options: LoadOptions = {}): Promise<WriteLoad> {
+    const { endpoint = await cluster.endpoint(), ...access } = options;
+    const load = new WriteLoad(endpoint, String(this.#loads.length), access);
     this.#loads.push(load);
     await load.untilMore(20);
     return load;

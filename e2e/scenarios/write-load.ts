@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client } from '../../server/client/client.ts';
+import { Client, type ClientOptions } from '../../server/client/client.ts';
 import { versionOf } from '../../server/client/compare.ts';
 import { keysUnder } from '../../server/client/keys.ts';
 import { kvsAt, putOp, rangeOp } from '../../server/client/txn.ts';
@@ -40,8 +40,12 @@ export class WriteLoad {
   #failures = 0;
 
   /** `name`: of its keys; unlike that of other loads on the same store. */
-  constructor(endpoint: string, name: string) {
-    this.#client = new Client({ endpoints: [endpoint], timeoutMs });
+  constructor(
+    endpoint: string,
+    name: string,
+    access: Pick<ClientOptions, 'tls' | 'credentials'> = {},
+  ) {
+    this.#client = new Client({ endpoints: [endpoint], timeoutMs, ...access });
     this.#prefix = `load/${name}/`;
     this.#watching = this.#watch();
     this.#running = Array.from({ length: writers }, (_, writer) => this.#write(writer));

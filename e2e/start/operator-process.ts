@@ -17,6 +17,7 @@ export class OperatorProcess {
   readonly logFile: string;
   readonly #root: string;
   readonly #kubeconfigPath: string;
+  readonly #flags: readonly string[];
   #child: ChildProcess | undefined;
   #isStopping = false;
   #end: () => void = () => {};
@@ -24,8 +25,12 @@ export class OperatorProcess {
   /** Resolves when it has ended, whoever ended it. */
   readonly ended: Promise<void>;
 
-  constructor(root: string, options: { kubeconfigPath: string; logFile: string }) {
+  constructor(
+    root: string,
+    options: { kubeconfigPath: string; logFile: string; flags?: readonly string[] },
+  ) {
     this.#root = root;
+    this.#flags = options.flags ?? [];
     this.#kubeconfigPath = options.kubeconfigPath;
     this.logFile = options.logFile;
     this.ended = new Promise((resolve) => {
@@ -36,7 +41,9 @@ export class OperatorProcess {
   async start(): Promise<void> {
     const log = openSync(this.logFile, 'a');
     const main = join(this.#root, 'dist/operator/main.js');
-    const args = [main, '--kubeconfig', this.#kubeconfigPath, '--health-port', '0'];
+    const args = [main, '--kubeconfig', this.#kubeconfigPath, '--health-port', '0'].concat(
+      this.#flags,
+    );
     // A shell of its own group watches our end of a pipe: whatever happens to us, the operator ends too.
     const command = ['sh', '-c', lifeline, process.execPath, ...args];
     const [shell = '', ...rest] = command;

@@ -1,0 +1,335 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { loadAll } from 'js-yaml';
+import type { KubeObject, Secret } from '../../operator/api/objects.ts';
+import type { StoreClusterSpec } from '../../operator/api/types.ts';
+import { collectionPath, objectPath } from '../../operator/kube/paths.ts';
+import { entriesOf, pemCertificates } from '../../operator/resources/secret-facts.ts';
+import { Client, type ClientOptions } from '../../server/client/client.ts';
+import { needs, toolPath } from '../../test/support/tools.ts';
+import { root } from './definition.ts';
+import type { Environment } from './environment.ts';
+import { Newcomer } from './newcomer.ts';
+import { type Stage, scenario } from './scenario.ts';
+import type { TestedCluster } from './store-cluster.ts';
+import { until } from './waiting.ts';
+
+const run = promisify(execFile);
+const reactMsMax = 300_000;
+const user = 'application';
+
+/** The example, with what the clients here need besides. */
+function exampleSpec(): StoreClusterSpec {
+  const [cluster] = exampleObjects();
+  const { spec } = cluster as unknown as { spec: StoreClusterSpec };
+  const { auth } = spec;
+  assert.ok(auth?.users?.length === 1 && auth.roles?.length === 1);
+  const load = { name: 'load', permissions: [{ access: 'ReadWrite' as const, prefix: 'load/' }] };
+  const users = auth.users.map((each) => ({
+    ...each,
+    password: { name: 'its-password' },
+    roles: [...(each.roles ?? []), 'load'],
+  }));
+  const guest = { name: 'guest', roles: ['load'] };
+  return { ...spec, auth: { ...auth, roles: [...auth.roles, load], users: [...users, guest] } };
+}
+
+function exampleObjects(): readonly KubeObject[] {
+  return loadAll(
+    readFileSync(join(root, 'examples/application/application.yaml'), 'utf8'),
+  ) as KubeObject[];
+}
+
+scenario(
+  'certificates, CA, passwords and users change under an application',
+  { skip: needs('etcdctl').skip },
+  async (stage) => {
+    const { environment } = stage;
+    const secrets = new Secrets(environment);
+    await secrets.put('root-password', { password: 'of root\n' });
+    await secrets.put('its-password', { password: 'first' });
+    const cluster = stage.cluster('shop');
+    await stage.measure('three members with TLS and users', async () => {
+      await cluster.create(exampleSpec());
+      await cluster.untilSettled(3);
+    });
+    const endpoint = (await cluster.endpoint()).replace('http:', 'https:');
+    const options = await secrets.clientOptions(`shop-${user}-connection`, environment.namespace);
+    await startApplication(environment);
+    const load = await stage.load(cluster, { endpoint, ...options });
+    const newcomer = new Newcomer({ endpoints: [endpoint], ...options }, 'load/newcomer');
+    try {
+      await keepsOthersOut(endpoint, secrets);
+      await newNames(stage, cluster, { secrets, endpoint });
+      await newCertificate(stage, cluster, secrets);
+      await newAuthority(stage, cluster, secrets);
+      await newPassword(stage, cluster, secrets);
+      await removedUser(stage, cluster, { secrets, endpoint });
+      await load.untilMore(20);
+    } finally {
+      await newcomer.stop();
+    }
+    stage.note(`${newcomer.count} clients came anew, each with its own connection and login`);
+    assert.deepEqual(newcomer.failures, [], 'every newcomer was let in');
+    assert.equal(load.failures, 0, 'no call of a client that stayed has failed');
+    await seesNothing(environment);
+  },
+);
+
+/** The Secrets of the scenario, by name. */
+class Secrets {
+  readonly #environment: Environment;
+
+  constructor(environment: Environment) {
+    this.#environment = environment;
+  }
+
+  path(name: string): string {
+    return objectPath('Secret', { namespace: this.#environment.namespace, name });
+  }
+
+  async get(name: string): Promise<ReadonlyMap<string, Buffer>> {
+    const found = await this.#environment.kube.get<Secret>(this.path(name));
+    if (found === undefined) throw new Error(`there is no Secret ${name}`);
+    return entriesOf(found);
+  }
+
+  async has(name: string): Promise<boolean> {
+    return (await this.#environment.kube.get(this.path(name))) !== undefined;
+  }
+
+  async put(name: string, texts: Readonly<Record<string, string>>): Promise<void> {
+    const { kube, namespace } = this.#environment;
+    const data = Object.fromEntries(
+      Object.entries(texts).map(([key, text]) => [key, Buffer.from(text).toString('base64')]),
+    );
+    if (await this.has(name)) {
+      await kube.patch(this.path(name), { data });
+      return;
+    }
+    const metadata = { name, namespace };
+    const secret = { apiVersion: 'v1', kind: 'Secret', metadata, data } as Secret;
+    await kube.create(collectionPath('Secret', namespace), secret);
+  }
+
+  /** Read anew each time, as an application reads its files. */
+  async clientOptions(
+    name: string,
+    namespace: string,
+  ): Promise<Pick<ClientOptions, 'tls' | 'credentials'>> {
+    return {
+      tls: async () => {
+        const entries = await this.get(name);
+        const of = (key: string) => entries.get(key)?.toString();
+        const serverName = `shop.${namespace}.svc`;
+        return { serverName, ca: of('ca.crt'), cert: of('tls.crt'), key: of('tls.key') };
+      },
+      credentials: async () => {
+        const entries = await this.get(name);
+        const of = (key: string) => entries.get(key)?.toString() ?? '';
+        return { username: of('username'), password: of('password') };
+      },
+    };
+  }
+}
+
+async function startApplication(environment: Environment): Promise<void> {
+  const [, pod] = exampleObjects();
+  assert.ok(pod !== undefined);
+  const { kube, namespace, images } = environment;
+  const text = JSON.stringify(pod).replace(/"image":"[^"]*"/, `"image":"${images.now}"`);
+  const object = JSON.parse(text) as KubeObject;
+  await kube.create(collectionPath('Pod', namespace), {
+    ...object,
+    metadata: { ...object.metadata, namespace },
+  });
+  await until('the application beats', reactMsMax, async () =>
+    /beat \d+, 0 failed/.test(await environment.podLog('application').catch(() => '')),
+  );
+}
+
+/** Without a certificate, and without a user. */
+async function keepsOthersOut(endpoint: string, secrets: Secrets): Promise<void> {
+  const entries = await secrets.get(`shop-${user}-connection`);
+  const ca = entries.get('ca.crt');
+  const refused = async (options: Omit<ClientOptions, 'endpoints'>): Promise<string> => {
+    const client = new Client({ endpoints: [endpoint], timeoutMs: 5_000, ...options });
+    try {
+      await client.put('load/x', 'x');
+      return 'let in';
+    } catch (error) {
+      return String(error);
+    } finally {
+      client.close();
+    }
+  };
+  const serverName = 'localhost';
+  assert.match(await refused({ tls: { ca, serverName } }), /certificate required|cannot connect/);
+  const [cert, key] = [entries.get('tls.crt'), entries.get('tls.key')];
+  const credentials = { username: user, password: 'wrong' };
+  assert.match(
+    await refused({ tls: { ca, cert, key, serverName }, credentials }),
+    /authentication failed/,
+  );
+}
+
+interface Outside {
+  readonly secrets: Secrets;
+  readonly endpoint: string;
+}
+
+/** A name more in the spec, and etcdctl gets through by it, with the files of the connection Secret. */
+async function newNames(
+  stage: Stage,
+  cluster: TestedCluster,
+  { secrets, endpoint }: Outside,
+): Promise<void> {
+  const { hostname } = new URL(endpoint);
+  await stage.measure('a certificate for another address', async () => {
+    await cluster.edit({ tls: { client: { verifyClients: true, names: [hostname] }, peer: {} } });
+    await untilShown(cluster, async () => isFor(await shown(secrets), hostname));
+  });
+  const directory = mkdtempSync(join(tmpdir(), 'mainstay-etcdctl-'));
+  try {
+    const entries = await secrets.get(`shop-${user}-connection`);
+    for (const [name, content] of entries) writeFileSync(join(directory, name), content);
+    const file = (name: string) => join(directory, name);
+    const etcdctl = async (...args: string[]) => {
+      const flags = [
+        `--endpoints=${endpoint}`,
+        `--cacert=${file('ca.crt')}`,
+        `--cert=${file('tls.crt')}`,
+        `--key=${file('tls.key')}`,
+        `--user=${user}:${entries.get('password')}`,
+      ];
+      return (await run(toolPath('etcdctl'), [...flags, ...args])).stdout;
+    };
+    // The members have the new certificate in their mounts a little later than the Secret does.
+    await until('etcdctl is let in', reactMsMax, async () => {
+      return (await etcdctl('put', 'load/by-etcdctl', '1').catch(() => '')) === 'OK\n';
+    });
+    assert.equal(await etcdctl('get', 'load/by-etcdctl'), 'load/by-etcdctl\n1\n');
+    await assert.rejects(etcdctl('get', 'elsewhere'), /permission denied/);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+async function shown(secrets: Secrets, name = 'shop-client-tls'): Promise<X509Certificate> {
+  return new X509Certificate((await secrets.get(name)).get('tls.crt') ?? '');
+}
+
+function isFor(certificate: X509Certificate, host: string): boolean {
+  return (certificate.checkIP(host) ?? certificate.checkHost(host)) !== undefined;
+}
+
+async function untilShown(cluster: TestedCluster, isSo: () => Promise<boolean>): Promise<void> {
+  await until('the Secret is as it should be', reactMsMax, () => isSo().catch(() => false));
+  await cluster.untilSettled(3);
+}
+
+/** The Secret of the members' certificate is gone: it comes back with another one of the same CA. */
+async function newCertificate(
+  stage: Stage,
+  cluster: TestedCluster,
+  secrets: Secrets,
+): Promise<void> {
+  const before = await shown(secrets);
+  await stage.measure('another certificate', async () => {
+    await stage.environment.remove(secrets.path('shop-client-tls'));
+    await untilShown(cluster, async () => {
+      const now = await shown(secrets);
+      return now.serialNumber !== before.serialNumber && now.issuer === before.issuer;
+    });
+  });
+}
+
+async function newAuthority(stage: Stage, cluster: TestedCluster, secrets: Secrets): Promise<void> {
+  const names = [
+    'shop-client-tls',
+    'shop-peer-tls',
+    'shop-operator-tls',
+    `shop-${user}-connection`,
+  ];
+  const before = await Promise.all(names.map((name) => shown(secrets, name)));
+  await stage.measure('another CA', async () => {
+    await cluster.edit({ tls: { rotateCA: 'now' } });
+    await untilShown(cluster, async () => {
+      const now = await Promise.all(names.map((name) => shown(secrets, name)));
+      const trusted = await Promise.all(names.map((name) => trustedIn(secrets, name)));
+      const isNew = now.every(({ issuer }, at) => issuer !== before[at]?.issuer);
+      return isNew && trusted.every((count) => count === 1);
+    });
+  });
+}
+
+async function trustedIn(secrets: Secrets, name: string): Promise<number> {
+  return pemCertificates(String((await secrets.get(name)).get('ca.crt'))).length;
+}
+
+async function newPassword(stage: Stage, cluster: TestedCluster, secrets: Secrets): Promise<void> {
+  await stage.measure('other passwords', async () => {
+    await secrets.put('its-password', { password: 'second' });
+    await secrets.put('root-password', { password: 'of root, too' });
+    await untilShown(cluster, async () => {
+      const entries = await secrets.get(`shop-${user}-connection`);
+      return String(entries.get('password')) === 'second';
+    });
+    await until('both users have them in the store', reactMsMax, async () => {
+      const reasons = await eventReasons(stage.environment);
+      return reasons.filter((reason) => reason === 'PasswordChanged').length >= 2;
+    });
+    await cluster.untilSettled(3);
+  });
+}
+
+async function eventReasons({ kube, namespace }: Environment): Promise<readonly string[]> {
+  const { items } = await kube.list<{ items: { reason: string }[] }>(
+    collectionPath('Event', namespace),
+  );
+  return items.map(({ reason }) => reason);
+}
+
+async function removedUser(
+  stage: Stage,
+  cluster: TestedCluster,
+  { secrets, endpoint }: Outside,
+): Promise<void> {
+  const { namespace } = stage.environment;
+  const options = await secrets.clientOptions('shop-guest-connection', namespace);
+  const [tls, credentials] = [await read(options.tls), await read(options.credentials)];
+  const guest = new Client({ endpoints: [endpoint], tls, credentials });
+  try {
+    await guest.put('load/guest', '1');
+    const { auth } = exampleSpec();
+    await cluster.edit({
+      auth: { ...auth, users: auth?.users?.filter(({ name }) => name !== 'guest') },
+    });
+    await until('the Secret of the guest is gone', reactMsMax, async () => {
+      return !(await secrets.has('shop-guest-connection'));
+    });
+    await cluster.untilSettled(3);
+    await assert.rejects(
+      guest.put('load/guest', '2'),
+      /authentication failed|permission denied|invalid auth token/,
+    );
+  } finally {
+    guest.close();
+  }
+}
+
+async function read<T>(source: T | (() => T | Promise<T>)): Promise<T> {
+  return typeof source === 'function' ? (source as () => T | Promise<T>)() : source;
+}
+
+/** The application went on through all of it. */
+async function seesNothing(environment: Environment): Promise<void> {
+  const log = await environment.podLog('application');
+  assert.doesNotMatch(log, /beat \d+ failed/);
+  assert.match(log.trimEnd().split('\n').at(-1) ?? '', /^beat \d{2,}, 0 failed$/);
+}
