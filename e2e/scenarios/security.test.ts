@@ -59,7 +59,7 @@ scenario(
       await cluster.untilSettled(3);
     });
     const endpoint = (await cluster.endpoint()).replace('http:', 'https:');
-    const options = await secrets.clientOptions(`shop-${user}-connection`, environment.namespace);
+    const options = secrets.clientOptions(`shop-${user}-connection`, environment.namespace);
     await startApplication(environment);
     const load = await stage.load(cluster, { endpoint, ...options });
     const newcomer = new Newcomer({ endpoints: [endpoint], ...options }, 'load/newcomer');
@@ -118,24 +118,28 @@ class Secrets {
   }
 
   /** Read anew each time, as an application reads its files. */
-  async clientOptions(
-    name: string,
-    namespace: string,
-  ): Promise<Pick<ClientOptions, 'tls' | 'credentials'>> {
+  clientOptions(name: string, namespace: string): Pick<ClientOptions, 'tls' | 'credentials'> {
     return {
-      tls: async () => {
-        const entries = await this.get(name);
-        const of = (key: string) => entries.get(key)?.toString();
-        const serverName = `shop.${namespace}.svc`;
-        return { serverName, ca: of('ca.crt'), cert: of('tls.crt'), key: of('tls.key') };
-      },
-      credentials: async () => {
-        const entries = await this.get(name);
-        const of = (key: string) => entries.get(key)?.toString() ?? '';
-        return { username: of('username'), password: of('password') };
-      },
+      tls: async () => tlsOf(await this.get(name), namespace),
+      credentials: async () => loginsOf(await this.get(name)),
     };
   }
+}
+
+type Entries = ReadonlyMap<string, Buffer>;
+
+function tlsOf(entries: Entries, namespace: string) {
+  const of = (key: string) => entries.get(key)?.toString();
+  const serverName = `shop.${namespace}.svc`;
+  return { serverName, ca: of('ca.crt'), cert: of('tls.crt'), key: of('tls.key') };
+}
+
+function loginsOf(entries: Entries) {
+  const username = String(entries.get('username'));
+  const passwords = [entries.get('password'), entries.get('previous-password')];
+  return passwords.flatMap((each) =>
+    each === undefined ? [] : [{ username, password: each.toString() }],
+  );
 }
 
 async function startApplication(environment: Environment): Promise<void> {
@@ -301,8 +305,9 @@ async function removedUser(
   { secrets, endpoint }: Outside,
 ): Promise<void> {
   const { namespace } = stage.environment;
-  const options = await secrets.clientOptions('shop-guest-connection', namespace);
-  const [tls, credentials] = [await read(options.tls), await read(options.credentials)];
+  const entries = await secrets.get('shop-guest-connection');
+  const [credentials] = loginsOf(entries);
+  const tls = tlsOf(entries, namespace);
   const guest = new Client({ endpoints: [endpoint], tls, credentials });
   try {
     await guest.put('load/guest', '1');
@@ -321,10 +326,6 @@ async function removedUser(
   } finally {
     guest.close();
   }
-}
-
-async function read<T>(source: T | (() => T | Promise<T>)): Promise<T> {
-  return typeof source === 'function' ? (source as () => T | Promise<T>)() : source;
 }
 
 /** The application went on through all of it. */

@@ -20,9 +20,12 @@ const client = new Client({
     const [ca, cert, key] = await read('ca.crt', 'tls.crt', 'tls.key');
     return { ca, cert, key };
   },
+  // While a password changes, the store may still have the one before.
   credentials: async () => {
     const [username = '', password = ''] = await read('username', 'password');
-    return { username, password };
+    const [before] = await read('previous-password').catch(() => []);
+    const passwords = before === undefined ? [password] : [password, before];
+    return passwords.map((each) => ({ username, password: each }));
   },
 });
 

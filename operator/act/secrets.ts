@@ -129,7 +129,7 @@ function authorityTitle({ metadata: { name } }: StoreCluster, side: TlsSide): st
 async function entriesFor(
   kube: KubeClient,
   cluster: StoreCluster,
-  { texts, copies, passwords }: SecretContent,
+  { texts, copies, passwords, removes = [] }: SecretContent,
 ): Promise<Entries> {
   const made = passwords.map((key) => [key, randomBytes(passwordBytes).toString('base64url')]);
   const copied = copies.map(async ({ from, key, to }): Promise<[string, string]> => {
@@ -138,7 +138,8 @@ async function entriesFor(
     if (value === undefined) throw changed(`the Secret ${from} has no ${key} any more`);
     return [to, to === 'password' ? passwordOf(value) : value.toString()];
   });
-  return { ...texts, ...Object.fromEntries([...made, ...(await Promise.all(copied))]) };
+  const gone = removes.map((key) => [key, null]);
+  return { ...texts, ...Object.fromEntries([...made, ...(await Promise.all(copied)), ...gone]) };
 }
 
 interface Write {

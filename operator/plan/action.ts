@@ -82,6 +82,8 @@ export interface SecretContent {
   readonly copies: readonly SecretCopy[];
   /** Entries that get a new random value. */
   readonly passwords: readonly string[];
+  /** Entries that go. */
+  readonly removes?: readonly string[];
 }
 
 export interface SecretCopy {

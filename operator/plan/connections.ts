@@ -16,8 +16,9 @@ import { type PasswordSource, passwordKey } from '../resources/secrets.ts';
 import type { SecretContent, SecretCopy } from './action.ts';
 import { act, type Decision, type Rule } from './decision.ts';
 
-/** Entry of a connection Secret. */
+/** Entries of a connection Secret. */
 export const passwordEntry = 'password';
+const previousEntry = 'previous-password';
 
 /** The operator's user of the store: its password is made before it is needed, and known to nobody else. */
 export const operatorAccount: Rule = ({ observation: { cluster, secrets, spec } }) => {
@@ -84,15 +85,20 @@ function keep(observation: Observation, connection: Connection): Decision | unde
     // What is missing is said at the end, and what there is stays as it is.
     return undefined;
   }
+  const inStore = user && appliedOf(secrets.get(operatorAuthSecretName(cluster))).users[user.name];
   const copies = [
     ...trustCopies(observation, found),
-    ...passwordCopies(sourceOfPassword, source, found),
+    ...passwordCopies(sourceOfPassword, source, { found, inStore }),
   ];
   const isGenerated = user !== undefined && sourceOfPassword === undefined;
   const passwords = isGenerated && !found?.keys.includes(passwordEntry) ? [passwordEntry] : [];
+  const isTaken = inStore !== undefined && inStore === found?.digests[passwordEntry];
+  const removes =
+    isTaken && copies.length === 0 && found.keys.includes(previousEntry) ? [previousEntry] : [];
   const hasTexts = Object.entries(texts).every(([key, text]) => found?.texts[key] === text);
-  if (found !== undefined && hasTexts && copies.length + passwords.length === 0) return undefined;
-  const content: SecretContent = { name: connection.name, texts, copies, passwords };
+  if (found !== undefined && hasTexts && copies.length + passwords.length + removes.length === 0)
+    return undefined;
+  const content: SecretContent = { name: connection.name, texts, copies, passwords, removes };
   const whose = user === undefined ? 'of the store' : `of the user ${user.name}`;
   const message = `The connection ${whose} is in the Secret ${connection.name}.`;
   return act('ConnectionWritten', message, { kind: 'writeSecret', content, seen: found?.metadata });
@@ -111,13 +117,18 @@ function trustCopies(
   return [{ from, key: 'ca.crt', to: 'ca.crt' }];
 }
 
+/** While the store has the one before, it stays beside the new one: an application may log in with either. */
 function passwordCopies(
   wanted: PasswordSource | undefined,
   source: SecretFacts | undefined,
-  found: SecretFacts | undefined,
+  present: { readonly found: SecretFacts | undefined; readonly inStore: string | undefined },
 ): readonly SecretCopy[] {
   if (wanted === undefined) return [];
   const key = passwordKey(wanted);
-  if (source?.digests[key] === found?.digests[passwordEntry]) return [];
-  return [{ from: wanted.name, key, to: passwordEntry }];
+  const { found, inStore } = present;
+  const before = found?.digests[passwordEntry];
+  if (source?.digests[key] === before) return [];
+  const copy = { from: wanted.name, key, to: passwordEntry };
+  if (found === undefined || before === undefined || before !== inStore) return [copy];
+  return [{ from: found.metadata.name, key: passwordEntry, to: previousEntry }, copy];
 }

@@ -9,8 +9,13 @@ export interface Credentials {
   readonly password: string;
 }
 
-/** Asked whenever a token is needed, so that passwords can be replaced while the client runs. */
-export type CredentialSource = () => Credentials | Promise<Credentials>;
+/**
+ * Asked whenever a token is needed, so that passwords can be replaced while the client runs. Of several, the next is tried
+ * where the store does not know the one before: a new password, then the one that it takes the place of.
+ */
+export type CredentialSource = () => Offered | Promise<Offered>;
+
+type Offered = Credentials | readonly Credentials[];
 
 /** The token of one user: asked for when it is first needed, and again when a server does not take it any more. */
 export class Tokens {
@@ -37,8 +42,27 @@ export class Tokens {
     if (this.#token === token) this.#token = undefined;
   }
 
-  async #authenticate(endpoint: Endpoint, { timeoutMs }: SendOptions): Promise<string> {
-    const { username, password } = await this.#current(endpoint);
+  async #authenticate(endpoint: Endpoint, options: SendOptions): Promise<string> {
+    const offered = await this.#offered(endpoint);
+    // Between two tries the store may take the new password: then the first is right after all.
+    const tries = offered.length > 1 ? [...offered, ...offered] : offered;
+    let refused = unauthenticated(endpoint, 'no credentials');
+    for (const credentials of tries) {
+      try {
+        return await this.#login(endpoint, credentials, options);
+      } catch (error) {
+        refused = endpoint.failure(error);
+        if (refused.text !== etcdTexts.authFailed) break;
+      }
+    }
+    throw refused;
+  }
+
+  async #login(
+    endpoint: Endpoint,
+    { username, password }: Credentials,
+    { timeoutMs }: SendOptions,
+  ): Promise<string> {
     try {
       const request = { name: username, password };
       const { token } = await endpoint.unary(Auth.methods.authenticate, request, { timeoutMs });
@@ -55,15 +79,18 @@ export class Tokens {
     }
   }
 
-  async #current(endpoint: Endpoint): Promise<Credentials> {
+  async #offered(endpoint: Endpoint): Promise<readonly Credentials[]> {
     const credentials = this.#credentials;
-    if (typeof credentials !== 'function') return credentials;
+    if (typeof credentials !== 'function') return [credentials];
     try {
-      return await credentials();
+      return [await credentials()].flat();
     } catch (error) {
-      const text = `no credentials: ${String(error)}`;
-      const what = { code: status.UNAUTHENTICATED, text, endpoint: endpoint.url };
-      throw new ClientError({ ...what, isUncertain: false }, { cause: error });
+      throw unauthenticated(endpoint, `no credentials: ${String(error)}`, error);
     }
   }
+}
+
+function unauthenticated({ url }: Endpoint, text: string, cause?: unknown): ClientError {
+  const what = { code: status.UNAUTHENTICATED, text, endpoint: url, isUncertain: false };
+  return new ClientError(what, { cause });
 }
