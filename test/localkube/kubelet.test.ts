@@ -436,4 +436,9 @@ test('mount paths are redirected where they stand alone', () => {
     redirectPaths('--dir=/data/x --wal=/data/wal,/database /srv/data', mounts),
     '--dir=/v/1/x --wal=/v/2,/database /srv/data',
   );
+  const nested = [
+    { mountPath: '/dev/log', hostPath: '/v/log' },
+    { mountPath: '/v', hostPath: '/elsewhere' },
+  ];
+  assert.equal(redirectPaths('/dev/log /v', nested), '/v/log /elsewhere');
 });

@@ -134,13 +134,11 @@ export function expand(text: string, environment: Readonly<Record<string, string
  * in, rather than in its arguments or environment, is not redirected.
  */
 export function redirectPaths(text: string, mounts: readonly Mount[]): string {
-  return mounts
-    .toSorted((a, b) => b.mountPath.length - a.mountPath.length)
-    .reduce((result, { mountPath, hostPath }) => {
-      const escaped = mountPath.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
-      return result.replaceAll(
-        new RegExp(`(?<![\\w./-])${escaped}(?![\\w.-])`, 'g'),
-        () => hostPath,
-      );
-    }, text);
+  const hostPaths = new Map(mounts.map(({ mountPath, hostPath }) => [mountPath, hostPath]));
+  const paths = [...hostPaths.keys()].filter(Boolean).toSorted((a, b) => b.length - a.length);
+  if (paths.length === 0) return text;
+  const escaped = paths.map((path) => path.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+  // All at once: the directory that stands for one may have another's path in its own.
+  const anyPath = new RegExp(`(?<![\\w./-])(?:${escaped.join('|')})(?![\\w.-])`, 'g');
+  return text.replaceAll(anyPath, (path) => hostPaths.get(path) ?? path);
 }

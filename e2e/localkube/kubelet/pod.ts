@@ -228,7 +228,11 @@ export class PodWorker {
       status: { ...objectAt(this.#pod, 'status'), podIP: this.#ip, hostIP: '127.0.0.1' },
     };
     const declared = environmentOf(api, pod, spec);
-    const mounts = volumes.mountsOf(pod, spec);
+    const messageFile = join(volumes.podDirectory(pod), 'messages', stringAt(spec, 'name'));
+    const mounts = [
+      ...volumes.mountsOf(pod, spec),
+      { mountPath: stringAt(spec, 'terminationMessagePath'), hostPath: messageFile },
+    ];
     const redirect = (text: string) => redirectPaths(text, mounts);
     const command = [...texts(spec['command']), ...texts(spec['args'])].map((part) =>
       redirect(expand(part, declared)),
@@ -252,6 +256,7 @@ export class PodWorker {
           ...(Object.fromEntries(redirected) as Record<string, string>),
         },
         logFile: this.#logPath(container, container.restarts),
+        messageFile,
       },
       processes,
     );
@@ -454,6 +459,7 @@ function terminated(exit: Exit): JsonObject {
     reason: exit.code === 0 ? 'Completed' : 'Error',
     startedAt: timestamp(exit.startedAt),
     finishedAt: timestamp(exit.finishedAt),
+    ...(exit.message === '' ? {} : { message: exit.message }),
   };
 }
 

@@ -1,13 +1,17 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { killGroup, type ProcessFile } from './leftovers.ts';
+
+const messageLengthMax = 4_096;
 
 export interface Exit {
   readonly code: number;
   readonly signal: NodeJS.Signals | undefined;
   readonly startedAt: Date;
   readonly finishedAt: Date;
+  /** What it left in its terminationMessagePath; empty when nothing. */
+  readonly message: string;
 }
 
 export interface ProcessRequest {
@@ -15,6 +19,8 @@ export interface ProcessRequest {
   readonly environment: Readonly<Record<string, string>>;
   readonly directory: string;
   readonly logFile: string;
+  /** Stands for the terminationMessagePath. */
+  readonly messageFile: string;
 }
 
 /** One run of a container: a process group of its own, its output in a log file. */
@@ -27,6 +33,8 @@ export class ContainerProcess {
   constructor(request: ProcessRequest, processes: ProcessFile) {
     const [program = '', ...args] = request.command;
     mkdirSync(dirname(request.logFile), { recursive: true });
+    mkdirSync(dirname(request.messageFile), { recursive: true });
+    writeFileSync(request.messageFile, '');
     const log = openSync(request.logFile, 'a');
     this.#child = spawn(program, args, {
       cwd: request.directory,
@@ -37,7 +45,7 @@ export class ContainerProcess {
     closeSync(log);
     const { pid } = this.#child;
     if (pid !== undefined) processes.add(pid);
-    this.exited = this.#waitForExit(processes);
+    this.exited = this.#waitForExit(processes, request.messageFile);
   }
 
   get pid(): number | undefined {
@@ -56,7 +64,7 @@ export class ContainerProcess {
     clearTimeout(timer);
   }
 
-  #waitForExit(processes: ProcessFile): Promise<Exit> {
+  #waitForExit(processes: ProcessFile, messageFile: string): Promise<Exit> {
     return new Promise((resolve) => {
       const finish = (code: number, signal: NodeJS.Signals | undefined) => {
         if (this.#isOver) return;
@@ -65,7 +73,8 @@ export class ContainerProcess {
           processes.delete(this.pid);
         }
         this.#isOver = true;
-        resolve({ code, signal, startedAt: this.startedAt, finishedAt: new Date() });
+        const message = readMessage(messageFile);
+        resolve({ code, signal, startedAt: this.startedAt, finishedAt: new Date(), message });
       };
       this.#child.once('error', () => finish(128, undefined));
       this.#child.once('exit', (code, signal) =>
@@ -73,6 +82,12 @@ export class ContainerProcess {
       );
     });
   }
+}
+
+/** As much of it as Kubernetes takes. */
+function readMessage(file: string): string {
+  if (!existsSync(file)) return '';
+  return readFileSync(file, 'utf8').slice(0, messageLengthMax);
 }
 
 function signalNumber(signal: NodeJS.Signals | null): number {
