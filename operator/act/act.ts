@@ -13,10 +13,13 @@ import type { Action, SecretAction } from '../plan/action.ts';
 import type { Plan } from '../plan/plan.ts';
 import { podEndpoint, storeEndpoints } from '../resources/endpoints.ts';
 import {
+  clusterLabel,
   clusterUidLabel,
   finalizer,
   memberIdAnnotation,
+  parkedLabel,
   recoveredAnnotation,
+  restoredAnnotation,
   roleLabel,
 } from '../resources/labels.ts';
 import { namespaceOf } from '../resources/names.ts';
@@ -205,6 +208,22 @@ async function performOnChild(
     case 'markRecovered': {
       const { resourceVersion } = action.volume.metadata;
       const annotations = { [recoveredAnnotation]: action.isRecovered ? 'true' : null };
+      await kube.patch(volumePath(action.volume), { metadata: { resourceVersion, annotations } });
+      return;
+    }
+    case 'parkVolume': {
+      const { resourceVersion } = action.volume.metadata;
+      const labels = {
+        [clusterLabel]: null,
+        [clusterUidLabel]: null,
+        [parkedLabel]: cluster.metadata.name,
+      };
+      await kube.patch(volumePath(action.volume), { metadata: { resourceVersion, labels } });
+      return;
+    }
+    case 'markRestored': {
+      const { resourceVersion } = action.volume.metadata;
+      const annotations = { [restoredAnnotation]: action.id };
       await kube.patch(volumePath(action.volume), { metadata: { resourceVersion, annotations } });
       return;
     }

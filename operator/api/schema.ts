@@ -1,5 +1,6 @@
 import type { JsonSchema } from './json-schema.ts';
 import { auth } from './spec/auth.ts';
+import { bootstrap, restoreInPlace } from './spec/backup.ts';
 import { adoptFrom, recovery, update } from './spec/life.ts';
 import { options } from './spec/options.ts';
 import { placement, podTemplate } from './spec/placement.ts';
@@ -120,12 +121,19 @@ export const storeClusterSpec = {
       default: deletionPolicyDefault,
     },
     adoptFrom,
+    bootstrap,
+    restore: restoreInPlace,
     recovery,
   },
   'x-kubernetes-validations': [
     {
       rule: '!(has(self.image) && has(self.version))',
       message: 'image and version exclude each other: give version, or an image with its tag',
+    },
+    {
+      rule: '!has(self.bootstrap) || has(oldSelf.bootstrap)',
+      message:
+        'bootstrap cannot be given to a store that has begun: to restore into it, use spec.restore',
     },
     {
       rule: 'has(self.tls) == has(oldSelf.tls)',
@@ -287,6 +295,19 @@ export const storeClusterStatus = {
       type: 'string',
       description: 'Image that a member gets while the spec names none.',
       maxLength: 512,
+    },
+    restore: {
+      type: 'object',
+      description: 'The restore into this store that is under way, or was the last.',
+      required: ['id', 'aboveRevision'],
+      properties: {
+        id: { type: 'string', description: 'What of spec.restore it is about.', maxLength: 64 },
+        aboveRevision: {
+          type: 'integer',
+          format: 'int64',
+          description: 'Revision that the restored store begins above.',
+        },
+      },
     },
     space: {
       type: 'object',

@@ -8,6 +8,7 @@ import type {
   Service,
 } from '../api/objects.ts';
 import type { StoreCluster } from '../api/types.ts';
+import type { RestoreSource } from '../resources/restore.ts';
 import type { SecretFacts } from '../resources/secret-facts.ts';
 import type { Loaded } from './loaded-certificates.ts';
 import type { StoreAccess, StoreAuth } from './store-admin.ts';
@@ -45,6 +46,8 @@ export interface Observation {
   readonly loaded: ReadonlyMap<string, Loaded>;
   /** By pod name; a member that did not answer is absent. */
   readonly memberStatuses: ReadonlyMap<string, MemberStatus>;
+  /** What a restore that is wanted is from; undefined where none is, or what it names is not there. */
+  readonly restore: RestoreSource | undefined;
   /** By name; undefined where the operator may not see nodes (it then knows nothing of drains and dead nodes). */
   readonly nodes: ReadonlyMap<string, Node> | undefined;
 }

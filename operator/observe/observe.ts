@@ -1,5 +1,6 @@
 // [io] 1. One observation: everything read live, nothing from a cache.
 
+import type { StoreBackup } from '../api/backup-types.ts';
 import { type CompleteSpec, completeSpec } from '../api/defaults.ts';
 import type {
   KubeList,
@@ -23,6 +24,7 @@ import {
   operatorAuthSecretName,
   peersServiceName,
 } from '../resources/names.ts';
+import { type RestoreSource, restoreSource } from '../resources/restore.ts';
 import { isReplaced } from '../resources/secret-facts.ts';
 import { accessesOf } from './access.ts';
 import { observeLoaded, type ReadMetrics } from './loaded-certificates.ts';
@@ -72,6 +74,7 @@ export async function observe(
     cluster,
     spec: completeSpecOf(cluster, children.pods, modules.imageRepository),
     ...children,
+    restore: await observeRestore(modules.kube, cluster),
     secrets: secrets.facts,
     clusterDomain: modules.clusterDomain,
     reloadMs: modules.reloadMs,
@@ -87,6 +90,28 @@ export function completeSpecOf(
   repository: string,
 ): CompleteSpec {
   return completeSpec(cluster.spec, { repository, present: presentImages(cluster, pods) });
+}
+
+/** While it can still be wanted: before the store began, or where one is to take its place. */
+async function observeRestore(
+  kube: KubeClient,
+  { metadata, spec, status }: StoreCluster,
+): Promise<RestoreSource | undefined> {
+  const begins = status?.clusterID === undefined ? spec.bootstrap?.restore : undefined;
+  const wanted = spec.restore ?? begins;
+  if (wanted === undefined) return undefined;
+  if (wanted.target !== undefined) {
+    return restoreSource(wanted, {
+      target: wanted.target,
+      object: undefined,
+      clusterUID: undefined,
+    });
+  }
+  const at = { namespace: metadata.namespace ?? 'default', name: wanted.backup ?? '' };
+  const backup = await kube.get<StoreBackup>(objectPath('StoreBackup', at));
+  if (backup?.status?.object === undefined) return undefined;
+  const { object, clusterUID } = backup.status;
+  return restoreSource(wanted, { ...backup.spec, object, clusterUID });
 }
 
 interface Observed {

@@ -33,6 +33,8 @@ export type Action =
       readonly volume: PersistentVolumeClaim;
       readonly isRecovered: boolean;
     }
+  | { readonly kind: 'parkVolume'; readonly volume: PersistentVolumeClaim }
+  | { readonly kind: 'markRestored'; readonly volume: PersistentVolumeClaim; readonly id: string }
   | { readonly kind: 'deleteVolume'; readonly volume: PersistentVolumeClaim }
   | { readonly kind: 'createPod'; readonly pod: Pod }
   | { readonly kind: 'labelPod'; readonly pod: Pod; readonly role: PodRole }
@@ -95,7 +97,10 @@ export interface SecretCopy {
 
 /** What must be written down before the step that relies on it. */
 export type StatusRecord = Partial<
-  Pick<StoreClusterStatus, 'nextSerial' | 'bootstrap' | 'clusterID'> & {
+  Pick<StoreClusterStatus, 'nextSerial' | 'restore'> & {
+    /** undefined: the store that was is forgotten. */
+    bootstrap: StoreClusterStatus['bootstrap'] | undefined;
+    clusterID: string | undefined;
     /** undefined ends the reservation. */
     joining: string | undefined;
     /** undefined: there is no alarm any more. */

@@ -6,6 +6,7 @@ import { buildVolume } from '../resources/volume.ts';
 import { act, type Decision, type Rule, stopUntil, waitFor } from './decision.ts';
 import { diagnose, endedPod } from './diagnose.ts';
 import { minutes } from './limits.ts';
+import { fillSeed } from './restore.ts';
 
 /**
  * Starts a store of one member, once. Only while no cluster id is recorded and no volume was ever a member's: an
@@ -59,6 +60,11 @@ function startSeed(
       kind: 'createVolume',
       volume,
     });
+  }
+  const { volume } = member;
+  if (member.pod === undefined && volume !== undefined && !isTerminating(volume)) {
+    const filling = fillSeed(observation, { name: seed, token, volume });
+    if (filling !== undefined) return filling;
   }
   const ended = endedPod(member);
   if (ended !== undefined) return ended;

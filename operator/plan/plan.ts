@@ -24,6 +24,7 @@ import { promote } from './promote.ts';
 import { recoverQuorum } from './recover-quorum.ts';
 import { replaceLost } from './replace-lost.ts';
 import { restart } from './restart.ts';
+import { restoreInPlace } from './restore.ts';
 import { roles } from './roles.ts';
 import { roll, rollBroken } from './roll.ts';
 import { rotateAuthorities, rotationWaits } from './rotate-authorities.ts';
@@ -56,6 +57,7 @@ const rules: readonly Rule[] = [
   foreignChildren,
   foreignSecrets,
   // Finish what was begun, without asking the store.
+  restoreInPlace,
   serials,
   services,
   networkPolicy,

@@ -42,6 +42,8 @@ export interface BackupPodRequest {
   /** Whether it needs room for a whole database. */
   readonly needsScratch: boolean;
   readonly restartPolicy: 'Never' | 'Always';
+  /** The volume of a member, to be filled. */
+  readonly dataVolume?: { readonly claimName: string; readonly mountPath: string };
 }
 
 interface Mount {
@@ -184,6 +186,17 @@ function mountsOf(cluster: StoreCluster, request: BackupPodRequest): readonly Mo
           {
             volume: { name: 'target', persistentVolumeClaim: { claimName: volume.claimName } },
             mountPath: targetPath,
+          },
+        ]),
+    ...(request.dataVolume === undefined
+      ? []
+      : [
+          {
+            volume: {
+              name: 'data',
+              persistentVolumeClaim: { claimName: request.dataVolume.claimName },
+            },
+            mountPath: request.dataVolume.mountPath,
           },
         ]),
     ...secretMount('target-ca', s3?.ca?.name, targetCaPath),

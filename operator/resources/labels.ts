@@ -18,6 +18,11 @@ export const templateAnnotation = `${group}/template`;
 /** On the volume of a survivor: the store was forced to go on with it alone. */
 export const recoveredAnnotation = `${group}/recovered`;
 
+/** On the volume of a first member: the restore that filled it. */
+export const restoredAnnotation = `${group}/restored`;
+/** On a volume that was kept aside when another took its place: the cluster that it was of. */
+export const parkedLabel = `${group}/parked-from`;
+
 /** By Kubernetes, on a volume that is made where its first pod runs: that node. */
 export const selectedNodeAnnotation = 'volume.kubernetes.io/selected-node';
 /** On the Secret of a CA: the value of `tls.rotateCA` that it was made for. */

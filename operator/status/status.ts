@@ -37,6 +37,7 @@ export function statusOf(
     nextSerial,
     joining,
     bootstrap,
+    restore: recorded.restore,
     space: recorded.space,
     growthRefused: recorded.growthRefused,
     certificates: certificateRecords(observation),
@@ -65,8 +66,9 @@ function memberRecords(view: ClusterView): readonly MemberRecord[] {
     const isLearner = previous.some(({ name, role }) => name === record.name && role === 'learner');
     return isLearner ? { ...record, role: 'learner' as const } : record;
   });
-  const gone = missing.map(({ name, id, role }) =>
+  const gone = missing.map(({ name, id, role, revision }) =>
     withoutUndefined({
+      revision,
       name,
       id,
       role: role === 'learner' ? role : ('none' as const),

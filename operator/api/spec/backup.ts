@@ -140,46 +140,89 @@ const point = {
   },
 } as const;
 
+const sourceFields = {
+  backup: {
+    type: 'string',
+    description: 'Name of a StoreBackup in the namespace of this object.',
+    minLength: 1,
+    maxLength: 253,
+  },
+  target,
+  clusterUID: {
+    type: 'string',
+    description:
+      'The metadata.uid of the StoreCluster whose backups are meant, when there are those of several in target.',
+    minLength: 1,
+    maxLength: 64,
+  },
+  name: {
+    type: 'string',
+    description: 'Which backup of target; without it, the newest one.',
+    minLength: 1,
+    maxLength: 253,
+  },
+  object: {
+    type: 'string',
+    description: 'An object of target that is a snapshot of etcd, instead of a backup.',
+    minLength: 1,
+    maxLength: 1024,
+  },
+  encryption,
+  ...point,
+} as const;
+
+const sourceRules = [
+  {
+    rule: 'has(self.backup) != has(self.target)',
+    message:
+      'a restore is from a StoreBackup or from a target: give exactly one of backup and target',
+  },
+  {
+    rule: '!(has(self.name) || has(self.object) || has(self.clusterUID)) || has(self.target)',
+    message: 'name, object and clusterUID name something in target: give target with them',
+  },
+  {
+    rule: '[has(self.name), has(self.object), has(self.revision), has(self.time)].filter(given, given).size() <= 1',
+    message:
+      'name, object, revision and time exclude each other: give the one that says what to restore',
+  },
+] as const;
+
 /** From where a store begins. */
-export const restoreSource = {
+export const bootstrap = {
   type: 'object',
-  description: 'The backup that the store begins with.',
+  description: 'How the store begins; it cannot change afterwards.',
   properties: {
-    backup: {
-      type: 'string',
-      description: 'Name of a StoreBackup in the namespace of this object.',
-      minLength: 1,
-      maxLength: 253,
+    restore: {
+      type: 'object',
+      description: 'The backup that the store begins with.',
+      properties: sourceFields,
+      'x-kubernetes-validations': sourceRules,
     },
-    target,
-    object: {
-      type: 'string',
-      description:
-        'Which one of target: the name of a backup, or of an object that is a snapshot of etcd. Without it, the newest backup.',
-      minLength: 1,
-      maxLength: 1024,
-    },
-    encryption,
-    ...point,
   },
   'x-kubernetes-validations': [
     {
-      rule: 'has(self.backup) != has(self.target)',
+      rule: 'self == oldSelf',
       message:
-        'a restore is from a StoreBackup or from a target: give exactly one of backup and target',
-    },
-    {
-      rule: '!has(self.object) || has(self.target)',
-      message: 'object names something in target: give target with it',
-    },
-    {
-      rule: '!(has(self.revision) && has(self.time))',
-      message: 'revision and time exclude each other: give the one up to which to restore',
-    },
-    {
-      rule: '!(has(self.object) && (has(self.revision) || has(self.time)))',
-      message:
-        'object says which backup, revision and time let the operator choose one: give one or the other',
+        'bootstrap cannot change, it says how the store began: to restore into a running store, use spec.restore',
     },
   ],
+} as const satisfies JsonSchema;
+
+/** Into a store that is there. */
+export const restoreInPlace = {
+  type: 'object',
+  description:
+    'Puts a backup in the place of what the store has now. Name, Service and credentials stay; the old volumes are kept aside, without a label of this cluster, until they are deleted by hand.',
+  required: ['confirmUID'],
+  properties: {
+    ...sourceFields,
+    confirmUID: {
+      type: 'string',
+      description: 'The metadata.uid of this object, as a word that it is meant.',
+      minLength: 1,
+      maxLength: 64,
+    },
+  },
+  'x-kubernetes-validations': sourceRules,
 } as const satisfies JsonSchema;

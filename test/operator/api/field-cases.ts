@@ -77,8 +77,8 @@ const keyText: FieldCase = {
 
 const root = { rootPassword: { name: 'root' } };
 
-/** Every field of the spec by its path; `[]` is an item of a list. A test compares the paths with the schema. */
-export const fieldCases: Readonly<Record<string, FieldCase>> = {
+/** By the path; `[]` is an item of a list. */
+const fieldCases: Readonly<Record<string, FieldCase>> = {
   replicas: {
     valid: 3,
     edge: [1, 7],
@@ -538,6 +538,195 @@ export const fieldCases: Readonly<Record<string, FieldCase>> = {
   },
 };
 
+const s3 = {
+  endpoint: 'https://s3.example.com',
+  bucket: 'backups',
+  credentialsSecretName: 'bucket',
+};
+
+/** The fields of a target and of a restore, below a path of the spec. */
+function sourceCases(
+  path: string,
+  around: (source: object) => Readonly<Record<string, unknown>>,
+): Readonly<Record<string, FieldCase>> {
+  const volume = { claimName: 'backups' };
+  const inTarget = around({ target: { volume } });
+  const inS3 = around({ target: { s3 } });
+  const inVolume = around({ target: { volume } });
+  const cases: Readonly<Record<string, FieldCase>> = {
+    backup: { ...anyName, beside: around({}) },
+    target: {
+      valid: { s3 },
+      edge: [{ volume }],
+      invalid: [
+        [{}, /give exactly one of target.s3 and target.volume/],
+        [{ s3, volume }, /give exactly one of target.s3 and target.volume/],
+      ],
+      beside: around({}),
+    },
+    'target.s3': {
+      valid: { ...s3, prefix: 'a/b', region: 'eu' },
+      edge: [s3],
+      invalid: [[{ bucket: 'b' }, missing]],
+      beside: around({ target: {} }),
+    },
+    'target.s3.endpoint': {
+      valid: 'https://s3.example.com:9000',
+      edge: ['http://s', 'https://s/'],
+      invalid: [
+        ['s3.example.com', pattern],
+        ['https://s/path', pattern],
+      ],
+      beside: inS3,
+    },
+    'target.s3.region': {
+      valid: 'eu-central-1',
+      edge: ['e', x(64)],
+      invalid: [
+        ['', empty],
+        [x(65), tooLong],
+      ],
+      beside: inS3,
+    },
+    'target.s3.bucket': {
+      valid: 'my-bucket',
+      edge: ['b', x(255)],
+      invalid: [
+        ['', empty],
+        ['a/b', pattern],
+        [x(256), tooLong],
+      ],
+      beside: inS3,
+    },
+    'target.s3.prefix': {
+      valid: 'backups/demo',
+      edge: ['b', x(512)],
+      invalid: [
+        ['/b', pattern],
+        [x(513), tooLong],
+      ],
+      beside: inS3,
+    },
+    'target.s3.credentialsSecretName': { ...surname, beside: inS3 },
+    'target.s3.ca': {
+      valid: { name: 'ca', key: 'tls.crt' },
+      edge: [{ name: 'c' }],
+      invalid: [[{}, missing]],
+      beside: inS3,
+    },
+    'target.s3.ca.name': { ...surname, beside: inS3 },
+    'target.s3.ca.key': {
+      ...anyName,
+      beside: around({ target: { s3: { ...s3, ca: { name: 'c' } } } }),
+    },
+    'target.s3.serverSideEncryption': {
+      valid: 'AES256',
+      edge: ['aws:kms'],
+      invalid: [['DES', wrongChoice]],
+      beside: inS3,
+    },
+    'target.s3.virtualHosted': { ...flag, beside: inS3 },
+    'target.volume': {
+      valid: { claimName: 'b', path: 'demo' },
+      edge: [volume],
+      invalid: [[{}, missing]],
+      beside: around({ target: {} }),
+    },
+    'target.volume.claimName': { ...anyName, beside: inVolume },
+    'target.volume.path': {
+      valid: 'demo/nightly',
+      edge: ['d', x(512)],
+      invalid: [
+        ['/d', pattern],
+        ['a/../b', /must stay below the root of the volume/],
+        [x(513), tooLong],
+      ],
+      beside: inVolume,
+    },
+    encryption: {
+      valid: { name: 'key', key: 'k' },
+      edge: [{ name: 'k' }],
+      invalid: [[{}, missing]],
+      beside: inTarget,
+    },
+    'encryption.name': { ...surname, beside: inTarget },
+    'encryption.key': {
+      ...anyName,
+      beside: around({ target: { volume }, encryption: { name: 'k' } }),
+    },
+    clusterUID: {
+      valid: 'u',
+      edge: [x(64)],
+      invalid: [
+        ['', empty],
+        [x(65), tooLong],
+      ],
+      beside: inTarget,
+    },
+    name: { ...anyName, beside: inTarget },
+    object: {
+      valid: 'old/etcd.db',
+      edge: ['o', x(1024)],
+      invalid: [
+        ['', empty],
+        [x(1025), tooLong],
+      ],
+      beside: inTarget,
+    },
+    revision: { valid: 1234, edge: [1], invalid: [[0, bounds]], beside: inTarget },
+    time: {
+      valid: '2026-01-31T12:00:00Z',
+      edge: ['2026-01-31T12:00:00.123+02:00'],
+      invalid: [['yesterday', /date-time/]],
+      beside: inTarget,
+    },
+  };
+  return Object.fromEntries(
+    Object.entries(cases).map(([field, each]) => [`${path}.${field}`, each]),
+  );
+}
+
+const confirmed = (source: object) => ({ restore: { confirmUID: 'u', ...source } });
+
+const restoreCases: Readonly<Record<string, FieldCase>> = {
+  bootstrap: { valid: { restore: { backup: 'b' } }, edge: [{}], invalid: [[true, noObject]] },
+  'bootstrap.restore': {
+    valid: { backup: 'b', time: '2026-01-31T12:00:00Z' },
+    edge: [{ target: { s3 } }],
+    invalid: [
+      [{}, /give exactly one of backup and target/],
+      [{ backup: 'b', target: { s3 } }, /give exactly one of backup and target/],
+      [{ backup: 'b', name: 'n' }, /give target with them/],
+      [{ target: { s3 }, name: 'n', revision: 1 }, /exclude each other/],
+    ],
+  },
+  ...sourceCases('bootstrap.restore', (restore) => ({ bootstrap: { restore } })),
+  restore: {
+    valid: { backup: 'b', confirmUID: 'u' },
+    edge: [{ target: { s3 }, confirmUID: 'u' }],
+    invalid: [
+      [{ backup: 'b' }, missing],
+      [{ confirmUID: 'u' }, /give exactly one of backup and target/],
+    ],
+  },
+  ...sourceCases('restore', confirmed),
+  'restore.confirmUID': {
+    valid: 'u',
+    edge: [x(64)],
+    invalid: [
+      ['', empty],
+      [x(65), tooLong],
+    ],
+    beside: { restore: { backup: 'b' } },
+  },
+};
+
+/** Every field of the spec by its path; a test compares the paths with the schema. */
+export const allFieldCases: Readonly<Record<string, FieldCase>> = {
+  ...fieldCases,
+  ...restoreCases,
+};
+
 /** Edits of an object that is there: taken when there is no sentence. */
 export const edits: readonly (readonly [
   title: string,
@@ -590,6 +779,19 @@ export const edits: readonly (readonly [
     { image: 'm:1' },
     /image and version exclude each other/,
   ],
+  [
+    'another beginning',
+    { bootstrap: { restore: { backup: 'a' } } },
+    { bootstrap: { restore: { backup: 'b' } } },
+    /bootstrap cannot change.*use spec.restore/,
+  ],
+  [
+    'a beginning afterwards',
+    {},
+    { bootstrap: { restore: { backup: 'b' } } },
+    /cannot be given to a store that has begun.*use spec.restore/,
+  ],
+  ['a restore in place', {}, { restore: { backup: 'b', confirmUID: 'u' } }],
   ['auth comes', {}, { auth: { rootPassword: { name: 'r' } } }],
   ['auth goes', { auth: { rootPassword: { name: 'r' } } }, { auth: undefined }],
 ];

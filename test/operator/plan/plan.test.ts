@@ -79,6 +79,10 @@ function describeAction(action: Action): string {
       return `recordApplied ${JSON.stringify(action.applied)}`;
     case 'changeAuth':
       return `changeAuth ${JSON.stringify(action.change)}`;
+    case 'parkVolume':
+      return `parkVolume ${action.volume.metadata.name}`;
+    case 'markRestored':
+      return `markRestored ${action.volume.metadata.name} ${action.id}`;
     case 'addFinalizer':
     case 'removeFinalizer':
       return action.kind;

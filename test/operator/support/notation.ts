@@ -84,6 +84,7 @@ export function parseObservation(lines: readonly string[]): Observation {
           },
     nodes: parseNodes(words),
     networkPolicy: undefined,
+    restore: undefined,
     ...parseSecurity(cluster, words),
     memberStatuses: new Map(
       members.flatMap(({ name, status }) => (status ? [[name, { leaderId, ...status }]] : [])),

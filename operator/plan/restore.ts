@@ -1,0 +1,161 @@
+import type { PersistentVolumeClaim, Pod } from '../api/objects.ts';
+import type { Observation } from '../observe/observation.ts';
+import { type ClusterView, hasEnded, isTerminating } from '../observe/view.ts';
+import { isOurs, restoredAnnotation } from '../resources/labels.ts';
+import {
+  buildCheckPod,
+  buildRestorePod,
+  checkPodName,
+  type RestoreSource,
+  restorePodName,
+} from '../resources/restore.ts';
+import { resultOf } from './backup.ts';
+import { act, type Decision, type Rule, stopUntil, waitFor } from './decision.ts';
+import { minutes } from './limits.ts';
+
+/** As etcd's manual has it: no client has ever seen a revision near it. */
+const revisionsAbove = 1_000_000_000;
+
+/**
+ * A backup takes the place of what the store has. It is checked first; then everything stops, the volumes are put aside,
+ * and what was recorded of the store is forgotten, so that `bootstrap` begins a new one with the backup. Done once for
+ * each different `spec.restore`.
+ */
+export const restoreInPlace: Rule = (view) => {
+  const { cluster, spec, restore } = view.observation;
+  if (spec.restore === undefined || isRestored(view.observation, restore)) return undefined;
+  if (spec.restore.confirmUID !== cluster.metadata.uid) {
+    return stopUntil(
+      'RestoreRefused',
+      `spec.restore.confirmUID is not the uid of this object: to put a backup in the place of its data, write ${cluster.metadata.uid}.`,
+    );
+  }
+  if (restore === undefined) return noSource(spec.restore.backup);
+  const { status } = cluster;
+  const isForgotten = status?.restore?.id === restore.id && status.clusterID === undefined;
+  if (isForgotten) return undefined;
+  return check(view, restore) ?? stopAll(view) ?? park(view) ?? forget(view, restore);
+};
+
+function noSource(backup: string | undefined): Decision {
+  return stopUntil(
+    'RestoreRefused',
+    `There is no StoreBackup ${backup} in this namespace that is whole: name another one, or its target.`,
+  );
+}
+
+/** The backup has filled the volume of a member: it is not put there again. */
+function isRestored({ volumes }: Observation, restore: RestoreSource | undefined): boolean {
+  return volumes.some(
+    ({ metadata }) =>
+      restore !== undefined && metadata.annotations?.[restoredAnnotation] === restore.id,
+  );
+}
+
+function check(view: ClusterView, source: RestoreSource): Decision | undefined {
+  const { cluster, spec, pods } = view.observation;
+  const pod = findPod(pods, checkPodName(cluster));
+  if (pod === undefined) {
+    return act('RestoreChecked', 'The backup is read and checked before anything is stopped.', {
+      kind: 'createPod',
+      pod: buildCheckPod(cluster, spec, source),
+    });
+  }
+  return watch(pod, 'The backup is read and checked.');
+}
+
+function stopAll({ observation }: ClusterView): Decision | undefined {
+  const checked = checkPodName(observation.cluster);
+  const pods = observation.pods.filter(
+    (pod) => isOurs(observation.cluster, pod) && pod.metadata.name !== checked,
+  );
+  const pod = pods.find((candidate) => !isTerminating(candidate));
+  if (pod !== undefined) {
+    const message = `Stopping ${pod.metadata.name}: a backup takes the place of its data.`;
+    return act('PodDeleted', message, { kind: 'deletePod', pod });
+  }
+  if (pods.length === 0) return undefined;
+  return waitFor('PodsTerminating', 'The pods are stopping.', minutes(5));
+}
+
+function park({ observation }: ClusterView): Decision | undefined {
+  const volume = observation.volumes.find((each) => isOurs(observation.cluster, each));
+  if (volume === undefined) return undefined;
+  const { name } = volume.metadata;
+  return act('VolumeParked', `The volume ${name} is kept aside: delete it when it is not needed.`, {
+    kind: 'parkVolume',
+    volume,
+  });
+}
+
+function forget({ observation: { cluster } }: ClusterView, source: RestoreSource): Decision {
+  const revisions = (cluster.status?.members ?? []).map(({ revision = 0 }) => revision);
+  const aboveRevision = Math.max(0, ...revisions) + revisionsAbove;
+  return act('RestoreBegun', 'The store begins anew with the backup.', {
+    kind: 'recordStatus',
+    fields: {
+      restore: { id: source.id, aboveRevision },
+      clusterID: undefined,
+      bootstrap: undefined,
+      joining: undefined,
+    },
+  });
+}
+
+interface Seed {
+  readonly name: string;
+  readonly token: string;
+  readonly volume: PersistentVolumeClaim;
+}
+
+/** undefined when the seed's volume is as it should be, filled from a backup where one is wanted. */
+export function fillSeed(observation: Observation, seed: Seed): Decision | undefined {
+  const { cluster, spec, restore, pods } = observation;
+  const wanted = spec.restore ?? spec.bootstrap?.restore;
+  const pod = findPod(pods, restorePodName(seed.name));
+  if (wanted === undefined) return undefined;
+  if (seed.volume.metadata.annotations?.[restoredAnnotation] !== undefined) {
+    return letGo(pod) ?? letGo(findPod(pods, checkPodName(cluster)));
+  }
+  if (restore === undefined) return noSource(wanted.backup);
+  if (pod === undefined) {
+    const { aboveRevision } = cluster.status?.restore ?? {};
+    const request = { member: seed.name, token: seed.token, aboveRevision, source: restore };
+    return act('RestoreStarted', `The backup is put on the volume of ${seed.name}.`, {
+      kind: 'createPod',
+      pod: buildRestorePod(cluster, spec, request),
+    });
+  }
+  const message = `The backup is being put on the volume of ${seed.name}.`;
+  const { volume } = seed;
+  return (
+    watch(pod, message) ??
+    act('Restored', `The backup is on the volume of ${seed.name}.`, {
+      kind: 'markRestored',
+      volume,
+      id: restore.id,
+    })
+  );
+}
+
+function findPod(pods: readonly Pod[], name: string): Pod | undefined {
+  return pods.find(({ metadata }) => metadata.name === name);
+}
+
+function letGo(pod: Pod | undefined): Decision | undefined {
+  if (pod === undefined) return undefined;
+  if (isTerminating(pod)) return waitFor('PodsTerminating', 'The restore is over.', minutes(5));
+  return act('PodDeleted', 'The restore is over.', { kind: 'deletePod', pod });
+}
+
+/** undefined when it has done its work. */
+function watch(pod: Pod, message: string): Decision | undefined {
+  if (isTerminating(pod)) return waitFor('PodsTerminating', message, minutes(5));
+  if (pod.status?.phase === 'Succeeded') return undefined;
+  if (!hasEnded(pod)) return waitFor('Restoring', message, minutes(60));
+  const why = resultOf(pod)?.message ?? pod.status?.message ?? 'its pod failed';
+  return stopUntil(
+    'RestoreFailed',
+    `The backup cannot be restored: ${why} To try again, delete the pod ${pod.metadata.name}; to try another one, name it.`,
+  );
+}
