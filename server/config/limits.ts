@@ -66,8 +66,8 @@ export const bulkLoadBytesMax = 4 * mebibyte;
 /** Keys that a range looks at before others have their turn: about a millisecond. */
 export const rangeStepKeysMax = 1_000;
 /** Versions that a compaction erases, and keys it looks at, before others have their turn. */
-export const compactionStepVersionsMax = 500;
-export const compactionStepKeysMax = 20_000;
+export const compactionStepVersionsMax = 250;
+export const compactionStepKeysMax = 10_000;
 /** Erased but not yet durable: from so much on a batch is asked for, above so much erasing waits. */
 export const compactionFlushBytesMin = 1 * mebibyte;
 export const compactionPendingBytesMax = 16 * mebibyte;

@@ -16,8 +16,8 @@ import {
   Watch,
   WatchCreateRequest,
 } from '../../server/proto/gen/rpc.ts';
-import { type MessageType, type Method, messageDepthMax } from '../../server/proto/wire.ts';
-import { GrpcChannel, type Outcome } from '../support/grpc.ts';
+import { type Method, messageDepthMax } from '../../server/proto/wire.ts';
+import { GrpcChannel, type Outcome, raw } from '../support/grpc.ts';
 import { type MemberProcess, TestCluster } from '../support/server-process.ts';
 import { type Bounds, Bystander } from './support/bystander.ts';
 import {
@@ -62,12 +62,6 @@ after(async () => {
   bystander?.close();
   await cluster?.stop();
 });
-
-const raw: MessageType<Uint8Array> = {
-  create: (bytes) => bytes as Uint8Array,
-  encode: (bytes) => Buffer.from(bytes),
-  decode: (bytes) => bytes,
-};
 
 type AnyMethod = Pick<
   Method<unknown, unknown>,

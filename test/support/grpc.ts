@@ -6,7 +6,7 @@ import {
   Metadata,
   type ServiceError,
 } from '@grpc/grpc-js';
-import type { Method } from '../../server/proto/wire.ts';
+import type { MessageType, Method } from '../../server/proto/wire.ts';
 
 // Raw calls with our own codecs: no retries, no typed errors, nothing between the test and the wire but grpc-js.
 
@@ -14,6 +14,13 @@ import type { Method } from '../../server/proto/wire.ts';
 export type Outcome<Response> =
   | { readonly kind: 'ok'; readonly response: Response }
   | { readonly kind: 'error'; readonly code: number; readonly message: string };
+
+/** Messages as they stand on the wire. */
+export const raw: MessageType<Uint8Array> = {
+  create: (bytes) => bytes as Uint8Array,
+  encode: (bytes) => Buffer.from(bytes),
+  decode: (bytes) => bytes,
+};
 
 /** What goes along with a call: `{ hasleader: 'true' }`. */
 export type Headers = Readonly<Record<string, string>>;
