@@ -1,9 +1,9 @@
 import { equalBytes } from '../base/bytes.ts';
 import { EventType, type KeyValue } from '../proto/gen/kv.ts';
-import type { Compare } from '../proto/gen/rpc.ts';
 import type { CallOptions } from './calls.ts';
 import { Contender, oldest } from './contender.ts';
 import { CompactedError } from './errors.ts';
+import { Held } from './held.ts';
 import type { KeySpace } from './key-space.ts';
 import { type Bytes, bytesOf, keysUnder, oneKey } from './keys.ts';
 import type { Session, SessionOptions } from './session.ts';
@@ -132,12 +132,8 @@ async function* untilDeleted(
 }
 
 /** An office that is held until it is resigned or its session is lost. */
-export class Leadership {
-  readonly name: string;
-  /** Greater than that of every leader before: see {@link Lock.revision}. */
-  readonly revision: number;
+export class Leadership extends Held {
   readonly #space: KeySpace;
-  readonly #contender: Contender;
   readonly #session: Session;
   readonly #giveBack: (options?: CallOptions) => Promise<void>;
 
@@ -150,26 +146,10 @@ export class Leadership {
       giveBack: (options?: CallOptions) => Promise<void>;
     },
   ) {
-    this.name = office.name;
-    this.revision = office.contender.revision;
+    super(office.name, office);
     this.#space = space;
-    this.#contender = office.contender;
     this.#session = office.session;
     this.#giveBack = office.giveBack;
-  }
-
-  get key(): string {
-    return this.#contender.key;
-  }
-
-  /** Aborted when the office is, or may be, lost: hand it to what only the leader may do. */
-  get lost(): AbortSignal {
-    return this.#session.lost;
-  }
-
-  /** For a transaction that is to be done only by the leader. */
-  get guard(): Compare {
-    return this.#contender.guard;
   }
 
   /** Another value, without another election. Throws {@link NotLeaderError} when the office is lost. */

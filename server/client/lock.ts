@@ -1,6 +1,6 @@
-import type { Compare } from '../proto/gen/rpc.ts';
 import type { CallOptions } from './calls.ts';
 import { Contender } from './contender.ts';
+import { Held } from './held.ts';
 import type { KeySpace } from './key-space.ts';
 import type { Session, SessionOptions } from './session.ts';
 
@@ -12,15 +12,7 @@ export interface LockOptions extends SessionOptions {
 }
 
 /** A lock that is held. */
-export class Lock {
-  readonly name: string;
-  /**
-   * Greater than that of every holder before: whatever the lock protects can refuse who comes with a smaller one, such as
-   * a holder that has been paused and does not know yet that its lease is over.
-   */
-  readonly revision: number;
-  readonly #contender: Contender;
-  readonly #session: Session;
+export class Lock extends Held {
   readonly #giveBack: (options: CallOptions) => Promise<void>;
 
   constructor(
@@ -31,26 +23,8 @@ export class Lock {
       giveBack: (options: CallOptions) => Promise<void>;
     },
   ) {
-    this.name = name;
-    this.revision = holder.contender.revision;
-    this.#contender = holder.contender;
-    this.#session = holder.session;
+    super(name, holder);
     this.#giveBack = holder.giveBack;
-  }
-
-  /** The key that stands for this holder. */
-  get key(): string {
-    return this.#contender.key;
-  }
-
-  /** Aborted when the lock is, or may be, lost: hand it to what is done under the lock. */
-  get lost(): AbortSignal {
-    return this.#session.lost;
-  }
-
-  /** For a transaction that is to be done only while the lock is held. */
-  get guard(): Compare {
-    return this.#contender.guard;
   }
 
   /** The next in line has it then. */

@@ -158,7 +158,7 @@ async function measure(at: { probed: Probed; member: MemberProcess }): Promise<v
   let revision = 0;
   await during(at, 'filling', fill);
   await during(at, 'filling again', fill);
-  await during(at, `listing ${listedKeys} keys`, async (channel) => {
+  await during(at, `listing ${Math.min(keyCount, listedKeys)} keys`, async (channel) => {
     const all = { key: bytesOf('key-'), rangeEnd: bytesOf('key.'), limit: listedKeys };
     const response = ok(await channel.call({ ...KV.methods.range, response: raw }, all));
     assert(response.length > valueBytes * Math.min(keyCount, listedKeys));
