@@ -151,8 +151,8 @@ function watchVerify(
 /** A few tries: a pod may be evicted, a server away. The last one's words stay for a person to read. */
 function failed(status: StoreBackupStatus, pod: Pod, what: string): BackupPlan {
   const failures = (status.failures ?? 0) + 1;
-  const { failure, message: told } = resultOf(pod) ?? {};
-  const why = told ?? pod.status?.message ?? pod.status?.reason ?? 'its pod failed';
+  const { failure } = resultOf(pod) ?? {};
+  const why = whyFailed(pod);
   const isLast = failures >= failuresMax || hopeless.has(failure ?? '');
   const message = `${what}: ${why}${isLast ? '' : ` (try ${failures} of ${failuresMax})`}`;
   return {
@@ -200,6 +200,14 @@ interface Result {
   readonly message?: string;
   /** Names of backups that were removed. */
   readonly deleted?: readonly string[];
+}
+
+/** What a failed pod says of it, as a sentence. */
+export function whyFailed(pod: Pod): string {
+  const { terminated } = pod.status?.containerStatuses?.[0]?.state ?? {};
+  const lastWords = resultOf(pod)?.message ?? terminated?.message?.trim();
+  const why = lastWords || pod.status?.message || pod.status?.reason || 'its pod failed';
+  return /[.!?]$/.test(why) ? why : `${why}.`;
 }
 
 /** undefined when the container said nothing that can be read, as after an eviction. */

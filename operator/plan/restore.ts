@@ -9,7 +9,7 @@ import {
   type RestoreSource,
   restorePodName,
 } from '../resources/restore.ts';
-import { resultOf } from './backup.ts';
+import { whyFailed } from './backup.ts';
 import { act, type Decision, type Rule, stopUntil, waitFor } from './decision.ts';
 import { minutes } from './limits.ts';
 
@@ -153,9 +153,8 @@ function watch(pod: Pod, message: string): Decision | undefined {
   if (isTerminating(pod)) return waitFor('PodsTerminating', message, minutes(5));
   if (pod.status?.phase === 'Succeeded') return undefined;
   if (!hasEnded(pod)) return waitFor('Restoring', message, minutes(60));
-  const why = resultOf(pod)?.message ?? pod.status?.message ?? 'its pod failed';
   return stopUntil(
     'RestoreFailed',
-    `The backup cannot be restored: ${why} To try again, delete the pod ${pod.metadata.name}; to try another one, name it.`,
+    `The backup cannot be restored: ${whyFailed(pod)} To try again, delete the pod ${pod.metadata.name}; to try another one, name it.`,
   );
 }

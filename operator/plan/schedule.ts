@@ -16,7 +16,7 @@ import {
   scheduleOwner,
 } from '../resources/backup-names.ts';
 import { buildBackupPod, scheduleLabel } from '../resources/backup-pod.ts';
-import { resultOf } from './backup.ts';
+import { resultOf, whyFailed } from './backup.ts';
 
 export interface SchedulePlan {
   readonly action: ScheduleAction | undefined;
@@ -195,7 +195,7 @@ function watchPrune(
   if (!hasEnded(pod) || isTerminating(pod)) return undefined;
   const result = resultOf(pod);
   if (pod.status?.phase !== 'Succeeded' || result === undefined) {
-    const message = `Old backups could not be removed: ${result?.message ?? 'the pod failed'}`;
+    const message = `Old backups could not be removed: ${whyFailed(pod)}`;
     return {
       action: { kind: 'deletePod', pod },
       status: { ...status, message },

@@ -115,6 +115,7 @@ function buildContainer(
     ],
     env: [...targetEnv(request.target), ...(request.asksStore ? storeEnv(cluster) : [])],
     terminationMessagePath: resultFile,
+    terminationMessagePolicy: 'FallbackToLogsOnError',
     resources: { requests: { cpu: '50m', memory: '128Mi' }, limits: { memory: '256Mi' } },
     securityContext: containerSecurity,
     volumeMounts: request.mounts.map(({ volume, mountPath, readOnly }) => ({

@@ -108,7 +108,7 @@ function common(cluster: StoreCluster, { target, encryption }: RestoreSource) {
     target,
     encryption,
     asksStore: false,
-    needsScratch: true,
+    needsScratch: false,
     restartPolicy: 'Never',
   } as const;
 }

@@ -257,6 +257,7 @@ export class PodWorker {
         },
         logFile: this.#logPath(container, container.restarts),
         messageFile,
+        tellsLog: spec['terminationMessagePolicy'] === 'FallbackToLogsOnError',
       },
       processes,
     );

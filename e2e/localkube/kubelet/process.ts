@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { killGroup, type ProcessFile } from './leftovers.ts';
 
 const messageLengthMax = 4_096;
+const logLengthMax = 2_048;
 
 export interface Exit {
   readonly code: number;
@@ -21,6 +22,8 @@ export interface ProcessRequest {
   readonly logFile: string;
   /** Stands for the terminationMessagePath. */
   readonly messageFile: string;
+  /** terminationMessagePolicy FallbackToLogsOnError. */
+  readonly tellsLog: boolean;
 }
 
 /** One run of a container: a process group of its own, its output in a log file. */
@@ -45,7 +48,7 @@ export class ContainerProcess {
     closeSync(log);
     const { pid } = this.#child;
     if (pid !== undefined) processes.add(pid);
-    this.exited = this.#waitForExit(processes, request.messageFile);
+    this.exited = this.#waitForExit(processes, request);
   }
 
   get pid(): number | undefined {
@@ -64,7 +67,7 @@ export class ContainerProcess {
     clearTimeout(timer);
   }
 
-  #waitForExit(processes: ProcessFile, messageFile: string): Promise<Exit> {
+  #waitForExit(processes: ProcessFile, request: ProcessRequest): Promise<Exit> {
     return new Promise((resolve) => {
       const finish = (code: number, signal: NodeJS.Signals | undefined) => {
         if (this.#isOver) return;
@@ -73,7 +76,7 @@ export class ContainerProcess {
           processes.delete(this.pid);
         }
         this.#isOver = true;
-        const message = readMessage(messageFile);
+        const message = lastWords(request, code);
         resolve({ code, signal, startedAt: this.startedAt, finishedAt: new Date(), message });
       };
       this.#child.once('error', () => finish(128, undefined));
@@ -85,9 +88,10 @@ export class ContainerProcess {
 }
 
 /** As much of it as Kubernetes takes. */
-function readMessage(file: string): string {
-  if (!existsSync(file)) return '';
-  return readFileSync(file, 'utf8').slice(0, messageLengthMax);
+function lastWords({ messageFile, logFile, tellsLog }: ProcessRequest, code: number): string {
+  const left = existsSync(messageFile) ? readFileSync(messageFile, 'utf8') : '';
+  if (left !== '' || code === 0 || !tellsLog) return left.slice(0, messageLengthMax);
+  return existsSync(logFile) ? readFileSync(logFile, 'utf8').slice(-logLengthMax) : '';
 }
 
 function signalNumber(signal: NodeJS.Signals | null): number {
