@@ -11,7 +11,7 @@ import { demand } from './checkers/violation.ts';
 import { Counters } from './counters.ts';
 import { type Boot, type MemberPlan, type Outside, SimMember } from './member.ts';
 import { quietNetwork, SimNetwork } from './network.ts';
-import { ClientWatch, Observer } from './observer.ts';
+import { ClientStream, ClientWatch, Observer } from './observer.ts';
 import type { SimProcess } from './process.ts';
 import type { SeededRandom } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -26,16 +26,19 @@ export interface ClusterModules {
   readonly boot: Boot;
 }
 
-/** A client's watch, and the process that serves it now. */
-interface AttachedWatch {
-  readonly watch: ClientWatch;
+/** A client's watches on one stream, and the process that serves it now. */
+interface AttachedStream {
+  readonly stream: ClientStream;
   readonly random: SeededRandom;
-  readonly isSlow: boolean;
+  /** How long it takes for its client to be ready for more; 0: it always is. */
+  readonly slowMs: number;
   process: SimProcess;
 }
 
 /** In a healthy cluster every member knows a revision, and has told its watches, within this. */
 const convergenceMs = 1_000;
+
+const streamsMax = 12;
 
 /** The members, what connects them, and what watches over them. */
 export class Cluster {
@@ -51,7 +54,7 @@ export class Cluster {
   readonly #random: SeededRandom;
   readonly #byId = new Map<MemberId, SimMember>();
   readonly #byUrl = new Map<string, SimMember>();
-  readonly #watches: AttachedWatch[] = [];
+  readonly #streams: AttachedStream[] = [];
   /** Members whose process ran since the last check. */
   readonly #touched = new Set<SimMember>();
   #failure: Error | undefined;
@@ -91,10 +94,12 @@ export class Cluster {
     return leaders.sort((a, b) => (b.live?.raft.term ?? 0) - (a.live?.raft.term ?? 0))[0];
   }
 
-  endpoints(): Endpoint[] {
+  /** The members that can be asked; a paused one will answer when it goes on. */
+  endpoints(options = { paused: false }): Endpoint[] {
     return this.members.flatMap((member) => {
       const { process, live } = member;
-      return process === undefined || live === undefined || process.paused
+      const isMissing = process === undefined || live === undefined;
+      return isMissing || (process.paused && !options.paused)
         ? []
         : [{ name: member.name, replica: live, port: live.port, process }];
     });
@@ -349,27 +354,31 @@ export class Cluster {
 
   // --- what watches over them --------------------------------------------------------------------
 
-  openWatch(endpoint: Endpoint, span: KeySpan, random: SeededRandom): void {
-    if (this.#watches.length >= 20) return;
-    const watch = new ClientWatch(this.log, {
-      name: `watch ${this.counters.get('op.watch')}`,
-      span,
-      from: Math.max(1, endpoint.port.revision() + 1 - random.below(20)),
-      withPrevious: random.chance(0.5),
-      without: random.pick([undefined, undefined, 'put', 'delete']),
+  openWatches(endpoint: Endpoint, spans: readonly KeySpan[], random: SeededRandom): void {
+    if (this.#streams.length >= streamsMax) return;
+    const watches = spans.map((span, at) => {
+      return new ClientWatch(this.log, {
+        name: `watch ${this.counters.get('op.watch')}.${at}`,
+        span,
+        from: Math.max(1, endpoint.port.revision() + 1 - random.below(20)),
+        withPrevious: random.chance(0.5),
+        without: random.pick([undefined, undefined, 'put', 'delete']),
+      });
     });
-    const attached = { watch, random, isSlow: random.chance(0.3), process: endpoint.process };
-    this.#watches.push(attached);
+    const stream = new ClientStream(watches);
+    const slowMs = random.pick([0, 0, 20, 500]);
+    const attached = { stream, random, slowMs, process: endpoint.process };
+    this.#streams.push(attached);
     this.#attach(attached, endpoint);
   }
 
-  #attach(attached: AttachedWatch, { port, process }: Endpoint): void {
-    const { watch, random, isSlow } = attached;
+  #attach(attached: AttachedStream, { port, process }: Endpoint): void {
+    const { stream, random, slowMs } = attached;
     attached.process = process;
-    watch.open(port, () => {
-      if (!isSlow) return true;
-      this.#modules.scheduler.after(random.between(1, 500), () => {
-        if (attached.process === process) process.deliver(() => watch.resume());
+    stream.open(port, () => {
+      if (slowMs === 0) return true;
+      this.#modules.scheduler.after(random.between(1, slowMs), () => {
+        if (attached.process === process) process.deliver(() => stream.resume());
       });
       return false;
     });
@@ -377,9 +386,9 @@ export class Cluster {
 
   /** Its clients go on elsewhere, or there again. */
   #reattachLater(ended: SimProcess | undefined): void {
-    for (const attached of this.#watches) {
-      if (attached.process !== ended || attached.watch.ended) continue;
-      attached.watch.disconnected();
+    for (const attached of this.#streams) {
+      if (attached.process !== ended || attached.stream.ended) continue;
+      attached.stream.disconnected();
       const again = (): void => {
         const endpoints = this.endpoints();
         if (endpoints.length > 0) this.#attach(attached, attached.random.pick(endpoints));
@@ -404,7 +413,9 @@ export class Cluster {
     }
     this.#touched.clear();
     this.history.settle();
-    for (const { watch } of this.#watches) watch.check.settle();
+    for (const { stream } of this.#streams) {
+      for (const watch of stream.watches) watch.check.settle();
+    }
   }
 
   /** In the liveness phase: who still belongs to it and can run. */
@@ -422,10 +433,12 @@ export class Cluster {
     this.history.finish();
     const { core } = this;
     const revision = this.log.revisionAt(this.#modules.scheduler.nowMs - convergenceMs);
-    for (const { watch, process } of this.#watches) {
+    for (const { stream, process } of this.#streams) {
       const isOpen = core.some((member) => member.process === process && process.alive);
-      if (isOpen && !watch.ended) watch.check.finish(revision);
-      this.counters.add('checked.watchedRevisions', watch.check.checks);
+      for (const watch of stream.watches) {
+        if (isOpen && !watch.ended) watch.check.finish(revision);
+        this.counters.add('checked.watchedRevisions', watch.check.checks);
+      }
     }
     this.counters.add('checked.answers', this.history.checks);
     this.counters.add('checked.alarms', this.history.alarms.checks);

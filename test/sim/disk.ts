@@ -127,8 +127,12 @@ export class SimDisk {
     );
     if (files.length === 0) return undefined;
     for (let tries = 0; tries < 20; tries++) {
-      const [path, inode] = this.#random.pick(files);
-      const position = this.#random.below(inode.sizeBytes);
+      // Often in what was written last, behind which nothing says that it was ever there.
+      const isLast = kind === 'bitFlip' && this.#random.chance(0.6);
+      const [path, inode] = isLast ? newest(files) : this.#random.pick(files);
+      const position = isLast
+        ? inode.lastSyncedByte(this.#random)
+        : this.#random.below(inode.sizeBytes);
       const bit = this.#random.below(8);
       if (!inode.damage(kind, { position, bit })) continue;
       this.#counters.add(`disk.${kind}`);
@@ -473,6 +477,10 @@ class MountedFile implements WritableFile {
   #open(): Inode {
     return defined(this.#closed ? undefined : this.#inode, 'an open file');
   }
+}
+
+function newest(files: ReadonlyArray<readonly [string, Inode]>): readonly [string, Inode] {
+  return files.reduce((last, file) => (file[0] > last[0] ? file : last));
 }
 
 function applyChange(names: Map<string, Node>, change: NameChange): void {

@@ -77,6 +77,12 @@ export class Inode {
     return this.#cached.size;
   }
 
+  /** The place of some byte of the newest write that is durable. */
+  lastSyncedByte(random: SeededRandom): number {
+    const { start, end } = this.#lastSynced;
+    return start + random.below(Math.max(1, end - start));
+  }
+
   get hasUnsynced(): boolean {
     return this.#unsynced.length > 0;
   }

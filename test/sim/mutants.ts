@@ -416,6 +416,44 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: 'lease-renewed-by-a-deposed-leader',
+    origin: 'etcd #15247: a renewal asks a quorum first',
+    edits: [
+      {
+        file: 'member/local-member.js',
+        find: 'async #renewAsLeader(id) {\n        await this.linearizableRead();',
+        replace: 'async #renewAsLeader(id) {',
+      },
+    ],
+  },
+  {
+    name: 'expired-lease-renewed',
+    origin: 'etcd lessor.Renew: a lease whose revocation is on its way is lost',
+    edits: [
+      {
+        file: 'lease/lessor.js',
+        find: "if (lease.deadlineMs <= this.#clock.nowMs())\n            return { kind: 'expired' };",
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'compacted-revision-forgotten-on-restart',
+    origin: 'etcd mvcc restore: reads below the compacted revision stay refused',
+    edits: [
+      {
+        file: 'mvcc/store.js',
+        find: 'this.#compactRevision = restored.compactRevision;',
+        replace: 'this.#compactRevision = -1;',
+      },
+    ],
+  },
+  {
+    name: 'flipped-bit-taken-for-a-torn-write',
+    origin: 'CTRL (FAST 2018): what was acknowledged is cut off with a torn tail',
+    edits: [{ file: 'wal/replay.js', find: 'this.#judgeTail();', replace: '' }],
+  },
+  {
     name: 'slow-watcher-loses-the-revision-it-fell-behind-at',
     origin: 'etcd #18667: an event lost between the synced and the unsynced watchers',
     edits: [

@@ -84,7 +84,7 @@ export class Nemesis {
         for (const member of cluster.running()) this.#cutPower(member);
         return true;
       case 'pause':
-        return this.#toOne((member) => cluster.pause(member, this.#random.between(100, 8000)));
+        return this.#toOne((member) => cluster.pause(member, this.#pauseMs()), 0.6);
       case 'partition':
         return this.#partition((side, other) => [
           [...side, '>', ...other],
@@ -107,7 +107,7 @@ export class Nemesis {
           this.#cluster.network.slow(from, to, { extraMs, durationMs });
         });
       case 'diskStall':
-        return this.#toOne((member) => member.disk.stall(this.#random.between(500, 6000)));
+        return this.#stallDisks();
       case 'syncError':
         return this.#toOne((member) => member.disk.failSyncs(1));
       case 'diskFull':
@@ -138,12 +138,13 @@ export class Nemesis {
     return this.#random.chance(0.3) ? this.#random.between(0, 50) : this.#random.between(100, 6000);
   }
 
-  #toOne(act: (member: SimMember) => void): boolean {
+  /** The leader is the most interesting one. */
+  #toOne(act: (member: SimMember) => void, leaderChance = 0.3): boolean {
     const running = this.#cluster.running();
     if (running.length === 0) return false;
-    // The leader is the most interesting one.
     const leader = this.#cluster.leader();
-    act(leader !== undefined && this.#random.chance(0.3) ? leader : this.#random.pick(running));
+    const isLeader = leader !== undefined && this.#random.chance(leaderChance);
+    act(isLeader ? leader : this.#random.pick(running));
     return true;
   }
 
@@ -207,6 +208,19 @@ export class Nemesis {
     const to = names.find((name) => name !== from);
     if (from === undefined || to === undefined) return false;
     act(from, to);
+    return true;
+  }
+
+  /** Often long enough for another leader to be elected and to have begun its leases. */
+  #pauseMs(): number {
+    return this.#random.between(this.#random.chance(0.5) ? 100 : 3500, 8000);
+  }
+
+  /** Of one member, or the storage that all of them share. */
+  #stallDisks(): boolean {
+    const durationMs = this.#random.between(500, 6000);
+    if (this.#random.chance(0.7)) return this.#toOne((member) => member.disk.stall(durationMs));
+    for (const member of this.#cluster.running()) member.disk.stall(durationMs);
     return true;
   }
 

@@ -42,9 +42,9 @@ export class Observer {
     this.#create();
   }
 
-  /** The revision up to which this member's watch has told everything. */
+  /** The revision up to which this member's watch has told everything; the first one has no events. */
   get seen(): number {
-    return this.#next - 1;
+    return Math.max(1, this.#next - 1);
   }
 
   settle(): void {
@@ -87,41 +87,32 @@ export class Observer {
   }
 }
 
-/** A client's watch on some keys: opened on one member after the other, it goes on where it was. */
-export class ClientWatch {
-  readonly check: WatchCheck;
-  readonly #options: WatchOptions;
+/** A client's stream with watches on some keys: opened on one member after the other, each goes on where it was. */
+export class ClientStream {
+  readonly watches: readonly ClientWatch[];
   #stream: WatchStream | undefined;
-  /** The first revision that it has not been told of. */
-  #next: number;
-  /** Cancelled by a member, for a compaction: the end. */
-  ended = false;
 
-  constructor(log: EventLog, options: WatchOptions) {
-    this.check = new WatchCheck(log, options);
-    this.#options = options;
-    this.#next = options.from;
+  constructor(watches: readonly ClientWatch[]) {
+    this.watches = watches;
   }
 
   /** `takes` says whether the client is ready for more. */
   open(port: MemberPort, takes: () => boolean): void {
-    const { span, withPrevious, without } = this.#options;
     const stream = port.openWatchStream({
       send: (response) => {
-        if (this.#stream === stream || response.created) this.#take(response);
+        if (this.#stream === stream) this.#take(response);
         return takes();
       },
     });
     this.#stream = stream;
-    stream.create(
-      WatchCreateRequest.create({
-        ...spanBytes(span),
-        startRevision: this.#next,
-        prevKv: withPrevious,
-        progressNotify: true,
-        filters: without === undefined ? [] : [filterTypes[without]],
-      }),
-    );
+    this.watches.forEach((watch, at) => {
+      if (!watch.ended) stream.create(watch.request(BigInt(at + 1)));
+    });
+  }
+
+  /** All its watches were cancelled. */
+  get ended(): boolean {
+    return this.watches.every((watch) => watch.ended);
   }
 
   /** The member is gone. */
@@ -136,6 +127,42 @@ export class ClientWatch {
   }
 
   #take(response: WatchResponse): void {
+    // An answer about progress speaks for all.
+    const isForAll = response.watchId < 0n;
+    this.watches.forEach((watch, at) => {
+      if (isForAll || response.watchId === BigInt(at + 1)) watch.take(response);
+    });
+  }
+}
+
+/** One watch on a client's stream. */
+export class ClientWatch {
+  readonly check: WatchCheck;
+  readonly #options: WatchOptions;
+  /** The first revision that it has not been told of. */
+  #next: number;
+  /** Cancelled by a member, for a compaction: the end. */
+  ended = false;
+
+  constructor(log: EventLog, options: WatchOptions) {
+    this.check = new WatchCheck(log, options);
+    this.#options = options;
+    this.#next = options.from;
+  }
+
+  request(watchId: bigint): WatchCreateRequest {
+    const { span, withPrevious, without } = this.#options;
+    return WatchCreateRequest.create({
+      ...spanBytes(span),
+      watchId,
+      startRevision: this.#next,
+      prevKv: withPrevious,
+      progressNotify: true,
+      filters: without === undefined ? [] : [filterTypes[without]],
+    });
+  }
+
+  take(response: WatchResponse): void {
     if (response.canceled) this.ended = true;
     if (response.canceled || response.created || this.ended) return;
     const revision = response.header?.revision ?? 0;

@@ -38,6 +38,12 @@ export class SimProcess {
     else this.#run(callback);
   }
 
+  /** As {@link deliver}, but after a pause it comes first: what waits on one connection overtakes what waits on others. */
+  deliverFirst(callback: () => void): void {
+    if (this.#state === 'paused') this.#held.unshift(callback);
+    else this.deliver(callback);
+  }
+
   /** `onRun` is told each time that something runs in the process. */
   watch(onRun: () => void): void {
     this.#onRun = onRun;

@@ -92,8 +92,8 @@ class World {
       random: random.fork(),
       counters: cluster.counters,
       history: cluster.history,
-      endpoints: () => cluster.endpoints(),
-      openWatch: (endpoint, span, clientRandom) => cluster.openWatch(endpoint, span, clientRandom),
+      endpoints: (options) => cluster.endpoints(options),
+      openWatches: (endpoint, spans, from) => cluster.openWatches(endpoint, spans, from),
     };
   }
 

@@ -44,6 +44,16 @@ suite('Scheduler', () => {
     );
   });
 
+  test('does not wait for ever on what sets itself off at one instant', async () => {
+    const { scheduler } = world();
+    const again = (): void => void scheduler.after(0, again);
+    scheduler.at(5, again);
+    await assert.rejects(
+      scheduler.runUntil(10, () => {}),
+      /time stands still at 5 ms/,
+    );
+  });
+
   test('lets every promise settle before the next event, and before it is checked', async () => {
     const { scheduler } = world();
     const log: string[] = [];
@@ -72,6 +82,19 @@ suite('Scheduler', () => {
 });
 
 suite('SimProcess', () => {
+  test('what comes first overtakes what a pause held back, and nothing else', async () => {
+    const { scheduler, process } = world();
+    const order: string[] = [];
+    process.deliverFirst(() => order.push('awake'));
+    process.pause();
+    process.deliver(() => order.push('held'));
+    process.deliverFirst(() => order.push('first'));
+    assert.deepEqual(order, ['awake']);
+    process.resume();
+    await scheduler.runUntil(1, () => {});
+    assert.deepEqual(order, ['awake', 'first', 'held']);
+  });
+
   test('holds back what reaches it in a pause, then gets it in order; nothing after a kill', async () => {
     const { scheduler, process } = world();
     const log: number[] = [];

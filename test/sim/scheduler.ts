@@ -32,6 +32,9 @@ class HeapEvent implements ScheduledEvent {
 /** Events run one after the other between two turns of the real event loop; more only saves overhead. */
 const eventsPerTurn = 128;
 
+/** More events than this at one instant set each other off for ever. */
+const eventsAtOnceMax = 100_000;
+
 /**
  * Virtual time: a heap of events by (time, tie, order of scheduling). Ties are drawn from the seed, so that events
  * at the same instant run in an order that each seed chooses anew.
@@ -42,6 +45,7 @@ export class Scheduler {
   #seq = 0;
   #nowMs = 0;
   #events = 0;
+  #eventsAtOnce = 0;
 
   constructor(random: SeededRandom) {
     this.#random = random;
@@ -112,6 +116,10 @@ export class Scheduler {
       }
       this.#pop();
       if (event.run === undefined) continue;
+      if (event.timeMs > this.#nowMs) this.#eventsAtOnce = 0;
+      if (++this.#eventsAtOnce > eventsAtOnceMax) {
+        throw new Error(`time stands still at ${this.#nowMs} ms: what is deferred defers itself`);
+      }
       this.#nowMs = event.timeMs;
       this.#events++;
       event.run();

@@ -36,9 +36,13 @@ export interface ClientModules {
   readonly random: SeededRandom;
   readonly counters: Counters;
   readonly history: ClientHistory;
-  /** The members that can be asked now. */
-  readonly endpoints: () => readonly Endpoint[];
-  readonly openWatch: (endpoint: Endpoint, span: KeySpan, random: SeededRandom) => void;
+  /** The members that can be asked now; where `paused` is said, those too that will answer later. */
+  readonly endpoints: (options?: { paused: boolean }) => readonly Endpoint[];
+  readonly openWatches: (
+    endpoint: Endpoint,
+    spans: readonly KeySpan[],
+    random: SeededRandom,
+  ) => void;
 }
 
 /** A client gives up on an answer after this; the operation may still happen. */
@@ -59,10 +63,12 @@ export class SimClient {
   readonly #modules: ClientModules;
   readonly #config: SwarmConfig;
   readonly #name: string;
-  readonly #leases: Lease[] = [];
+  #leases: Lease[] = [];
   readonly #keys: readonly string[];
   readonly #user: SimUser;
   #nextValue = 1;
+  /** A disarming had no answer: it may take effect while a later alarm is raised. */
+  #disarmsLate = false;
   #stopped = false;
   /** Operations begun and not yet answered or given up. */
   pending = 0;
@@ -95,13 +101,15 @@ export class SimClient {
 
   #act(): void {
     const { random, endpoints } = this.#modules;
-    const live = endpoints();
+    const live = endpoints({ paused: random.chance(0.3) });
     if (live.length === 0) {
       this.#think();
       return;
     }
-    const kind = random.weighted(this.#config.mix);
-    this.operate(kind, random.pick(live));
+    const endpoint = random.pick(live);
+    // A leader that slept does not know that it leads no more.
+    const renews = endpoint.process.paused && this.#leases.length > 0 && random.chance(0.7);
+    this.operate(renews ? 'leaseKeepAlive' : random.weighted(this.#config.mix), endpoint);
   }
 
   /** One operation; the next one is thought of when it has ended or the client has lost its patience. */
@@ -117,7 +125,7 @@ export class SimClient {
       this.#think();
     };
     const patience = scheduler.after(patienceMs, end);
-    this.#begin(kind, endpoint).then(
+    this.#arrive(endpoint, () => this.#begin(kind, endpoint)).then(
       (answered) => {
         if (answered) this.answered++;
         end();
@@ -128,6 +136,16 @@ export class SimClient {
         end();
       },
     );
+  }
+
+  /** At a paused member: when it goes on, before or after all else that waits there. */
+  #arrive<T>({ process }: Endpoint, begin: () => Promise<T>): Promise<T> {
+    if (!process.paused) return begin();
+    return new Promise((resolve, reject) => {
+      const arrived = (): void => void begin().then(resolve, reject);
+      if (this.#modules.random.chance(0.7)) process.deliverFirst(arrived);
+      else process.deliver(arrived);
+    });
   }
 
   /** Resolves to whether there was an answer. */
@@ -163,9 +181,18 @@ export class SimClient {
       case 'rule':
         return this.#rule(endpoint);
       case 'watch':
-        this.#modules.openWatch(endpoint, this.#span(), this.#modules.random);
-        return true;
+        return this.#watch(endpoint);
     }
+  }
+
+  #watch(endpoint: Endpoint): boolean {
+    const { openWatches, random } = this.#modules;
+    openWatches(
+      endpoint,
+      Array.from({ length: 1 + random.below(3) }, () => this.#span()),
+      random,
+    );
+    return true;
   }
 
   async #answered(outcome: Promise<Applied | 'refused' | 'unknown'>): Promise<boolean> {
@@ -253,7 +280,11 @@ export class SimClient {
     const { history, random } = this.#modules;
     const call = history.beginRead(this.#nowMs);
     const span = this.#span();
-    const revision = Math.max(1, endpoint.port.revision() - random.below(30));
+    const newest = endpoint.port.revision();
+    // Often about where it was compacted: what is below must be refused.
+    const isNear = history.compaction > 0 && random.chance(0.5);
+    const drawn = isNear ? history.compaction + random.below(5) - 3 : newest - random.below(30);
+    const revision = Math.max(1, Math.min(newest, drawn));
     const response = endpoint.port.range(rangeMessage(span, { revision, serializable: true }));
     const current = response.header?.revision ?? 0;
     demand(current >= revision, () => `a read of revision ${revision} has the header's ${current}`);
@@ -273,7 +304,7 @@ export class SimClient {
 
   async #grant(endpoint: Endpoint): Promise<boolean> {
     const { history, random } = this.#modules;
-    const seconds = 2 + random.below(10);
+    const seconds = random.chance(0.5) ? 2 + random.below(6) : 8 + random.below(4);
     const lease = { id: endpoint.port.newLeaseId(), ttlMs: seconds * 1000 };
     history.leaseAsked(lease.id, lease.ttlMs, this.#nowMs);
     const value = LeaseGrantRequest.create({ ID: lease.id, TTL: seconds });
@@ -281,19 +312,40 @@ export class SimClient {
     if (typeof applied !== 'object' || applied.error !== undefined) return false;
     this.#leases.push(lease);
     if (this.#leases.length > 4) this.#leases.shift();
+    this.#renewLate(lease);
     return true;
   }
 
   async #keepAlive(endpoint: Endpoint): Promise<boolean> {
-    const { history, random } = this.#modules;
     if (this.#leases.length === 0) return true;
-    const lease = random.pick(this.#leases);
+    return this.#renew(endpoint, this.#modules.random.pick(this.#leases));
+  }
+
+  async #renew(endpoint: Endpoint, lease: Lease): Promise<boolean> {
+    const { history } = this.#modules;
     const invokedAtMs = this.#nowMs;
     const seconds = await endpoint.port.renewLease(lease.id);
     if (!endpoint.process.effect()) return false;
-    if (seconds > 0) history.leaseKept(lease.id, invokedAtMs);
-    else this.#leases.splice(this.#leases.indexOf(lease), 1);
+    if (seconds > 0) {
+      history.leaseKept(lease.id, invokedAtMs);
+      this.#renewLate(lease);
+    } else this.#leases = this.#leases.filter((kept) => kept !== lease);
     return true;
+  }
+
+  /** Now and then somebody asks for more time when there is hardly any left, or none. */
+  #renewLate(lease: Lease): void {
+    const { random, scheduler, counters, endpoints } = this.#modules;
+    if (!random.chance(0.3)) return;
+    scheduler.after(lease.ttlMs + random.between(-200, 1500), () => {
+      const live = endpoints();
+      if (this.#stopped || live.length === 0 || !this.#leases.includes(lease)) return;
+      counters.add('op.leaseKeepAliveLate');
+      this.#renew(random.pick(live), lease).catch((error: unknown) => {
+        if (!(error instanceof EtcdError)) throw error;
+        counters.add(`error.${error.error}`);
+      });
+    });
   }
 
   async #revoke(endpoint: Endpoint): Promise<boolean> {
@@ -310,23 +362,31 @@ export class SimClient {
   async #alarm(endpoint: Endpoint): Promise<boolean> {
     const { history, random, scheduler } = this.#modules;
     const raised = history.alarms.asked(this.#nowMs);
-    if (!(await this.#setAlarm(endpoint, AlarmAction.ACTIVATE))) return false;
-    raised.raisedAtMs = this.#nowMs;
+    // Without an answer it may be raised all the same, and keep everybody from writing.
+    const isRaised = await this.#setAlarm(endpoint, AlarmAction.ACTIVATE);
+    if (isRaised && !this.#disarmsLate) raised.raisedAtMs = this.#nowMs;
     await new Promise<void>((resolve) => {
       scheduler.after(random.between(10, 2000), resolve);
     });
     raised.disarmAskedAtMs = this.#nowMs;
-    while (
-      !(await this.#setAlarm(random.pick(await this.#someEndpoints()), AlarmAction.DEACTIVATE))
-    );
+    for (;;) {
+      const other = random.pick(await this.#someEndpoints());
+      if (await this.#setAlarm(other, AlarmAction.DEACTIVATE)) break;
+      this.#disarmsLate = true;
+    }
     raised.disarmedAtMs = this.#nowMs;
-    return true;
+    return raised.raisedAtMs !== undefined;
   }
 
   async #setAlarm(endpoint: Endpoint, action: AlarmAction): Promise<boolean> {
     const memberID = BigInt(this.#name.slice(1)) + 1n;
     const value = AlarmRequest.create({ action, memberID, alarm: AlarmType.NOSPACE });
-    const applied = await this.#propose(endpoint, { kind: 'alarm', value });
+    const impatience = new Promise<'unknown'>((resolve) => {
+      this.#modules.scheduler.after(patienceMs, () => resolve('unknown'));
+    });
+    // A process that dies does not answer.
+    const outcome = this.#propose(endpoint, { kind: 'alarm', value });
+    const applied = await Promise.race([outcome, impatience]);
     return typeof applied === 'object' && applied.error === undefined;
   }
 
@@ -345,11 +405,13 @@ export class SimClient {
     return this.#modules.scheduler.nowMs;
   }
 
-  #put(key = this.#key()): KvOp & { kind: 'put' } {
+  /** To the key, or to any; what has a lease often to a key of the lease's own, which nobody else puts. */
+  #put(key?: string): KvOp & { kind: 'put' } {
     const { random } = this.#modules;
     const value = `${this.#name}-${this.#nextValue++}`;
     const lease = this.#leases.length > 0 && random.chance(0.3) ? random.pick(this.#leases).id : 0n;
-    return { kind: 'put', key, value, lease };
+    const isOwn = lease !== 0n && key === undefined && random.chance(0.5);
+    return { kind: 'put', key: isOwn ? `k-${lease}` : (key ?? this.#key()), value, lease };
   }
 
   /** Compares, then operations on different keys: etcd refuses two puts of one key. */

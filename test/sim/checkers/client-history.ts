@@ -152,6 +152,11 @@ export class ClientHistory {
     });
   }
 
+  /** The highest revision that somebody asked to compact to. */
+  get compaction(): number {
+    return this.#log.compaction;
+  }
+
   compactionAsked(revision: number): void {
     this.#log.compactionAsked(revision);
   }

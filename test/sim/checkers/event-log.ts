@@ -55,6 +55,11 @@ export class EventLog {
     this.#compactionAsked = Math.max(this.#compactionAsked, revision);
   }
 
+  /** What was asked for last. */
+  get compaction(): number {
+    return this.#compactionAsked;
+  }
+
   mayBeCompacted(revision: number): boolean {
     return revision < this.#compactionAsked;
   }

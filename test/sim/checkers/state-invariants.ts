@@ -71,7 +71,8 @@ export class StateInvariants {
     });
     this.#last.set(name, { applied, revision, compacted });
     const { isEnabled, revision: authRevision } = state.auth;
-    const revisions = `${revision}, of users ${authRevision} (${isEnabled ? 'on' : 'off'})`;
+    const users = `${authRevision} (${isEnabled ? 'on' : 'off'})`;
+    const revisions = `${revision}, compacted ${compacted}, of users ${users}`;
     const known = this.#revisions.get(applied);
     if (known === undefined) this.#revisions.set(applied, revisions);
     demand(known === undefined || known === revisions, () => {
