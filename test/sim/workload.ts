@@ -67,6 +67,8 @@ export class SimClient {
   readonly #keys: readonly string[];
   readonly #user: SimUser;
   #nextValue = 1;
+  /** One at a time, also when the client has lost its patience: they are all the same alarm. */
+  #isAlarming = false;
   /** A disarming had no answer: it may take effect while a later alarm is raised. */
   #disarmsLate = false;
   #stopped = false;
@@ -361,6 +363,8 @@ export class SimClient {
   /** Raises the alarm that space has run out, and disarms it after a while. */
   async #alarm(endpoint: Endpoint): Promise<boolean> {
     const { history, random, scheduler } = this.#modules;
+    if (this.#isAlarming) return true;
+    this.#isAlarming = true;
     const raised = history.alarms.asked(this.#nowMs);
     // Without an answer it may be raised all the same, and keep everybody from writing.
     const isRaised = await this.#setAlarm(endpoint, AlarmAction.ACTIVATE);
@@ -375,6 +379,7 @@ export class SimClient {
       this.#disarmsLate = true;
     }
     raised.disarmedAtMs = this.#nowMs;
+    this.#isAlarming = false;
     return raised.raisedAtMs !== undefined;
   }
 
