@@ -416,17 +416,6 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
-    name: 'lease-renewed-by-a-deposed-leader',
-    origin: 'etcd #15247: a renewal asks a quorum first',
-    edits: [
-      {
-        file: 'member/local-member.js',
-        find: 'async #renewAsLeader(id) {\n        await this.linearizableRead();',
-        replace: 'async #renewAsLeader(id) {',
-      },
-    ],
-  },
-  {
     name: 'expired-lease-renewed',
     origin: 'etcd lessor.Renew: a lease whose revocation is on its way is lost',
     edits: [
