@@ -1,6 +1,7 @@
 import {
   chmodSync,
   cpSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -30,6 +31,8 @@ const programs = {
   mainstayctl: 'dist/server/ctl/main.js',
 } as const;
 
+const example = 'examples/application';
+
 /** Where a compiled checkout says its version. */
 const versionLines = {
   'dist/server/config/version.js': 'export const mainstayVersion = ',
@@ -46,9 +49,9 @@ export function prepareContext(options: ContextOptions): string {
   rmSync(target, { recursive: true, force: true });
   mkdirSync(join(target, 'bin'), { recursive: true });
   mkdirSync(join(target, 'var/lib/mainstay'), { recursive: true });
-  // The example is what shows on a cluster how an application connects.
-  for (const folder of ['server', 'operator', 'examples/application'])
-    copyProgram(source, app, folder);
+  for (const folder of ['server', 'operator']) copyProgram(source, app, folder);
+  // The example is what shows on a cluster how an application connects; release 0.1 has none.
+  if (existsSync(join(source, 'dist', example))) copyProgram(source, app, example);
   for (const name of ['LICENSE', 'crds'])
     cpSync(join(source, name), join(app, name), { recursive: true });
   copyPackages(source, app, options.platform);

@@ -1,7 +1,8 @@
+import { realKubeconfig } from './real-cluster.ts';
+
 /** Why the API server cannot be taken away here; false when it can. */
 export function skipWithoutApiServerControl(): string | false {
-  const isReal = (process.env['KUBECONFIG'] ?? '') !== '';
-  if (!isReal || apiServerCommands() !== undefined) return false;
+  if (realKubeconfig() === undefined || apiServerCommands() !== undefined) return false;
   return 'MAINSTAY_E2E_API_STOP and MAINSTAY_E2E_API_START do not say how to stop this API server';
 }
 

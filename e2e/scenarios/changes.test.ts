@@ -39,7 +39,7 @@ async function threeUnderLoad(stage: Stage, name: string): Promise<TestedCluster
   return cluster;
 }
 
-scenario('every kind of option changed', {}, async (stage) => {
+scenario('every kind of option changed', { isLong: true }, async (stage) => {
   const cluster = await threeUnderLoad(stage, 'changed');
   // A sample, where time is short.
   const names = isFull ? Object.keys(edits) : ['options', 'resources'];
@@ -55,7 +55,7 @@ scenario('every kind of option changed', {}, async (stage) => {
   assert.ok((stage.gapMs ?? 0) <= gapMsMax, `nobody could write for ${stage.gapMs} ms`);
 });
 
-scenario('volumes grow', {}, async (stage) => {
+scenario('volumes grow', { isLong: true }, async (stage) => {
   const cluster = await threeUnderLoad(stage, 'grown');
   await stage.measure('grown', async () => {
     await cluster.edit({ storage: { size: '2Gi' } });

@@ -16,7 +16,7 @@ function checkGap(stage: Stage): void {
   assert.ok((stage.gapMs ?? 0) <= gapMsMax, `nobody could write for ${stage.gapMs} ms`);
 }
 
-scenario('kill the leader’s pod', {}, async (stage) => {
+scenario('kill the leader’s pod', { isLong: true }, async (stage) => {
   const cluster = await threeUnderLoad(stage);
   const leader = await cluster.leader();
   await stage.measure('killed', async () => {
@@ -40,7 +40,7 @@ scenario('delete a volume claim', {}, async (stage) => {
   checkGap(stage);
 });
 
-scenario('empty a disk', {}, async (stage) => {
+scenario('empty a disk', { isLong: true }, async (stage) => {
   const cluster = await threeUnderLoad(stage);
   const emptied = await cluster.follower();
   await stage.measure('emptied', async () => {
@@ -56,7 +56,7 @@ for (const [what, nameEnd] of [
   ['log', '.wal'],
   ['state', '.log'],
 ] as const) {
-  scenario(`damage the ${what} of a member`, {}, async (stage) => {
+  scenario(`damage the ${what} of a member`, { isLong: true }, async (stage) => {
     const cluster = await threeUnderLoad(stage);
     const hurt = await cluster.follower();
     await stage.measure('damaged', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { scenario } from './scenario.ts';
 
-scenario('create', {}, async (stage) => {
+scenario('create', { isLong: true }, async (stage) => {
   const cluster = stage.cluster('made');
   await stage.measure('three members from nothing', async () => {
     await cluster.create();
@@ -10,7 +10,7 @@ scenario('create', {}, async (stage) => {
   await stage.load(cluster);
 });
 
-scenario('scale 1-3-5-3-1', {}, async (stage) => {
+scenario('scale 1-3-5-3-1', { isLong: true }, async (stage) => {
   const cluster = stage.cluster('scaled');
   await cluster.create({ replicas: 1 });
   await cluster.untilSettled(1);
@@ -26,7 +26,7 @@ scenario('scale 1-3-5-3-1', {}, async (stage) => {
   assert.equal(volumes.length, 1, 'the volumes of those that left went with them');
 });
 
-scenario('delete with Delete', {}, async (stage) => {
+scenario('delete with Delete', { isLong: true }, async (stage) => {
   const cluster = stage.cluster('dropped');
   await cluster.create({ replicas: 3 });
   await cluster.untilSettled(3);

@@ -8,7 +8,7 @@ const outageGapMsMax = 1_000;
 
 scenario(
   'operator killed again and again while it scales',
-  { killsOperator: true },
+  { isLong: true, killsOperator: true },
   async (stage) => {
     const cluster = stage.cluster('guided');
     await cluster.create({ replicas: 1 });

@@ -2,14 +2,14 @@ import { existsSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { compileRelease, knowsRelease } from '../image/release.ts';
 import { root } from './definition.ts';
+import { realKubeconfig } from './real-cluster.ts';
 
 /** What there is to upgrade from. */
 export const releaseBefore = { tag: 'v0.1.0', version: '0.1.0' } as const;
 
 /** Why nothing can be upgraded here; false when something can. */
 export function skipWithoutReleaseBefore(): string | false {
-  const isReal = (process.env['KUBECONFIG'] ?? '') !== '';
-  if (isReal) {
+  if (realKubeconfig() !== undefined) {
     const isThere = (process.env['MAINSTAY_IMAGE_BEFORE'] ?? '') !== '';
     return isThere ? false : 'MAINSTAY_IMAGE_BEFORE names no image of the release before';
   }

@@ -31,36 +31,44 @@ scenario('upgrade v0.1.0 to now', { needsBefore: true }, async (stage) => {
   assert.ok((stage.gapMs ?? 0) <= gapMsMax, `nobody could write for ${stage.gapMs} ms`);
 });
 
-scenario('upgrade v0.1.0 to now, with surge', { needsBefore: true }, async (stage) => {
-  const { images } = stage.environment;
-  const cluster = await before(stage);
-  const load = await stage.load(cluster);
-  await stage.measure('upgraded', async () => {
-    await cluster.edit({ image: images.now, update: { surge: true } });
-    await cluster.untilSettled(3);
-  });
-  await checkImages(cluster, images.now);
-  assert.equal(load.failures, 0, 'no write fails');
-  assert.ok((stage.gapMs ?? 0) <= gapMsMax, `nobody could write for ${stage.gapMs} ms`);
-});
+scenario(
+  'upgrade v0.1.0 to now, with surge',
+  { isLong: true, needsBefore: true },
+  async (stage) => {
+    const { images } = stage.environment;
+    const cluster = await before(stage);
+    const load = await stage.load(cluster);
+    await stage.measure('upgraded', async () => {
+      await cluster.edit({ image: images.now, update: { surge: true } });
+      await cluster.untilSettled(3);
+    });
+    await checkImages(cluster, images.now);
+    assert.equal(load.failures, 0, 'no write fails');
+    assert.ok((stage.gapMs ?? 0) <= gapMsMax, `nobody could write for ${stage.gapMs} ms`);
+  },
+);
 
-scenario('upgrade v0.1.0 to now, reverted half-way', { needsBefore: true }, async (stage) => {
-  const { images } = stage.environment;
-  const cluster = await before(stage);
-  const load = await stage.load(cluster);
-  await stage.measure('upgraded in part, and reverted', async () => {
-    await cluster.edit({ image: images.now });
-    await cluster.untilRunning(images.now, 1);
-    await cluster.edit({ image: images.before });
-    await cluster.untilSettled(3);
-  });
-  await checkImages(cluster, images.before ?? '');
-  assert.equal(load.failures, 0, 'no write fails');
-});
+scenario(
+  'upgrade v0.1.0 to now, reverted half-way',
+  { isLong: true, needsBefore: true },
+  async (stage) => {
+    const { images } = stage.environment;
+    const cluster = await before(stage);
+    const load = await stage.load(cluster);
+    await stage.measure('upgraded in part, and reverted', async () => {
+      await cluster.edit({ image: images.now });
+      await cluster.untilRunning(images.now, 1);
+      await cluster.edit({ image: images.before });
+      await cluster.untilSettled(3);
+    });
+    await checkImages(cluster, images.before ?? '');
+    assert.equal(load.failures, 0, 'no write fails');
+  },
+);
 
 scenario(
   'operator upgraded from v0.1.0',
-  { needsBefore: true, operator: 'before' },
+  { isLong: true, needsBefore: true, operator: 'before' },
   async (stage) => {
     const { images, operator } = stage.environment;
     const cluster = stage.cluster('kept');
