@@ -80,6 +80,49 @@ export function parseBackupObject(
   return { uid, kind: 'verification', stem, time: verified, isOk: outcome === 'ok' };
 }
 
+export interface ChangesName {
+  readonly clusterId: string;
+  readonly from: number;
+  readonly to: number;
+  readonly minStampMs: number;
+  readonly maxStampMs: number;
+  /** Tells apart what several archives write. */
+  readonly word: string;
+  readonly isEncrypted: boolean;
+}
+
+export function changesFolder(uid: string, clusterId = ''): string {
+  return `${uid}/changes/${clusterId === '' ? '' : `${clusterId}/`}`;
+}
+
+export function changesName(uid: string, name: ChangesName): string {
+  const revisions = `${revisionText(name.from)}-${revisionText(name.to)}`;
+  const stamps = `${timeName(name.minStampMs)}-${timeName(name.maxStampMs)}`;
+  const end = `changes${name.isEncrypted ? '.enc' : ''}`;
+  return `${changesFolder(uid, name.clusterId)}${revisions}-${stamps}-${name.word}.${end}`;
+}
+
+const changesPattern = new RegExp(
+  `^(\\d{16})-(\\d{16})-(${timeText})-(${timeText})-([0-9a-f]{16})\\.changes(\\.enc)?$`,
+);
+
+/** Undefined for what is not ours. */
+export function parseChangesName(name: string): ChangesName | undefined {
+  const [, folder, clusterId = '', file = '', ...more] = name.split('/');
+  if (folder !== 'changes' || more.length > 0 || !/^[0-9a-f]+$/.test(clusterId)) return undefined;
+  const [, from, to, min = '', max = '', word = '', encrypted] = changesPattern.exec(file) ?? [];
+  if (from === undefined) return undefined;
+  return {
+    clusterId,
+    from: Number(from),
+    to: Number(to),
+    minStampMs: parseTimeName(min),
+    maxStampMs: parseTimeName(max),
+    word,
+    isEncrypted: encrypted !== undefined,
+  };
+}
+
 /** `20261127T110405123Z`. */
 export function timeName(ms: number): string {
   return new Date(ms).toISOString().replace(/[-:.]/g, '');

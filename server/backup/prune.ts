@@ -1,7 +1,8 @@
+import { type ChangeObject, changeObjects } from './change-chain.ts';
 import { BackupError } from './failure.ts';
 import type { Manifest } from './manifest.ts';
-import { backupsFolder } from './names.ts';
-import { type FoundBackup, inventoryOf, manifestOf } from './repository.ts';
+import { backupsFolder, changesFolder } from './names.ts';
+import { type FoundBackup, inventoryOf, manifestOrFailure } from './repository.ts';
 import { type Decision, type RetainedBackup, type Retention, retained } from './retention.ts';
 import type { Target } from './target.ts';
 
@@ -22,6 +23,8 @@ export interface Pruned {
   readonly deleted: readonly PrunableBackup[];
   /** Objects of backups that never came to be. */
   readonly leftovers: readonly string[];
+  /** Archived changes that lead on from no backup that is kept. */
+  readonly changes: readonly string[];
   /** What could not be looked at is left as it is. */
   readonly unreadable: readonly string[];
 }
@@ -36,8 +39,8 @@ export async function pruneBackups(target: Target, options: PruneOptions): Promi
   const readable: PrunableBackup[] = [];
   const unreadable: string[] = [];
   for (const found of backups) {
-    const manifest = await readManifest(target, found);
-    if (manifest === undefined) unreadable.push(found.manifestName);
+    const manifest = await manifestOrFailure(target, found);
+    if (manifest instanceof BackupError) unreadable.push(found.manifestName);
     else readable.push(prunable(found, manifest));
   }
   const decisions = retained(readable, retention);
@@ -47,28 +50,48 @@ export async function pruneBackups(target: Target, options: PruneOptions): Promi
     .map((each) => each.backup);
   const nowMs = await target.nowMs();
   const old = leftovers.filter(({ modifiedMs }) => modifiedMs < nowMs - leftoverMs);
+  const bases = kept.map(({ backup }) => backup.manifest);
+  // A backup that cannot be read may be the one that changes are for.
+  const changes = unreadable.length > 0 ? [] : await uselessChanges(target, uid, bases);
   if (!isDryRun) {
     for (const each of deleted) await deleteBackup(target, each);
-    for (const { name } of old) await target.delete(name);
+    for (const name of [...old.map((each) => each.name), ...changes]) await target.delete(name);
     await target.abortUnfinished(backupsFolder(uid), leftoverMs);
   }
-  return { kept, deleted, leftovers: old.map(({ name }) => name), unreadable };
-}
-
-/** Undefined for one that is damaged, or newer than this version: another one may know what to do with it. */
-async function readManifest(target: Target, found: FoundBackup): Promise<Manifest | undefined> {
-  try {
-    return await manifestOf(target, found);
-  } catch (error) {
-    if (!(error instanceof BackupError)) throw error;
-    if (error.failure !== 'Damaged' && error.failure !== 'NewerFormat') throw error;
-    return undefined;
-  }
+  return { kept, deleted, leftovers: old.map(({ name }) => name), changes, unreadable };
 }
 
 function prunable(found: FoundBackup, manifest: Manifest): PrunableBackup {
   const takenMs = Date.parse(manifest.startedAt);
   return { name: found.name, takenMs, verified: found.verified, found, manifest };
+}
+
+/** All up to the oldest backup of the same store, and each word of silence that a later one has made needless. */
+async function uselessChanges(
+  target: Target,
+  uid: string,
+  bases: readonly Manifest[],
+): Promise<string[]> {
+  const objects = await changeObjects(target, changesFolder(uid));
+  const oldest = new Map<string, number>();
+  for (const { clusterId, revision } of bases) {
+    oldest.set(clusterId, Math.min(revision, oldest.get(clusterId) ?? revision));
+  }
+  const isUseless = (object: ChangeObject): boolean => {
+    const base = oldest.get(object.clusterId);
+    if (base === undefined || object.to < base || (object.to === base && object.from <= base))
+      return true;
+    return object.to < object.from && objects.some((other) => outdates(other, object));
+  };
+  return objects.filter(isUseless).map(({ name }) => name);
+}
+
+function outdates(other: ChangeObject, silence: ChangeObject): boolean {
+  return (
+    other.clusterId === silence.clusterId &&
+    other.to >= silence.to &&
+    other.maxStampMs > silence.maxStampMs
+  );
 }
 
 /** Stopped in between it leaves what counts as no backup any more. */

@@ -110,6 +110,22 @@ export async function manifestOf(target: Target, found: FoundBackup): Promise<Ma
   return manifest;
 }
 
+/** One that is damaged, or newer than this version, must not hide the others: why it cannot be read, instead. */
+export async function manifestOrFailure(
+  target: Target,
+  found: FoundBackup,
+): Promise<Manifest | BackupError> {
+  try {
+    return await manifestOf(target, found);
+  } catch (error) {
+    const isItsOwn =
+      error instanceof BackupError &&
+      (error.failure === 'Damaged' || error.failure === 'NewerFormat');
+    if (isItsOwn) return error;
+    throw error;
+  }
+}
+
 /** By the name, the id, or `latest`. Fails with `NotFound`, which says what there is. */
 export async function findBackup(
   target: Target,

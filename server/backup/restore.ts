@@ -1,12 +1,15 @@
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { RestoredMember } from '../member/restored-data.ts';
+import type { RevisionChanges } from './changes.ts';
 import { contentOf } from './content.ts';
 import { withDownload } from './download.ts';
 import { decrypted, type EncryptionKey, keyWithId } from './encryption.ts';
 import { BackupError } from './failure.ts';
+import { LaterVersions } from './later-versions.ts';
 import type { Manifest } from './manifest.ts';
-import { findBackup, manifestOf } from './repository.ts';
+import { type FoundBackup, findBackup, manifestOf } from './repository.ts';
+import { basesOf, changesTo, type Point, restorePoint } from './restore-point.ts';
 import { type RestoredIds, restoreFile } from './restored-member.ts';
 import type { Target } from './target.ts';
 
@@ -14,6 +17,8 @@ import type { Target } from './target.ts';
 export type RestoreSource =
   /** A backup by name or id, or `latest`. */
   | { readonly kind: 'backup'; readonly wanted: string }
+  /** What was at a revision or a time: a backup and the changes behind it. `wanted`: only that backup. */
+  | { readonly kind: 'point'; readonly point: Point; readonly wanted: string | undefined }
   /** An object that is a snapshot file, of anybody's. */
   | { readonly kind: 'object'; readonly name: string };
 
@@ -26,6 +31,10 @@ export interface RestorePlan {
   readonly sizeBytes: number;
   /** Undefined: of an object it is known only when it was read. */
   readonly revision: number | undefined;
+  /** What comes behind the content. */
+  readonly changes: (() => AsyncIterable<RevisionChanges>) | undefined;
+  /** The revision was stamped later than it came to be, so what was there at the time may be more. */
+  readonly isLate: boolean;
 }
 
 export interface PlanOptions {
@@ -43,8 +52,23 @@ export async function planRestore(
   { uid, keys }: PlanOptions,
 ): Promise<RestorePlan> {
   if (source.kind === 'object') return objectPlan(target, source.name, keys);
+  if (source.kind === 'point') {
+    const bases = await basesOf(target, { uid, wanted: source.wanted });
+    const reached = await restorePoint(target, source.point, { bases, keys });
+    const plan = await backupPlan(target, reached.found, { manifest: reached.manifest, keys });
+    const changes = () => changesTo(target, reached, keys);
+    const { revision, isLate } = reached;
+    return { ...plan, revision, isLate, ...(reached.changes.length > 0 && { changes }) };
+  }
   const found = await findBackup(target, { uid, wanted: source.wanted });
-  const manifest = await manifestOf(target, found);
+  return backupPlan(target, found, { manifest: await manifestOf(target, found), keys });
+}
+
+async function backupPlan(
+  target: Target,
+  found: FoundBackup,
+  { manifest, keys }: { readonly manifest: Manifest; readonly keys: readonly EncryptionKey[] },
+): Promise<RestorePlan> {
   if (manifest.encryption !== undefined) keyWithId(keys, manifest.encryption.keyId);
   const data = await target.stat(manifest.data);
   if (data?.sizeBytes !== manifest.storedBytes) {
@@ -58,6 +82,8 @@ export async function planRestore(
     content: (onBytes) => contentOf(target, manifest, { keys, onBytes }),
     sizeBytes: manifest.sizeBytes,
     revision: manifest.revision,
+    changes: undefined,
+    isLate: false,
   };
 }
 
@@ -78,7 +104,8 @@ async function objectPlan(
     }
   };
   const { sizeBytes } = found;
-  return { manifest: undefined, name, content, sizeBytes, revision: undefined };
+  const unknown = { manifest: undefined, revision: undefined, changes: undefined, isLate: false };
+  return { ...unknown, name, content, sizeBytes };
 }
 
 export interface RestoreOptions {
@@ -99,18 +126,24 @@ export async function restoreBackup(
 ): Promise<RestoredIds> {
   mkdirSync(dirname(member.dataDir), { recursive: true, mode: 0o700 });
   const path = join(dirname(member.dataDir), `.${plan.name.replaceAll('/', '-')}.download`);
-  return withDownload(path, readContent(plan, onProgress), () => {
-    let doneBytes = 0;
-    return restoreFile({
-      path,
-      what: `${target.place}/${plan.manifest?.data ?? plan.name}`,
-      member,
-      bumpRevision,
-      onBytes: (bytes, totalBytes) => {
-        doneBytes += bytes;
-        onProgress('restoring', doneBytes, totalBytes);
-      },
-    });
+  return withDownload(path, readContent(plan, onProgress), async () => {
+    const later = plan.changes && (await LaterVersions.write(`${path}.changes`, plan.changes()));
+    try {
+      let doneBytes = 0;
+      return await restoreFile({
+        path,
+        what: `${target.place}/${plan.manifest?.data ?? plan.name}`,
+        member,
+        bumpRevision,
+        ...(later !== undefined && { laterVersions: later }),
+        onBytes: (bytes, totalBytes) => {
+          doneBytes += bytes;
+          onProgress('restoring', doneBytes, totalBytes);
+        },
+      });
+    } finally {
+      later?.remove();
+    }
   });
 }
 
@@ -120,6 +153,7 @@ export async function readThrough(
   onProgress: RestoreOptions['onProgress'],
 ): Promise<void> {
   for await (const _chunk of readContent(plan, onProgress));
+  for await (const _change of plan.changes?.() ?? []);
 }
 
 async function* readContent(

@@ -122,7 +122,7 @@ export class S3Connection {
       try {
         return await attempt();
       } catch (error) {
-        if (!isPassing(error)) throw error;
+        if (!isPassing(error)) throw this.#failed(error);
         const waitMs = backoffMs * (0.5 + Math.random() / 2);
         if (performance.now() + waitMs > deadline) throw this.#unreachable(request, error);
         await sleep(waitMs);
@@ -204,6 +204,15 @@ export class S3Connection {
     if (status !== 403 || Math.abs(this.#serverAheadMs - this.#signedAheadMs) < clockMsMax)
       return false;
     return code === 'RequestTimeTooSkewed' || code === '';
+  }
+
+  /** A certificate that is not believed, or an answer that is no HTTP. */
+  #failed(error: unknown): unknown {
+    if (!(error instanceof Error) || !('code' in error) || error instanceof BackupError)
+      return error;
+    const { endpoint } = this.#options;
+    const message = `${endpoint} cannot be used (${error.message}): check the endpoint, and who signs its certificate (--s3-ca-file)`;
+    return new BackupError('StorageUnreachable', message, { cause: error });
   }
 
   #unreachable({ method }: S3Request, error: unknown): BackupError {

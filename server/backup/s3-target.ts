@@ -83,7 +83,7 @@ export class S3Target implements Target {
           waitMs = resumeWaitMsMin;
           deadline = performance.now() + this.#options.retryMs;
         }
-        if (at >= sizeBytes) return;
+        if (at >= sizeBytes || sizeBytes === Number.POSITIVE_INFINITY) return;
       } catch (error) {
         if (!isPassing(error) || performance.now() > deadline) throw cutOff(name, error);
       }

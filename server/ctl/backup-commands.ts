@@ -1,21 +1,30 @@
 import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
+import { archiveChanges } from '../backup/archive.ts';
+import { BackupError } from '../backup/failure.ts';
 import { type Manifest } from '../backup/manifest.ts';
 import { checkedId } from '../backup/names.ts';
 import { pruneBackups } from '../backup/prune.ts';
-import { type FoundBackup, findBackup, inventoryOf, manifestOf } from '../backup/repository.ts';
+import {
+  type FoundBackup,
+  findBackup,
+  inventoryOf,
+  manifestOrFailure,
+} from '../backup/repository.ts';
 import { planRestore, type RestorePlan, readThrough, restoreBackup } from '../backup/restore.ts';
+import type { Point } from '../backup/restore-point.ts';
 import { isTimeZone } from '../backup/retention.ts';
 import { saveBackup } from '../backup/save.ts';
 import type { Target } from '../backup/target.ts';
 import { verifyBackup } from '../backup/verify.ts';
+import { type Window, windowsOf } from '../backup/windows.ts';
 import { hexId } from '../base/ids.ts';
 import { type CommandLine, UsageError } from '../client/ctl/command-line.ts';
 import type { Command, FileCommands } from '../client/ctl/commands.ts';
 import { table } from '../client/ctl/table.ts';
-import { sizeText } from '../client/ctl/text.ts';
-import { type Outcome, progressOf, reported } from './backup-report.ts';
-import { encryptionKeysOf, targetOf } from './backup-target.ts';
+import { jsonOf, sizeText } from '../client/ctl/text.ts';
+import { type Outcome, progressOf, reported, writeResult } from './backup-report.ts';
+import { duration, encryptionKeysOf, targetOf } from './backup-target.ts';
 import { memberOf } from './snapshot-commands.ts';
 
 type BackupCommands = Pick<FileCommands, Extract<keyof FileCommands, `backup ${string}`>>;
@@ -27,13 +36,15 @@ export const backupCommands: BackupCommands = {
   'backup verify': reported('verify', withTarget(verify)),
   'backup restore': reported('restore', withTarget(restore)),
   'backup prune': reported('prune', withTarget(prune)),
+  // What it holds is written when it is to end: its target goes on until then.
+  'backup archive': reported('archive', withTarget(archive, new AbortController().signal)),
 };
 
 type TargetRun = (command: Command, target: Target) => Promise<Outcome>;
 
-function withTarget(run: TargetRun): (command: Command) => Promise<Outcome> {
+function withTarget(run: TargetRun, signal?: AbortSignal): (command: Command) => Promise<Outcome> {
   return async (command) => {
-    const target = targetOf(command.line, process.env, command.terminal.signal);
+    const target = targetOf(command.line, process.env, signal ?? command.terminal.signal);
     try {
       return await run(command, target);
     } finally {
@@ -86,11 +97,32 @@ async function list({ line }: Command, target: Target): Promise<Outcome> {
   if (line.operands.length > 0) throw new UsageError('usage: backup list --target TARGET');
   const { backups } = await inventoryOf(target, uidOf(line));
   const listed: ListedBackup[] = [];
-  for (const found of backups) listed.push({ found, manifest: await manifestOf(target, found) });
+  const unreadable: Record<string, string>[] = [];
+  for (const found of backups) {
+    const manifest = await manifestOrFailure(target, found);
+    if (!(manifest instanceof BackupError)) listed.push({ found, manifest });
+    else
+      unreadable.push({ name: found.name, failure: manifest.failure, message: manifest.message });
+  }
+  const windows = await windowsOf(
+    target,
+    listed.map(({ manifest }) => manifest),
+  );
+  const texts = [
+    table([listHead, ...listed.map(listRow)]),
+    ...unreadable.map(({ message }) => `Cannot be read: ${message}\n`),
+    ...windows.map(windowText),
+  ];
   return {
-    fields: { backups: listed.map(listedFields) },
-    text: table([listHead, ...listed.map(listRow)]),
+    fields: { backups: listed.map(listedFields), windows, unreadable },
+    text: texts.join(''),
   };
+}
+
+/** Nothing where there is only the backup itself. */
+function windowText({ clusterUid, fromRevision, toRevision, toTime }: Window): string {
+  if (fromRevision === toRevision) return '';
+  return `Any revision of ${clusterUid} from ${fromRevision} to ${toRevision} (until ${toTime})\n`;
 }
 
 interface ListedBackup {
@@ -147,7 +179,7 @@ async function restore(command: Command, target: Target): Promise<Outcome> {
     await readThrough(plan, progressOf(command));
     return {
       fields: { ...planFields(plan), isDryRun: true },
-      text: `${plan.name} can be restored: everything is there and as it was written\n`,
+      text: `${planText(plan)} can be restored: everything is there and as it was written\n`,
     };
   }
   if (line.text('data-dir') === undefined) throw new UsageError('--data-dir is missing');
@@ -160,7 +192,7 @@ async function restore(command: Command, target: Target): Promise<Outcome> {
   const ids = `cluster ${hexId(clusterId)}, member ${hexId(memberId)}`;
   return {
     fields: { ...planFields(plan), dataDir: member.dataDir, clusterId, memberId },
-    text: `Restored ${plan.name} into ${member.dataDir}: ${ids}\n`,
+    text: `Restored ${planText(plan)} into ${member.dataDir}: ${ids}\n`,
   };
 }
 
@@ -170,15 +202,42 @@ async function planOf(line: CommandLine, target: Target): Promise<RestorePlan> {
   if (operand !== undefined && object !== undefined) {
     throw new UsageError('NAME and --object exclude each other');
   }
-  const source =
-    object === undefined
-      ? ({ kind: 'backup', wanted: operand ?? 'latest' } as const)
-      : ({ kind: 'object', name: object } as const);
-  return planRestore(target, source, { uid: uidOf(line), keys: encryptionKeysOf(line) });
+  const point = pointOf(line);
+  if (point !== undefined && object !== undefined) {
+    throw new UsageError('--object excludes --revision and --time');
+  }
+  const options = { uid: uidOf(line), keys: encryptionKeysOf(line) };
+  if (object !== undefined) return planRestore(target, { kind: 'object', name: object }, options);
+  if (point === undefined) {
+    return planRestore(target, { kind: 'backup', wanted: operand ?? 'latest' }, options);
+  }
+  return planRestore(target, { kind: 'point', point, wanted: operand }, options);
 }
 
-function planFields({ name, revision, sizeBytes, manifest }: RestorePlan): Record<string, unknown> {
-  return { name, revision, sizeBytes, id: manifest?.id, clusterUid: manifest?.clusterUid };
+function pointOf(line: CommandLine): Point | undefined {
+  const [revision, time] = [line.text('revision'), line.text('time')];
+  if (revision !== undefined && time !== undefined) {
+    throw new UsageError('--revision and --time exclude each other');
+  }
+  if (revision !== undefined) return { kind: 'revision', revision: line.whole('revision') };
+  if (time === undefined) return undefined;
+  const isRfc3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[-+]\d\d:\d\d)$/.test(time);
+  const timeMs = isRfc3339 ? Date.parse(time) : Number.NaN;
+  if (!Number.isNaN(timeMs)) return { kind: 'time', timeMs };
+  throw new UsageError(`--time: "${time}" is no time like 2026-11-27T10:00:00Z`);
+}
+
+function planFields(plan: RestorePlan): Record<string, unknown> {
+  const { name, revision, sizeBytes, manifest, isLate } = plan;
+  const { id, clusterUid, revision: baseRevision } = manifest ?? {};
+  return { name, revision, baseRevision, isLate, sizeBytes, id, clusterUid };
+}
+
+/** Of what is restored, for people. */
+function planText({ name, revision, manifest, isLate }: RestorePlan): string {
+  if (revision === undefined || revision === manifest?.revision) return name;
+  const late = isLate ? ', which was stamped later than it came to be' : '';
+  return `${name} and the changes up to revision ${revision}${late}`;
 }
 
 /** By how much the revision grows. */
@@ -192,23 +251,57 @@ function bumpOf(line: CommandLine, { revision }: RestorePlan): number {
   return Math.max(1, line.whole('above-revision') - revision);
 }
 
+async function archive(command: Command, target: Target): Promise<Outcome> {
+  const { line, client, terminal } = command;
+  if (line.operands.length > 0) throw new UsageError('usage: backup archive --target TARGET');
+  const isJson = line.format('simple') === 'json';
+  const [key] = encryptionKeysOf(line);
+  const { to, archivedAt } = await archiveChanges(
+    { client, target, wallMs },
+    {
+      clusterUid: uidOf(line),
+      key,
+      intervalMs: duration(line, 'interval', '10s'),
+      silenceMs: duration(line, 'silence', '1m'),
+      isOnce: line.flag('once'),
+      signal: terminal.signal,
+      onWritten: (archived) => {
+        const { from, to } = archived;
+        const what = to < from ? `nothing behind revision ${to}` : `revisions ${from} to ${to}`;
+        const told = isJson ? jsonOf({ kind: 'archived', ...archived }) : `Archived ${what}\n`;
+        terminal.write(told);
+        writeResult(command, { ok: true, kind: 'archive', to, archivedAt: archived.archivedAt });
+      },
+    },
+  );
+  return { fields: { to, archivedAt }, text: `The archive ends at revision ${to}\n` };
+}
+
 async function prune({ line }: Command, target: Target): Promise<Outcome> {
   if (line.operands.length > 0) throw new UsageError('usage: backup prune --target TARGET');
   const uid = uidOf(line);
   if (uid === undefined) throw new UsageError('--cluster-uid is missing: whose backups');
   const isDryRun = line.flag('dry-run');
   const pruned = await pruneBackups(target, { uid, retention: retentionOf(line), isDryRun });
-  const { deleted, leftovers, unreadable } = pruned;
+  const { deleted, leftovers, changes, unreadable } = pruned;
   const kept = pruned.kept.map(({ backup, reasons }) => ({ name: backup.name, reasons }));
   const verb = isDryRun ? 'Would delete' : 'Deleted';
   const lines = [
     ...deleted.map(({ name }) => `${verb} ${name}`),
     ...leftovers.map((name) => `${verb} ${name}, of a backup that never came to be`),
+    ...changes.map((name) => `${verb} ${name}, which no backup needs`),
     ...unreadable.map((name) => `Left alone ${name}, which cannot be read`),
     ...kept.map(({ name, reasons }) => `Kept ${name}: ${reasons.join(', ')}`),
   ];
   return {
-    fields: { isDryRun, deleted: deleted.map(({ name }) => name), leftovers, unreadable, kept },
+    fields: {
+      isDryRun,
+      deleted: deleted.map(({ name }) => name),
+      leftovers,
+      changes,
+      unreadable,
+      kept,
+    },
     text: lines.map((each) => `${each}\n`).join(''),
   };
 }

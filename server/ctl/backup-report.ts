@@ -54,7 +54,7 @@ function failureOf(error: unknown): BackupFailure | undefined {
   return error instanceof ClientError ? 'ClusterUnreachable' : undefined;
 }
 
-function writeResult({ line }: Command, result: Readonly<Record<string, unknown>>): void {
+export function writeResult({ line }: Command, result: Readonly<Record<string, unknown>>): void {
   const file = line.text('result-file');
   if (file === undefined) return;
   const text = jsonOf(Object.fromEntries(Object.entries(result).flatMap(shortened)));

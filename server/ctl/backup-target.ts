@@ -73,7 +73,7 @@ function isPathStyle(line: CommandLine, hasOwnEndpoint: boolean): boolean {
 /** Files are read each time: a mounted Secret changes under them. */
 function credentialsOf(directory: string | undefined, env: Environment): () => S3Credentials {
   const setting = (name: string): string =>
-    directory === undefined ? (env[name] ?? '') : fileIn(directory, name);
+    directory === undefined ? (env[name] ?? '').trim() : fileIn(directory, name);
   return () => {
     const accessKeyId = setting('AWS_ACCESS_KEY_ID');
     const secretAccessKey = setting('AWS_SECRET_ACCESS_KEY');

@@ -101,6 +101,12 @@ const commandOptions = {
     'above-revision': { type: 'string' },
     'dry-run': { type: 'boolean' },
   },
+  'backup archive': {
+    ...backupOptions,
+    interval: { type: 'string' },
+    silence: { type: 'string' },
+    once: { type: 'boolean' },
+  },
   'backup prune': {
     ...backupOptions,
     'keep-last': { type: 'string' },

@@ -136,7 +136,7 @@ ${targetHelp}`,
 
   mainstayctl backup restore --target /backups --data-dir /var/lib/mainstay/one               the latest one
   mainstayctl backup restore --target /backups NAME --data-dir /var/lib/mainstay/one
-  mainstayctl backup restore --target /backups --revision 1234 --data-dir /var/lib/mainstay/one
+  mainstayctl backup restore --target /backups --revision 1234 --data-dir /var/lib/mainstay/one    with what was archived
   mainstayctl backup restore --target /backups --time 2026-11-27T10:00:00Z --data-dir /var/lib/mainstay/one
   mainstayctl backup restore --target s3://bucket --object old/etcd.db --data-dir /var/lib/mainstay/one
   mainstayctl backup restore --target /backups --dry-run         read and check everything, change nothing
@@ -147,6 +147,14 @@ Of a cluster of three: on each machine, from the same NAME and revision, with it
   --above-revision N                             the next revision is above N, the history up to it is compacted: no client
                                                  takes the restored state for an older one of its own
   --bump-revision N                              the same, by so many more than the backup's revision
+${targetHelp}`,
+  'backup archive': `Write down every change behind the newest backup, so that any revision and any time in between can be restored.
+
+  mainstayctl backup archive --target /backups                   until it is stopped
+  mainstayctl backup archive --target /backups --once            what has happened up to now
+
+  --interval 10s                                 what has changed is written so often, in objects of about 4 MiB at most
+  --silence 1m                                   how often it is written that nothing has changed
 ${targetHelp}`,
   'backup prune': `Delete the backups that are not to be kept. The last good and the last verified one always are.
 
