@@ -1,5 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
+import type { Pair } from './certificates.ts';
 
 export interface FakeS3Options {
   /** What `If-None-Match` does: as AWS, as a server that refuses it, or as one that overwrites all the same. */
@@ -9,6 +11,7 @@ export interface FakeS3Options {
   readonly pageKeys?: number;
   /** Milliseconds that its clock is ahead. */
   readonly aheadMs?: number;
+  readonly tls?: Pair;
 }
 
 /** Before a request is answered: what else is done with it. */
@@ -48,7 +51,7 @@ export class FakeS3 {
   readonly #server: Server;
 
   static async start(options: FakeS3Options = {}): Promise<FakeS3> {
-    const server = createServer();
+    const server = options.tls === undefined ? createServer() : createSecureServer(options.tls);
     const fake = new FakeS3(server, options);
     await new Promise<void>((resolve) => {
       server.listen(0, '127.0.0.1', resolve);
@@ -66,7 +69,8 @@ export class FakeS3 {
 
   get url(): string {
     const address = this.#server.address();
-    return `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
+    const scheme = this.#options.tls === undefined ? 'http' : 'https';
+    return `${scheme}://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
   }
 
   get keys(): string[] {
@@ -94,7 +98,9 @@ export class FakeS3 {
       return;
     }
     const { pathname, searchParams } = new URL(request.url ?? '', 'http://s3');
-    const [, bucket = '', ...rest] = pathname.split('/');
+    const isInHost = request.headers.host?.startsWith('backups.') === true;
+    const path = isInHost ? `/backups${pathname}` : pathname;
+    const [, bucket = '', ...rest] = path.split('/');
     const key = decodeURIComponent(rest.join('/'));
     const { method = '', headers } = request;
     const asked = { method, key, query: searchParams, number: this.asked.length + 1, headers };

@@ -1,125 +1,26 @@
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { DirectoryTarget } from '../../../server/backup/directory-target.ts';
-import { BackupError, type BackupFailure } from '../../../server/backup/failure.ts';
 import { S3Target, type S3TargetOptions } from '../../../server/backup/s3-target.ts';
-import { readObject, type Target } from '../../../server/backup/target.ts';
-import { hostLookup } from '../../../server/base/hosts.ts';
+import { readObject } from '../../../server/backup/target.ts';
+import { Authority } from '../../support/certificates.ts';
 import { FakeS3, type FakeS3Options } from '../../support/fake-s3.ts';
-import { type S3Program, type S3Server, s3Tools, startS3 } from '../../support/s3-servers.ts';
-import { needs } from '../../support/tools.ts';
 
-// One contract for every target: directories, servers of which three are real, and one that can do what those cannot.
-
-function s3Options(endpoint: string, more: Partial<S3TargetOptions> = {}): S3TargetOptions {
-  return {
-    endpoint,
-    region: 'us-east-1',
-    bucket: 'backups',
-    prefix: 'deep/down/',
-    isPathStyle: true,
-    credentials: () => ({ accessKeyId: 'right', secretAccessKey: 'secret' }),
-    lookup: hostLookup(undefined),
-    timeoutMs: 20_000,
-    retryMs: 20_000,
-    ...more,
-  };
-}
-
-function failing(failure: BackupFailure, message = /./) {
-  return (error: unknown) => {
-    assert.ok(error instanceof BackupError, String(error));
-    assert.equal(error.failure, failure, error.message);
-    assert.match(error.message, message);
-    return true;
-  };
-}
-
-async function* chunksOf(bytes: Buffer): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < bytes.length; at += 100_000) yield bytes.subarray(at, at + 100_000);
-}
-
-async function hashAt(target: Target, name: string, fromByte = 0): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of target.get(name, fromByte)) hash.update(chunk);
-  return hash.digest('hex');
-}
-
-function hashOf(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
-}
-
-async function namesOf(target: Target, prefix: string): Promise<string[]> {
-  const names: string[] = [];
-  for await (const { name } of target.list(prefix)) names.push(name);
-  return names;
-}
-
-/** Three parts, the last of them a small one. */
-const largeBytes = 17 * 1024 * 1024;
-
-function contract(open: () => Target): void {
-  test('small objects: created once, read, listed, deleted', async () => {
-    const target = open();
-    const body = randomBytes(1_000);
-    await target.create('a/one.json', body, 'me');
-    assert.deepEqual(await readObject(target, 'a/one.json'), body);
-    assert.equal((await target.stat('a/one.json'))?.sizeBytes, 1_000);
-    const { modifiedMs = 0 } = (await target.stat('a/one.json')) ?? {};
-    assert.ok(Math.abs(modifiedMs - (await target.nowMs())) < 60_000);
-    for (const name of ['a/two.json', 'ab/three.json', 'b/four.json']) {
-      await target.create(name, Buffer.from(name), 'me');
-    }
-    assert.deepEqual(await namesOf(target, 'a/'), ['a/one.json', 'a/two.json']);
-    assert.deepEqual(await namesOf(target, 'a/t'), ['a/two.json']);
-    assert.equal((await namesOf(target, '')).length, 4);
-    for (const name of await namesOf(target, '')) await target.delete(name);
-    await target.delete('a/one.json');
-    assert.deepEqual(await namesOf(target, ''), []);
-    assert.equal(await target.stat('a/one.json'), undefined);
-    await assert.rejects(readObject(target, 'a/one.json'), failing('NotFound'));
-  });
-
-  test('what is there is never overwritten, and a retry finds its own', async () => {
-    const target = open();
-    await target.create('manifest', Buffer.from('ours'), 'me');
-    await target.create('manifest', Buffer.from('ours'), 'me');
-    const again = target.create('manifest', Buffer.from('others'), 'other');
-    await assert.rejects(again, failing('ForeignObject', /is there already/));
-    const large = { sizeBytes: 6, owner: 'other' };
-    const stream = target.createFrom('manifest', chunksOf(Buffer.from('stream')), large);
-    await assert.rejects(stream, failing('ForeignObject'));
-    assert.equal((await readObject(target, 'manifest')).toString(), 'ours');
-    await target.delete('manifest');
-  });
-
-  test('large objects: in parts, and from any byte on', async () => {
-    const target = open();
-    const bytes = randomBytes(largeBytes);
-    await target.createFrom('l/large.db', chunksOf(bytes), { sizeBytes: largeBytes, owner: 'me' });
-    assert.equal((await target.stat('l/large.db'))?.sizeBytes, largeBytes);
-    assert.equal(await hashAt(target, 'l/large.db'), hashOf(bytes));
-    const from = largeBytes - 1_234_567;
-    assert.equal(await hashAt(target, 'l/large.db', from), hashOf(bytes.subarray(from)));
-    await target.delete('l/large.db');
-  });
-
-  test('an upload that fails leaves nothing', async () => {
-    const target = open();
-    const source = async function* () {
-      yield randomBytes(9 * 1024 * 1024);
-      throw new BackupError('ClusterUnreachable', 'the member is gone');
-    };
-    const made = target.createFrom('cut.db', source(), { sizeBytes: largeBytes, owner: 'me' });
-    await assert.rejects(made, failing('ClusterUnreachable'));
-    assert.deepEqual(await namesOf(target, ''), []);
-    assert.equal(await target.abortUnfinished('', -60_000), 0);
-  });
-}
+// Directories, and a server that can do what no real one does: test/compat/s3-servers.test.ts has those.
+import {
+  chunksOf,
+  contract,
+  failing,
+  hashAt,
+  hashOf,
+  largeBytes,
+  namesOf,
+  s3Options,
+} from './target-contract.ts';
 
 suite('a directory', () => {
   const root = mkdtempSync(join(tmpdir(), 'mainstay-target-'));
@@ -151,48 +52,6 @@ suite('a directory', () => {
     await assert.rejects(target.create('../x', Buffer.of(), 'me'), failing('Invalid'));
   });
 });
-
-for (const program of ['swift', 'moto', 's3rver'] as const satisfies readonly S3Program[]) {
-  suite(`a bucket of ${program}`, { ...needs(...s3Tools[program]), timeout: 180_000 }, () => {
-    let server: S3Server | undefined;
-    let target: Target | undefined;
-    const options = (more: Partial<S3TargetOptions> = {}): S3TargetOptions => {
-      assert.ok(server !== undefined);
-      const { credentials, endpoint, bucket } = server;
-      return s3Options(endpoint, { bucket, credentials: () => credentials, ...more });
-    };
-    before(async () => {
-      server = await startS3(program);
-      target = new S3Target(options());
-    });
-    after(async () => {
-      target?.close();
-      await server?.stop();
-    });
-    contract(() => target as Target);
-
-    // s3rver checks no signatures.
-    const checksSecrets = program !== 's3rver';
-    test(`a wrong secret is ${checksSecrets ? 'refused' : 'not noticed'}`, async () => {
-      const accessKeyId = server?.credentials.accessKeyId ?? '';
-      const wrong = { accessKeyId, secretAccessKey: 'wrong' };
-      const denied = new S3Target(options({ credentials: () => wrong }));
-      const made = namesOf(denied, '');
-      if (checksSecrets) {
-        await assert.rejects(made, failing('StorageDenied', /credentials are wrong/));
-      } else {
-        assert.deepEqual(await made, []);
-      }
-      denied.close();
-    });
-
-    test('no such bucket', async () => {
-      const other = new S3Target(options({ bucket: 'nowhere' }));
-      await assert.rejects(namesOf(other, ''), failing('StorageMissing', /create the bucket/));
-      other.close();
-    });
-  });
-}
 
 async function withFake(
   options: FakeS3Options & { target?: Partial<S3TargetOptions> },
@@ -319,6 +178,41 @@ suite('a server that fails', () => {
       const made = target.create('x', Buffer.from('ours'), 'me');
       await assert.rejects(made, failing('ForeignObject'));
       assert.equal((await readObject(target, 'x')).toString(), 'foreign');
+    });
+  });
+
+  test('a certificate of an authority of our own', async () => {
+    const authority = await Authority.create('ours');
+    const tls = await authority.issue();
+    await withFake({ tls, target: { ca: authority.cert } }, async (fake, target) => {
+      assert.match(fake.url, /^https:/);
+      await target.create('x', Buffer.from('x'), 'me');
+      const stranger = new S3Target(s3Options(fake.url));
+      const message = /unable to verify.*who signs its certificate \(--s3-ca-file\)/;
+      await assert.rejects(namesOf(stranger, ''), failing('StorageUnreachable', message));
+      stranger.close();
+    });
+  });
+
+  test("the bucket's name in the host's", async () => {
+    const asked: string[] = [];
+    await withFake({}, async (fake) => {
+      const endpoint = fake.url.replace('127.0.0.1', 's3.test');
+      const target = new S3Target(
+        s3Options(endpoint, {
+          isPathStyle: false,
+          lookup: (name, options, callback) => {
+            asked.push(name);
+            if (options.all === true) callback(null, [{ address: '127.0.0.1', family: 4 }]);
+            else callback(null, '127.0.0.1', 4);
+          },
+        }),
+      );
+      await target.create('x', Buffer.from('x'), 'me');
+      assert.deepEqual(await namesOf(target, ''), ['x']);
+      assert.deepEqual(fake.keys, ['deep/down/x']);
+      assert.equal(asked[0], 'backups.s3.test');
+      target.close();
     });
   });
 });

@@ -15,6 +15,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { DirectoryTarget } from '../../../server/backup/directory-target.ts';
+import { saveBackup } from '../../../server/backup/save.ts';
 import { Client } from '../../../server/client/client.ts';
 import { runCtl } from '../../../server/client/ctl/ctl.ts';
 import { oneKey } from '../../../server/client/keys.ts';
@@ -366,6 +368,51 @@ suite('mainstayctl backup', { timeout: 240_000 }, () => {
       assert.equal((await outcomeOf('save', ...flags))['wasThere'], whole === 1);
     }
     await fake.stop();
+  });
+
+  test('two at once with the same id: each backup that is there is a whole one', async () => {
+    const target = newTarget();
+    const flags = ['--target', target, '--backup-id', 'same'];
+    const both = await Promise.all([outcomeOf('save', ...flags), outcomeOf('save', ...flags)]);
+    assert.deepEqual(
+      both.map((each) => each['ok']),
+      [true, true],
+    );
+    const { backups } = (await outcomeOf('list', '--target', target)) as {
+      backups: { name: string }[];
+    };
+    assert.ok(backups.length >= 1);
+    for (const { name } of backups) {
+      assert.equal((await outcomeOf('verify', name, '--target', target))['ok'], true);
+    }
+    assert.equal((await outcomeOf('save', ...flags))['wasThere'], true);
+  });
+
+  test('the clock jumps ahead and back: the latest backup is the one that came last', async () => {
+    const root = newTarget();
+    const target = new DirectoryTarget(root);
+    const options = { clusterUid: 'prod', onProgress: () => {} };
+    for (const [id, wallMs] of [
+      ['before', Date.parse('2026-11-27T10:00:00Z')],
+      ['ahead', Date.parse('2031-01-01T00:00:00Z')],
+      ['after', Date.parse('2026-11-27T10:05:00Z')],
+    ] as const) {
+      await client.put('clock', id);
+      await saveBackup({ client, target, wallMs: () => wallMs }, { id, ...options });
+    }
+    const { backups } = (await outcomeOf('list', '--target', root)) as {
+      backups: { id: string; startedAt: string }[];
+    };
+    assert.deepEqual(
+      backups.map(({ id, startedAt }) => [id, startedAt.slice(0, 4)]),
+      [
+        ['before', '2026'],
+        ['ahead', '2031'],
+        ['after', '2026'],
+      ],
+    );
+    const { out } = await ctl('backup', 'restore', '--target', root, '--dry-run');
+    assert.match(out, /-after-/);
   });
 
   const wrong: readonly (readonly [string[], RegExp])[] = [
