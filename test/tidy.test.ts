@@ -87,6 +87,8 @@ const operator: Record<string, readonly string[]> = {
   status: [...store, 'api', 'kube', 'resources', 'observe', 'plan', ...stepTypes],
   // Counts what the steps report; knows their results by type alone.
   metrics: [...store, 'api', ...stepTypes],
+  // The program for people: looks as the operator does, and runs its planner on what would be.
+  cli: [...store, 'api', 'kube', 'resources', 'observe', 'plan'],
 };
 
 /** Files directly in operator/ (main, the reconcile spine, wiring) may import every folder of it. */

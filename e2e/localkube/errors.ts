@@ -111,6 +111,11 @@ export function expired(message: string): ApiError {
 }
 
 /** What a real API server may know and localkube does not: never a guess. */
+/** Of what is behind a proxy. */
+export function serviceUnavailable(message: string): ApiError {
+  return new ApiError(503, 'ServiceUnavailable', message);
+}
+
 export function notImplemented(what: string): ApiError {
   return new ApiError(501, 'NotImplemented', `localkube does not implement ${what}`);
 }

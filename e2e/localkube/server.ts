@@ -19,6 +19,7 @@ import { listPage, parseRevision, selectorOf } from './lists.ts';
 import { canonical, clone, isObject, type JsonObject, type KubeObject } from './objects.ts';
 import { openApiIndex, openApiOf } from './openapi.ts';
 import { mediaTypes, parseBody, patchFunction } from './patch/kinds.ts';
+import { proxyTarget, proxyToPod } from './pod-proxy.ts';
 import { decodeProtobuf } from './protobuf.ts';
 import {
   type ListOptions,
@@ -214,6 +215,9 @@ export class ApiServer {
   #serveObject(exchange: Exchange, target: Target, { subresource }: ResourcePath): void {
     const { response, query, method, body } = exchange;
     const { resource, namespace, name } = target;
+    if (resource.plural === 'pods' && /^proxy(\/|$)/.test(subresource)) {
+      return this.#proxy(exchange, target, subresource.slice('proxy'.length));
+    }
     if (subresource !== '' && !resource.subresources.includes(subresource)) {
       if (resource.custom !== undefined) return sendText(response, 404, '404 page not found\n');
       throw notImplemented(`${resource.plural}/${subresource}`);
@@ -235,6 +239,14 @@ export class ApiServer {
       default:
         throw methodNotAllowed();
     }
+  }
+
+  #proxy({ request, response, query, body }: Exchange, target: Target, rest: string): void {
+    const { scheme, pod, port } = proxyTarget(target.name);
+    const search = query.size === 0 ? '' : `?${query.toString()}`;
+    const path = (rest === '' ? '/' : rest) + search;
+    const found = this.#api.get({ ...target, name: pod });
+    proxyToPod(found, { scheme, pod, port }, { request, response, path, body });
   }
 
   #get(exchange: Exchange, target: Target): void {

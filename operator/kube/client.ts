@@ -50,10 +50,12 @@ export interface KubeClientOptions {
   readonly onAnswer?: (method: string, code: number) => void;
 }
 
-interface Call {
+/** A request as it is sent; `body` becomes JSON. */
+export interface Call {
   readonly method: string;
   readonly path: string;
   readonly query?: Query;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly body?: unknown;
   readonly contentType?: string;
   readonly signal?: AbortSignal;
@@ -130,6 +132,12 @@ export class HttpKubeClient implements KubeClient, WatchSource {
     }
   }
 
+  /** The answer's text, for what the other verbs do not say: logs, dry runs, what is behind a proxy. */
+  async request(call: Omit<Call, 'signal'>): Promise<string> {
+    const signal = AbortSignal.timeout(requestTimeoutMs);
+    return readAll(await this.#open({ ...call, signal }));
+  }
+
   close(): void {
     this.#agent.destroy();
   }
@@ -149,7 +157,11 @@ export class HttpKubeClient implements KubeClient, WatchSource {
       host: url.hostname.replace(/^\[|\]$/g, ''),
       port: url.port,
       path: url.pathname.replace(/\/$/, '') + call.path + (query === '' ? '' : `?${query}`),
-      headers: { 'User-Agent': this.#options.fieldManager, ...headersFor(body, call.contentType) },
+      headers: {
+        'User-Agent': this.#options.fieldManager,
+        ...headersFor(body, call.contentType),
+        ...call.headers,
+      },
       ...(call.signal === undefined ? {} : { signal: call.signal }),
     };
     await this.#connection.authorize(options);
