@@ -8,7 +8,7 @@ import { gunzipSync } from 'node:zlib';
 import type { KubeObject } from '../../operator/api/objects.ts';
 import { collectionPath } from '../../operator/kube/paths.ts';
 import { needs, toolPath } from '../../test/support/tools.ts';
-import { type Stage, scenario } from './scenario.ts';
+import { isFull, type Stage, scenario } from './scenario.ts';
 import type { TestedCluster } from './store-cluster.ts';
 
 // kubectl mainstay, as people call it.
@@ -24,28 +24,32 @@ interface Output {
 
 type Kubectl = (...args: readonly string[]) => Promise<Output>;
 
-scenario(
-  'kubectl mainstay shows, forecasts, moves and reports',
-  needs('kubectl'),
-  async (stage) => {
-    const directory = mkdtempSync(join(tmpdir(), 'mainstay-plugin-'));
-    chmodSync(program, 0o755);
-    symlinkSync(program, join(directory, 'kubectl-mainstay'));
-    const kubectl = kubectlOf(stage, directory);
-    try {
-      const demo = stage.cluster('demo');
-      await demo.create({ replicas: 3 });
-      await demo.untilSettled(3);
-      await show(kubectl, demo);
-      await foresee(kubectl, demo);
-      await moveLead(kubectl, demo);
-      await pauseAndRestart(kubectl, demo);
-      await report(stage, kubectl, directory);
-    } finally {
-      rmSync(directory, { recursive: true, force: true });
-    }
-  },
+scenario('kubectl mainstay shows, forecasts, moves and reports', needs('kubectl'), (stage) =>
+  withPlugin(stage, async (kubectl, directory) => {
+    const demo = stage.cluster('demo');
+    await demo.create({ replicas: 3 });
+    await demo.untilSettled(3);
+    await show(kubectl, demo);
+    await foresee(kubectl, demo);
+    await moveLead(kubectl, demo);
+    await pauseAndRestart(kubectl, demo);
+    await report(stage, kubectl, directory);
+  }),
 );
+
+async function withPlugin(
+  stage: Stage,
+  body: (kubectl: Kubectl, directory: string) => Promise<void>,
+): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'mainstay-plugin-'));
+  chmodSync(program, 0o755);
+  symlinkSync(program, join(directory, 'kubectl-mainstay'));
+  try {
+    await body(kubectlOf(stage, directory), directory);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
 
 async function show(kubectl: Kubectl, demo: TestedCluster): Promise<void> {
   const { code, stdout } = await kubectl('status', 'demo');
@@ -102,6 +106,41 @@ async function pauseAndRestart(kubectl: Kubectl, demo: TestedCluster): Promise<v
   const after = await demo.podUids();
   for (const [pod, uid] of after) assert.notEqual(uid, before.get(pod), pod);
 }
+
+const longer = isFull ? needs('kubectl') : { skip: 'only with MAINSTAY_FULL=1' };
+
+scenario('kubectl mainstay moves the lead over TLS, as root', longer, async (stage) => {
+  const { kube, namespace } = stage.environment;
+  await kube.create(collectionPath('Secret', namespace), {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name: 'root-of-guarded', namespace },
+    data: { password: Buffer.from('let-me-in').toString('base64') },
+  } as KubeObject);
+  await withPlugin(stage, async (kubectl) => {
+    const guarded = stage.cluster('guarded');
+    const auth = { rootPassword: { name: 'root-of-guarded', key: 'password' } };
+    await guarded.create({ replicas: 3, tls: { client: {}, peer: {} }, auth } as object);
+    await guarded.untilSettled(3);
+    const before = await guarded.leader();
+    const moved = await kubectl('move-leader', 'guarded');
+    assert.equal(moved.code, 0, moved.stderr);
+    assert.match(moved.stdout, new RegExp(`leads now; before it was ${before.name}`));
+    const told = await kubectl('plan', 'guarded', '--replicas', '1');
+    assert.match(told.stdout, /leaving: 2[^]*Users and roles are not part of it/);
+  });
+});
+
+scenario('where members want certificates, kubectl mainstay says so', longer, (stage) =>
+  withPlugin(stage, async (kubectl) => {
+    const strict = stage.cluster('strict');
+    await strict.create({ replicas: 2, tls: { client: { verifyClients: true } } } as object);
+    await strict.untilSettled(2);
+    const refused = await kubectl('move-leader', 'strict');
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /members want to see a certificate \(tls.client.verifyClients\)/);
+  }),
+);
 
 /** Of Secrets there is nothing in it but their names, however their contents are written. */
 async function report(stage: Stage, kubectl: Kubectl, directory: string): Promise<void> {

@@ -4,7 +4,7 @@ import { imageRepositoryDefault } from '../api/defaults.ts';
 import type { KubeList, Pod } from '../api/objects.ts';
 import type { StoreCluster } from '../api/types.ts';
 import type { HttpKubeClient, KubeClient } from '../kube/client.ts';
-import { KubeError } from '../kube/errors.ts';
+import { isConflict, KubeError } from '../kube/errors.ts';
 import { collectionPath, objectPath } from '../kube/paths.ts';
 import type { Observation } from '../observe/observation.ts';
 import { observe } from '../observe/observe.ts';
@@ -31,12 +31,8 @@ export async function planEdit(
   flags: CliFlags,
   { namespace, nowMs }: { readonly namespace: string; readonly nowMs: number },
 ): Promise<EditPlan> {
-  const path = objectPath('StoreCluster', { namespace, name: flags.name });
-  const present = await kube.get<StoreCluster>(path);
   const text = flags.file === undefined ? undefined : readFile(flags.file);
-  const wanted = edited(present, flags, { text, namespace });
-  const admitted = await dryRun(kube, { path, present, wanted, namespace });
-  const status = present?.status;
+  const { admitted, status } = await admit(kube, flags, { namespace, text });
   const cluster = { ...admitted, ...(status === undefined ? {} : { status }) };
   const observation = await observeEdited(kube, cluster, { namespace, nowMs });
   return { cluster, forecast: forecast(observation) };
@@ -51,6 +47,27 @@ function readFile(file: string): string {
     );
   }
 }
+
+/** Each time that the operator writes the status, the object is another one: then it is looked at anew. */
+async function admit(
+  kube: HttpKubeClient,
+  flags: CliFlags,
+  { namespace, text }: { readonly namespace: string; readonly text: string | undefined },
+): Promise<{ readonly admitted: StoreCluster; readonly status: StoreCluster['status'] }> {
+  const path = objectPath('StoreCluster', { namespace, name: flags.name });
+  for (let attempts = 1; ; attempts += 1) {
+    const present = await kube.get<StoreCluster>(path);
+    const wanted = edited(present, flags, { text, namespace });
+    try {
+      const admitted = await dryRun(kube, { path, present, wanted, namespace });
+      return { admitted, status: present?.status };
+    } catch (error) {
+      if (!isConflict(error) || attempts >= attemptsMax) throw error;
+    }
+  }
+}
+
+const attemptsMax = 10;
 
 interface DryRun {
   readonly path: string;
@@ -86,8 +103,9 @@ function isRefusal(error: unknown): error is KubeError {
   return error.code === 422 || error.code === 400 || isByWebhook;
 }
 
-async function observeEdited(
-  kube: HttpKubeClient,
+/** What the operator would see if the StoreCluster were this one; of the store, what it saw last. */
+export async function observeEdited(
+  kube: KubeClient,
   cluster: StoreCluster,
   { namespace, nowMs }: { readonly namespace: string; readonly nowMs: number },
 ): Promise<Observation> {

@@ -19,7 +19,7 @@ export function loadConnection(file: string | undefined, context?: string): Conn
   if (!isSimple || cluster.entry['proxy-url'] !== undefined) {
     return { server, authorize: authorizeByLibrary(files, context) };
   }
-  return { server, authorize: async (options) => void authorize(options, cluster, user) };
+  return { server, authorize: async (options) => authorize(options, cluster, user) };
 }
 
 /** The namespace of the kubeconfig's context. */

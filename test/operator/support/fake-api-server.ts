@@ -8,6 +8,8 @@ export interface Exchange {
   readonly query: URLSearchParams;
   readonly body: string;
   readonly contentType: string;
+  /** Of a store behind it: Grpc-Metadata-Token; empty when there is none. */
+  readonly token: string;
   readonly response: ServerResponse;
 }
 
@@ -44,6 +46,7 @@ async function serve(
     query: url.searchParams,
     body: Buffer.concat(chunks).toString('utf8'),
     contentType: request.headers['content-type'] ?? '',
+    token: String(request.headers['grpc-metadata-token'] ?? ''),
     response,
   });
 }
