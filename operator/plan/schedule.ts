@@ -34,6 +34,8 @@ export type ScheduleAction =
 
 /** Failed StoreBackups that stay for a person to look at. */
 const failedKept = 3;
+/** Names of backups that fit into what a pod can say at its end. */
+const prunedAtOnce = 5;
 
 /**
  * Pure. Makes the StoreBackup whose time has come, has old backups removed once a new one is good, and keeps a pod that
@@ -177,6 +179,7 @@ function buildPrunePod(
         keep[what] === undefined ? [] : [`--keep-${what}=${keep[what]}`],
       ),
       `--time-zone=${timeZone}`,
+      `--at-most=${prunedAtOnce}`,
     ],
     target,
     encryption,
@@ -212,7 +215,7 @@ function watchPrune(
       event: { type: 'Normal', reason: 'BackupRemoved', message },
     };
   }
-  const last = lastGood(backups);
+  const last = removed.size < prunedAtOnce ? lastGood(backups) : undefined;
   return {
     action: { kind: 'deletePod', pod },
     status: last === undefined ? status : { ...status, prunedAfter: last.metadata.name },

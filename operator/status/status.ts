@@ -63,8 +63,13 @@ function memberRecords(view: ClusterView): readonly MemberRecord[] {
     ({ name, id }) => id !== undefined && !present.some((member) => member.name === name),
   );
   const records = present.map((record) => {
-    const isLearner = previous.some(({ name, role }) => name === record.name && role === 'learner');
-    return isLearner ? { ...record, role: 'learner' as const } : record;
+    const before = previous.find(({ name }) => name === record.name);
+    const revision = record.revision ?? before?.revision;
+    return {
+      ...record,
+      ...(revision === undefined ? {} : { revision }),
+      ...(before?.role === 'learner' ? { role: 'learner' as const } : {}),
+    };
   });
   const gone = missing.map(({ name, id, role, revision }) =>
     withoutUndefined({

@@ -15,6 +15,8 @@ import { unreachable } from './source-member.ts';
 import type { Target } from './target.ts';
 
 export interface ArchiveOptions {
+  /** For people; the UID by default. */
+  readonly cluster?: string | undefined;
   /** By default the store's own id. */
   readonly clusterUid?: string | undefined;
   readonly key?: EncryptionKey | undefined;
@@ -271,11 +273,12 @@ class Archive {
     revisions: readonly RevisionChanges[],
   ): Promise<string> {
     const { target } = this.#modules;
-    const { key, onWritten } = this.#options;
+    const { cluster = this.#uid, key, onWritten } = this.#options;
     const clusterId = this.#clusterId;
     const { from, to } = span;
     const lateTo = Math.min(this.#present, to);
-    const head = changesHead({ clusterUid: this.#uid, clusterId, from, to, lateTo });
+    const of = { cluster, clusterUid: this.#uid, clusterId };
+    const head = changesHead({ ...of, from, to, lateTo });
     const content = encodeChanges(head, revisions);
     const name = changesName(this.#uid, {
       ...span,

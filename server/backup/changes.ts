@@ -23,6 +23,8 @@ export interface RevisionChanges {
 export interface ChangesHead {
   readonly format: number;
   readonly kind: 'mainstay-changes';
+  /** For people. */
+  readonly cluster: string;
   readonly clusterUid: string;
   /** Of the store, hex. */
   readonly clusterId: string;

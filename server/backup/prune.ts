@@ -11,6 +11,8 @@ export interface PruneOptions {
   readonly retention: Retention;
   /** Says what would be done, and does nothing. */
   readonly isDryRun: boolean;
+  /** How many backups at most, the oldest first. All by default. */
+  readonly atMost?: number | undefined;
 }
 
 interface PrunableBackup extends RetainedBackup {
@@ -47,7 +49,9 @@ export async function pruneBackups(target: Target, options: PruneOptions): Promi
   const kept = decisions.filter(({ reasons }) => reasons.length > 0);
   const deleted = decisions
     .filter(({ reasons }) => reasons.length === 0)
-    .map((each) => each.backup);
+    .map((each) => each.backup)
+    .toSorted((a, b) => a.takenMs - b.takenMs)
+    .slice(0, options.atMost);
   const nowMs = await target.nowMs();
   const old = leftovers.filter(({ modifiedMs }) => modifiedMs < nowMs - leftoverMs);
   const bases = kept.map(({ backup }) => backup.manifest);

@@ -259,6 +259,7 @@ async function archive(command: Command, target: Target): Promise<Outcome> {
   const { to, archivedAt } = await archiveChanges(
     { client, target, wallMs },
     {
+      cluster: line.text('cluster'),
       clusterUid: uidOf(line),
       key,
       intervalMs: duration(line, 'interval', '10s'),
@@ -282,7 +283,12 @@ async function prune({ line }: Command, target: Target): Promise<Outcome> {
   const uid = uidOf(line);
   if (uid === undefined) throw new UsageError('--cluster-uid is missing: whose backups');
   const isDryRun = line.flag('dry-run');
-  const pruned = await pruneBackups(target, { uid, retention: retentionOf(line), isDryRun });
+  const pruned = await pruneBackups(target, {
+    uid,
+    retention: retentionOf(line),
+    isDryRun,
+    atMost: line.text('at-most') === undefined ? undefined : line.whole('at-most'),
+  });
   const { deleted, leftovers, changes, unreadable } = pruned;
   const kept = pruned.kept.map(({ backup, reasons }) => ({ name: backup.name, reasons }));
   const verb = isDryRun ? 'Would delete' : 'Deleted';

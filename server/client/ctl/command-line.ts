@@ -103,6 +103,7 @@ const commandOptions = {
   },
   'backup archive': {
     ...backupOptions,
+    cluster: { type: 'string' },
     interval: { type: 'string' },
     silence: { type: 'string' },
     once: { type: 'boolean' },
@@ -113,6 +114,7 @@ const commandOptions = {
     'keep-daily': { type: 'string' },
     'keep-weekly': { type: 'string' },
     'keep-monthly': { type: 'string' },
+    'at-most': { type: 'string' },
     'time-zone': { type: 'string' },
     'dry-run': { type: 'boolean' },
   },

@@ -161,6 +161,8 @@ ${targetHelp}`,
   mainstayctl backup prune --target /backups --cluster-uid UID --keep-last 3 --dry-run
   mainstayctl backup prune --target /backups --cluster-uid UID --keep-last 3 --keep-daily 7 --keep-weekly 4 \\
     --keep-monthly 12 --time-zone Europe/Berlin
+
+  --at-most N                                    no more than so many at once, the oldest first
 ${targetHelp}`,
   'member list': `Who is in the cluster.
 

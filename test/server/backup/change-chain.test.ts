@@ -119,7 +119,14 @@ suite('names', () => {
 });
 
 test('an object of changes comes back, and none that is damaged or newer', () => {
-  const head = changesHead({ clusterUid: 'uid', clusterId: 'a', from: 7, to: 8, lateTo: 7 });
+  const head = changesHead({
+    cluster: 'c',
+    clusterUid: 'uid',
+    clusterId: 'a',
+    from: 7,
+    to: 8,
+    lateTo: 7,
+  });
   const revisions = [
     { revision: 7, stampMs: 1_795_777_445_123, records: [Buffer.from('one'), Buffer.of()] },
     { revision: 8, stampMs: 5, records: [Buffer.alloc(100_000, 1)] },

@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, suite, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { PinnedState } from '../../server/backend/backend.ts';
+import type { StoreRange, StoreRecord } from '../../server/backend/ordered-store.ts';
+import { roomForSeal } from '../../server/backend/record.ts';
+import { prefix } from '../../server/backend/schema.ts';
+import { silentLogger } from '../../server/base/logger.ts';
+import { encodeVersion } from '../../server/mvcc/record-codec.ts';
+import { revisionKey } from '../../server/mvcc/revision.ts';
+import { ClientListener } from '../../server/transport/client-listener.ts';
+import { FakeMember } from '../server/api/fake-member.ts';
+import { FakeS3 } from '../support/fake-s3.ts';
+import { freePort } from '../support/server-process.ts';
+
+// A backup of much data, as it runs in a pod: what it takes in memory does not grow with it, but for some bytes a key.
+
+const mebibyte = 1024 * 1024;
+const isFull = process.env['MAINSTAY_FULL'] === '1';
+const valueBytes = 2_000;
+/** With all of Node. */
+const residentMebibytesMax = 256;
+const ctlMain = fileURLToPath(new URL('../../server/ctl/main.js', import.meta.url));
+
+/** A state that exists only while it is read: so many keys of one version each. */
+function stateOf(keys: number): PinnedState {
+  const noise = randomBytes(mebibyte);
+  const record = (number: number): StoreRecord => {
+    const start = (number * 997) % (noise.length - valueBytes);
+    const { record: roomy } = encodeVersion({
+      key: `a key of some length/${number}`,
+      createRevision: number + 2,
+      modRevision: number + 2,
+      version: 1,
+      lease: 0n,
+      value: noise.subarray(start, start + valueBytes),
+    });
+    return [revisionKey(number + 2, 0), roomy.subarray(0, roomy.length - roomForSeal)];
+  };
+  const state = {
+    applied: { index: 5, term: 1 },
+    get: () => undefined,
+    release: () => {},
+    async *scan({ gte }: StoreRange): AsyncGenerator<readonly StoreRecord[]> {
+      if (gte?.[0] !== prefix.revision) return;
+      for (let from = 0; from < keys; from += 200) {
+        const count = Math.min(200, keys - from);
+        yield Array.from({ length: count }, (_, at) => record(from + at));
+      }
+    },
+  };
+  return state as unknown as PinnedState;
+}
+
+suite('a backup of much data', { timeout: 30 * 60_000 }, () => {
+  const directory = mkdtempSync(join(tmpdir(), 'mainstay-large-'));
+  const keyFile = join(directory, 'key');
+  const member = new FakeMember();
+  let endpoint = '';
+  let stop: () => Promise<void> = async () => {};
+
+  before(async () => {
+    mkdirSync(join(directory, 'target'));
+    writeFileSync(keyFile, randomBytes(32));
+    endpoint = `http://127.0.0.1:${await freePort()}`;
+    const listener = await ClientListener.open(
+      { port: member, logger: silentLogger },
+      { listenClientUrls: [endpoint], requestBytesMax: 1_000_000, txnOpsMax: 128 },
+    );
+    stop = () => listener.stop();
+  });
+  after(async () => {
+    await stop();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  async function saved(keys: number, flags: readonly string[]) {
+    member.pin = () => stateOf(keys);
+    const line = [
+      '--endpoints',
+      `${endpoint},${endpoint}`,
+      'backup',
+      'save',
+      ...flags,
+      '-w',
+      'json',
+    ];
+    // As in the operator's pods.
+    const child = spawn(process.execPath, ['--max-old-space-size=128', ctlMain, ...line], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, AWS_ACCESS_KEY_ID: 'right', AWS_SECRET_ACCESS_KEY: 'secret' },
+    });
+    let out = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      out += text;
+    });
+    let isOver = false;
+    child.once('close', () => {
+      isOver = true;
+    });
+    let residentMebibytes = 0;
+    while (!isOver) {
+      residentMebibytes = Math.max(residentMebibytes, peakOf(child.pid) ?? 0);
+      await sleep(50);
+    }
+    const outcome = JSON.parse(out) as { keys: number; sizeBytes: number; revision: number };
+    const size = Math.round(outcome.sizeBytes / mebibyte);
+    console.log(`${size} MiB, ${outcome.keys} keys: ${residentMebibytes} MiB resident at most`);
+    assert.deepEqual([outcome.keys, outcome.revision], [keys, keys + 1]);
+    assert.ok(residentMebibytes < residentMebibytesMax, `${residentMebibytes} MiB`);
+  }
+
+  test('to a directory, encrypted', () => {
+    const flags = ['--target', join(directory, 'target'), '--encryption-key-file', keyFile];
+    return saved(isFull ? 1_000_000 : 30_000, flags);
+  });
+
+  test('to a bucket, in many parts', async () => {
+    const fake = await FakeS3.start();
+    await saved(isFull ? 200_000 : 20_000, ['--target', 's3://backups', '--s3-endpoint', fake.url]);
+    assert.ok(fake.asked.some(({ query }) => query.get('partNumber') === '9'));
+    await fake.stop();
+  });
+});
+
+/** What the process has taken at most so far, MiB. */
+function peakOf(pid: number | undefined): number | undefined {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    const [, kibibytes] = /^VmHWM:\s+(\d+) kB/m.exec(status) ?? [];
+    return kibibytes === undefined ? undefined : Math.ceil(Number(kibibytes) / 1024);
+  } catch {
+    return undefined;
+  }
+}
