@@ -13,7 +13,7 @@ import { Reflector } from './kube/reflector.ts';
 import { WorkQueue, workQueueDefaults } from './kube/work-queue.ts';
 import type { OperatorMetrics } from './metrics/operator-metrics.ts';
 import type { Plan } from './plan/plan.ts';
-import { type ReconcileModules, reconcile } from './reconcile.ts';
+import { type Pass, type ReconcileModules, reconcile } from './reconcile.ts';
 import { clusterLabel } from './resources/labels.ts';
 
 export type ControllerModules = ReconcileModules & {
@@ -169,7 +169,7 @@ type OnChange = (object: KubeObject, previous: ObjectMeta | undefined, isGone: b
 
 function reportPass(
   logger: Logger,
-  [decided, outcome, durationMs]: readonly [Plan, Outcome, number],
+  [decided, outcome, { durationMs }]: readonly [Plan, Outcome, Pass],
   isNewWait: boolean,
 ): void {
   if (decided.kind === 'idle') return logger.debug({}, 'nothing to do');

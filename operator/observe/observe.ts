@@ -176,12 +176,13 @@ async function observeChildren(
   return { pods: pods.items, volumes: volumes.items, ...services, budget, networkPolicy, nodes };
 }
 
-/** The recorded one first; release 0.1 recorded none. */
+/** The recorded one first; release 0.1 recorded none. Before there is a store, nothing has shown that it runs. */
 function presentImages(cluster: StoreCluster, pods: readonly Pod[]): readonly string[] {
+  const { image: recorded, clusterID } = cluster.status ?? {};
   const running = pods
     .filter((pod) => isOurs(cluster, pod) && pod.metadata.deletionTimestamp === undefined)
+    .filter(() => clusterID !== undefined)
     .flatMap((pod) => pod.spec.containers[0]?.image ?? []);
-  const recorded = cluster.status?.image;
   return [...(recorded === undefined ? [] : [recorded]), ...running];
 }
 

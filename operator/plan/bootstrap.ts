@@ -1,11 +1,19 @@
+import type { Pod } from '../api/objects.ts';
 import type { Observation } from '../observe/observation.ts';
-import { type ClusterView, isTerminating, type MemberView } from '../observe/view.ts';
+import {
+  type ClusterView,
+  isTerminating,
+  joinedMembers,
+  type MemberView,
+} from '../observe/view.ts';
+import { templateAnnotation } from '../resources/labels.ts';
 import { clusterToken, memberName, peerUrl } from '../resources/names.ts';
-import { buildPod } from '../resources/pod.ts';
+import { beginStoreFlag, buildPod } from '../resources/pod.ts';
 import { buildVolume } from '../resources/volume.ts';
 import { act, type Decision, type Rule, stopUntil, waitFor } from './decision.ts';
 import { diagnose, endedPod } from './diagnose.ts';
 import { minutes } from './limits.ts';
+import { moveLeader } from './quorum.ts';
 import { fillSeed } from './restore.ts';
 
 /**
@@ -79,4 +87,25 @@ function startSeed(
     return act('PodCreated', `Starting the first member, ${seed}.`, { kind: 'createPod', pod });
   }
   return waitFor('SeedStarting', `The first member starts: ${diagnose(member)}.`, minutes(5));
+}
+
+/**
+ * The first pod says that the store is new. Its container would say so again on a volume that was emptied meanwhile, ask
+ * nobody, and be a second store with the same ids. So, before others join, it is started anew as one that exists.
+ */
+export const endBootstrap: Rule = (view) => {
+  const seed = joinedMembers(view).find(({ pod }) => pod !== undefined && beginsStore(pod));
+  if (seed?.pod === undefined) return undefined;
+  const handover = seed.isLeader ? moveLeader(view, seed, 'it is started anew') : undefined;
+  if (handover !== undefined) return handover;
+  const message = `${seed.name} has begun the store; it is started anew as a member of one that exists.`;
+  return act('SeedRestarted', message, { kind: 'deletePod', pod: seed.pod });
+};
+
+/** Pods of release 0.1, which have no fingerprint, wait for their next change: no new operator restarts what is well. */
+function beginsStore({ metadata, spec }: Pod): boolean {
+  return (
+    metadata.annotations?.[templateAnnotation] !== undefined &&
+    spec.containers[0]?.args?.includes(beginStoreFlag) === true
+  );
 }

@@ -4,9 +4,10 @@ import { isOurs } from '../resources/labels.ts';
 import { act, type Rule, stopUntil } from './decision.ts';
 
 /** Before every change of membership: the floor under evictions for the voters that there are or will be. */
-export const budget: Rule = ({ observation, voterCount }) => {
+export const budget: Rule = ({ observation, voterCount, membersMax, strangers }) => {
   const { cluster, spec, budget: observed } = observation;
-  const desired = buildBudget(cluster, { voters: voterCount, target: spec.replicas });
+  const target = membersMax + strangers.filter(({ learner }) => !learner).length;
+  const desired = buildBudget(cluster, { voters: voterCount, target });
   const { name } = desired.metadata;
   if (spec.disruptionBudget === 'Disabled') {
     if (observed === undefined || !isOurs(cluster, observed)) return undefined;

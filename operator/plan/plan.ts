@@ -3,7 +3,7 @@ import { type ClusterView, viewOf } from '../observe/view.ts';
 import { accessRefused } from './access-refused.ts';
 import { askTheStore } from './ask-the-store.ts';
 import { auth, authWaits } from './auth.ts';
-import { bootstrap } from './bootstrap.ts';
+import { bootstrap, endBootstrap } from './bootstrap.ts';
 import { budget } from './budget.ts';
 import { authorities, certificates, foreignSecrets } from './certificates.ts';
 import { connections, operatorAccount } from './connections.ts';
@@ -87,6 +87,7 @@ const rules: readonly Rule[] = [
   dropUnjoined,
   scaleDown,
   settle,
+  endBootstrap,
   auth,
   rotateAuthorities,
   scaleUp,

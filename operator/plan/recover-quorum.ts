@@ -1,7 +1,7 @@
 import type { PersistentVolumeClaim, Pod } from '../api/objects.ts';
 import { type ClusterView, hasEnded, isTerminating, type MemberView } from '../observe/view.ts';
 import { quorumOf } from '../resources/budget.ts';
-import { buildCopyPod, buildCopyVolume, copyName } from '../resources/copy.ts';
+import { buildCopyPod, buildCopyVolume, copyName, isCopyPod } from '../resources/copy.ts';
 import { isOurs, recoveredAnnotation, tokenAnnotation } from '../resources/labels.ts';
 import { peerUrl } from '../resources/names.ts';
 import { buildPod } from '../resources/pod.ts';
@@ -18,8 +18,8 @@ import { minutes } from './limits.ts';
 export const recoverQuorum: Rule = (view) => {
   const { cluster, spec } = view.observation;
   const recovered = view.members.find(isRecovered);
-  if (spec.recovery === undefined) return recovered && forget(recovered);
-  if (recovered !== undefined) return undefined;
+  if (spec.recovery === undefined) return leftover(view) ?? (recovered && forget(recovered));
+  if (recovered !== undefined) return leftover(view);
   const forced = view.members.find(isForced);
   if (forced?.volume !== undefined) return awaitForced(forced, forced.volume);
   if (view.answered) return undefined;
@@ -132,6 +132,14 @@ function awaitForced(survivor: MemberView, volume: PersistentVolumeClaim): Decis
   }
   const message = `The survivor starts: ${diagnose(survivor)}.`;
   return waitFor('SurvivorStarting', message, minutes(10));
+}
+
+/** A pod that copies, where no recovery goes on: the field was taken back, or somebody was late. */
+function leftover({ observation: { cluster, pods } }: ClusterView): Decision | undefined {
+  const pod = pods.find((each) => isOurs(cluster, each) && isCopyPod(each) && !isTerminating(each));
+  if (pod === undefined) return undefined;
+  const message = `Stopping ${pod.metadata.name}: no recovery goes on that needs a copy.`;
+  return act('PodDeleted', message, { kind: 'deletePod', pod });
 }
 
 /** The field is gone: the next time that it is set, it is meant anew. */

@@ -26,7 +26,9 @@ const strandedAfterMs = minutes(5);
 export function lossOf(view: ClusterView, member: MemberView): string | undefined {
   const { raft, volume } = member;
   if (raft === undefined) return undefined;
-  if (volume === undefined || isTerminating(volume)) return 'it lost its volume';
+  // Kubernetes keeps a volume while a pod runs on it: whoever does not see that of a healthy member sees the past.
+  const hasLostVolume = volume === undefined ? !member.isHealthy : isTerminating(volume);
+  if (hasLostVolume) return 'it lost its volume';
   if (member.alarms.includes('CORRUPT')) return 'its data differs from that of the others';
   if (isDamaged(member)) return 'its data is damaged or gone';
   if (isOnLostNode(view, member)) return 'its node is gone, and its volume with it';

@@ -23,13 +23,22 @@ export function buildCopyVolume(
   return { ...built, metadata };
 }
 
+const componentLabel = 'app.kubernetes.io/component';
+
+export function isCopyPod({ metadata }: Pod): boolean {
+  return metadata.labels?.[componentLabel] === 'copy';
+}
+
 const [from, to] = ['/var/lib/mainstay-from', '/var/lib/mainstay-to'];
-/** An earlier try may have left half a copy. */
+/** An earlier try may have left half a copy. One that is whole stays: whoever comes late finds the member at work again. */
 const program = `
-const { cpSync, rmSync } = require('node:fs');
+const { cpSync, existsSync, renameSync, rmSync } = require('node:fs');
 const [from, to] = process.argv.slice(1);
-rmSync(to + '/data', { recursive: true, force: true });
-cpSync(from + '/data', to + '/data', { recursive: true, preserveTimestamps: true });
+if (!existsSync(to + '/data')) {
+  rmSync(to + '/half', { recursive: true, force: true });
+  cpSync(from + '/data', to + '/half', { recursive: true, preserveTimestamps: true });
+  renameSync(to + '/half', to + '/data');
+}
 `;
 
 export function buildCopyPod(cluster: StoreCluster, spec: CompleteSpec, member: string): Pod {
@@ -40,7 +49,7 @@ export function buildCopyPod(cluster: StoreCluster, spec: CompleteSpec, member: 
     metadata: {
       name,
       namespace: namespaceOf(cluster),
-      labels: { ...childLabels(cluster), 'app.kubernetes.io/component': 'copy' },
+      labels: { ...childLabels(cluster), [componentLabel]: 'copy' },
       ownerReferences: [ownerReference(cluster)],
     },
     spec: {

@@ -15,7 +15,7 @@ export function podEndpoint(cluster: StoreCluster, pod: Pod): string | undefined
 
 /**
  * Members that can answer for the store, because they know a leader: the leader itself first, learners last, since they
- * refuse most questions. `statuses` is by pod name.
+ * refuse most questions. Of two that say they lead, the one of the later term. `statuses` is by pod name.
  */
 export function storeEndpoints(
   cluster: StoreCluster,
@@ -27,9 +27,10 @@ export function storeEndpoints(
     if (status?.memberId === status?.leaderId) return 0;
     return pod.metadata.labels?.[roleLabel] === 'voter' ? 1 : 2;
   };
+  const termOf = (pod: Pod) => statuses.get(pod.metadata.name)?.raftTerm ?? 0;
   return pods
     .filter((pod) => (statuses.get(pod.metadata.name)?.leaderId ?? '0') !== '0')
-    .sort((a, b) => rankOf(a) - rankOf(b))
+    .sort((a, b) => rankOf(a) - rankOf(b) || termOf(b) - termOf(a))
     .map((pod) => podEndpoint(cluster, pod))
     .filter((endpoint) => endpoint !== undefined);
 }

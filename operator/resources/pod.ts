@@ -28,6 +28,9 @@ export const clientTlsMountPath = '/etc/mainstay/client-tls';
 export const clientCertFlag = '--client-cert-auth';
 export const peerTlsMountPath = '/etc/mainstay/peer-tls';
 
+/** Begins a store where the data directory is empty. */
+export const beginStoreFlag = '--initial-cluster-state=new';
+
 export interface Peer {
   readonly name: string;
   readonly peerUrl: string;

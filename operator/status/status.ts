@@ -31,7 +31,7 @@ export function statusOf(
     selector: `${clusterLabel}=${cluster.metadata.name}`,
     ready: `${view.healthyVoterCount}/${spec.replicas}`,
     version: versionOf(view),
-    image: spec.image,
+    image: imageOf(observation, plan),
     leader: leader?.name,
     clusterID,
     nextSerial,
@@ -45,6 +45,15 @@ export function statusOf(
     conditions: mergeConditions(conditions, findingsOf(view, plan, outcome), { now, generation }),
     plan: planRecord(plan),
   });
+}
+
+/**
+ * What a member gets while the spec names nothing. What it names is recorded once all members run it: until then, to take
+ * the name out of the spec is to go back.
+ */
+function imageOf({ cluster, spec }: Observation, plan: Plan): string | undefined {
+  const isNamed = spec.imageWanted !== undefined || spec.version !== undefined;
+  return !isNamed || plan.kind === 'idle' ? spec.image : cluster.status?.image;
 }
 
 /** Members that there are; while the store is silent, those that the volumes speak of. */
@@ -64,12 +73,12 @@ function memberRecords(view: ClusterView): readonly MemberRecord[] {
   );
   const records = present.map((record) => {
     const before = previous.find(({ name }) => name === record.name);
-    const revision = record.revision ?? before?.revision;
-    return {
+    return withoutUndefined({
       ...record,
-      ...(revision === undefined ? {} : { revision }),
-      ...(before?.role === 'learner' ? { role: 'learner' as const } : {}),
-    };
+      id: record.id ?? before?.id,
+      role: before?.role === 'learner' ? before.role : record.role,
+      revision: record.revision ?? before?.revision,
+    });
   });
   const gone = missing.map(({ name, id, role, revision }) =>
     withoutUndefined({

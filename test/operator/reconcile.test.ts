@@ -12,7 +12,12 @@ const acting: Plan = {
   message: '',
   action: { kind: 'addFinalizer' },
 };
-const waiting: Plan = { ...at, kind: 'wait', reason: 'X', message: '', limitMs: undefined };
+const stopped: Plan = { ...at, kind: 'wait', reason: 'X', message: '', limitMs: undefined };
+const waiting: Plan = {
+  ...stopped,
+  limitMs: 3_600_000,
+  deadline: new Date(Date.parse(since) + 3_600_000).toISOString(),
+};
 
 function after(plan: Plan, seconds: number, isDone = true): number {
   const now = new Date(Date.parse(since) + seconds * 1000).toISOString();
@@ -38,6 +43,14 @@ test('a wait is looked at soon, a long one more rarely', () => {
     [0, 1, 10, 600].map((s) => after(waiting, s)),
     [500, 500, 1_000, 5_000],
   );
+});
+
+test('what only a person can end, or takes too long, is looked at as rarely as a store that is well', () => {
+  assert.deepEqual(
+    [0, 10, 600].map((s) => after(stopped, s)),
+    [500, 1_000, 15_000],
+  );
+  assert.equal(after(waiting, 3_600), 15_000);
 });
 
 test('a store that is well costs at most 60 requests a minute', () => {

@@ -38,7 +38,8 @@ import { parseSecurity } from './secret-notation.ts';
 //           services=no|foreign budget=no|foreign|N              (a word `key=-` takes a recorded value away)
 //   demo-1 volume=1|new|none[,terminating][,uid=U][,2Gi][,recovered] pod=ready|starting|pending|crashing|damaged|failed|terminating|none[,uid=U]
 //          voter|learner [leader] [unstarted] [raftid=N] [mute] [leaderless] [applied=N] [role=learner]
-//          [new] (made of the present spec, not of the first one) [forced] [node=n1] [db=BYTES]
+//          [new] (made of the present spec, not of the first one) [forced] [begins] (--initial-cluster-state=new) [node=n1]
+//          [db=BYTES]
 //   stranger 77 voter|learner
 //   silent why nobody could be asked
 //   spec {update: {surge: true}}                            (more of the spec; `status {...}` of the status)
@@ -265,7 +266,7 @@ function parsePod(cluster: StoreCluster, member: string, words: Words): Pod | un
   const built = buildPod(cluster, words.has('new') ? specOf(cluster) : running, {
     member,
     role,
-    clusterState: 'existing',
+    clusterState: words.has('begins') ? 'new' : 'existing',
     forceNewCluster: words.has('forced'),
     initialCluster: (words.get('initial') ?? member)
       .split(',')
