@@ -279,6 +279,7 @@ export class World {
 
   #checkPodRemoval(pod: Pod): void {
     if (this.#isDeleting() || pod.status?.phase === 'Failed') return;
+    if (flagOf(pod, 'initial-cluster-state') === 'new') return;
     const disk = this.#diskOf(pod.metadata.name);
     const member = disk?.store.members.find((candidate) => candidate.id === disk.memberId);
     if (member !== undefined) throw new Violation(`O5: ${pod.metadata.name} is still a member`);
