@@ -28,6 +28,7 @@ const table = 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json';
 
 const ns = '/api/v1/namespaces/contract';
 const widgets = '/apis/contract.test/v1/namespaces/contract/widgets';
+const networkPolicies = '/apis/networking.k8s.io/v1/namespaces/contract/networkpolicies';
 const clusters = '/apis/mainstay.dev/v1alpha1/namespaces/contract/storeclusters';
 
 function widget(name: string, spec: unknown, metadata: object = {}): object {
@@ -815,6 +816,46 @@ const builtin: Step[] = [
     path: '/apis/policy/v1/namespaces/contract/poddisruptionbudgets/b1',
     accept: table,
   },
+  {
+    name: 'network policy: create',
+    method: 'POST',
+    path: networkPolicies,
+    body: {
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: { name: 'np1' },
+      spec: {
+        podSelector: { matchLabels: { a: 'b' } },
+        policyTypes: ['Ingress'],
+        ingress: [{ from: [{ podSelector: {} }], ports: [{ protocol: 'TCP', port: 2379 }] }],
+      },
+    },
+  },
+  {
+    name: 'network policy: apply',
+    method: 'PATCH',
+    path: `${networkPolicies}/np1?fieldManager=tester&force=true`,
+    mediaType: apply,
+    body: {
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: { name: 'np1' },
+      spec: { podSelector: {}, policyTypes: ['Ingress'], ingress: [{}] },
+    },
+  },
+  { name: 'network policy: table', method: 'GET', path: `${networkPolicies}/np1`, accept: table },
+  {
+    name: 'network policy: wrong type',
+    method: 'POST',
+    path: networkPolicies,
+    body: {
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: { name: 'np2' },
+      spec: { podSelector: 'all' },
+    },
+  },
+  { name: 'network policy: delete', method: 'DELETE', path: `${networkPolicies}/np1` },
   {
     name: 'lease: create',
     method: 'POST',
