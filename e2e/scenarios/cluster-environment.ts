@@ -171,6 +171,11 @@ class ClusterOperator implements OperatorControl {
     }
   }
 
+  /** Not before it holds the lease, which outlives a holder that was killed. */
+  async isWorking(): Promise<boolean> {
+    return (await this.log().catch(() => '')).includes('holds the leader lease');
+  }
+
   async log(): Promise<string> {
     const logs = (await this.#pods()).map(({ metadata }) =>
       sendRequest(this.#connection, {

@@ -48,6 +48,8 @@ export interface OperatorControl {
   stop(): Promise<void>;
   /** Ends it without a word, as a node that dies does; it comes back by itself. */
   kill(): Promise<void>;
+  /** Whether the one that was started last has begun to work. */
+  isWorking(): Promise<boolean>;
   log(): Promise<string>;
 }
 

@@ -67,6 +67,7 @@ class LocalOperator implements OperatorControl {
   readonly #roots: Readonly<Record<Release, string>>;
   readonly #options: ProcessOptions;
   #release: Release = 'now';
+  #starts = 0;
   #process: OperatorProcess | undefined;
 
   /** `roots`: compiled checkouts. */
@@ -79,6 +80,7 @@ class LocalOperator implements OperatorControl {
     const options = { ...this.#options, flags: this.#release === 'now' ? flags : [] };
     this.#process = new OperatorProcess(this.#roots[this.#release], options);
     await this.#process.start();
+    this.#starts += 1;
   }
 
   async change(release: Release): Promise<void> {
@@ -95,6 +97,11 @@ class LocalOperator implements OperatorControl {
   async kill(): Promise<void> {
     await this.#process?.kill();
     await this.start();
+  }
+
+  async isWorking(): Promise<boolean> {
+    const lines = (await this.log()).split('\n');
+    return lines.filter((line) => line.includes('"msg":"starting"')).length >= this.#starts;
   }
 
   async log(): Promise<string> {

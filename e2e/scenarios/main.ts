@@ -9,7 +9,9 @@ import { compiledReleaseBefore, releaseBefore } from './release-before.ts';
 
 const help = `Plays the scenarios, one after the other, and prints their table.
 
-Usage: npm run e2e [-- WORD...]     those in files with one of the words in their path; without, all
+Usage: npm run e2e [-- [--kill-operator] WORD...]     those in files with one of the words in their path; without, all
+
+  --kill-operator          kill the operator again and again, in the middle of all that it does
 
 Without KUBECONFIG they play on localkube. With it, on that cluster; pods and services have to be reachable from here.
 Images for its nodes are built from this checkout (and from ${releaseBefore.tag}, to upgrade from), as a base with this machine's Node:
@@ -27,7 +29,7 @@ const repository = 'localhost/mainstay';
 
 function main(): number {
   const { values, positionals } = parseArgs({
-    options: { help: { type: 'boolean' } },
+    options: { help: { type: 'boolean' }, 'kill-operator': { type: 'boolean' } },
     allowPositionals: true,
   });
   if (values.help === true) {
@@ -38,6 +40,7 @@ function main(): number {
   const environment = {
     ...process.env,
     ...(isReal ? { ...provideImages(), MAINSTAY_FULL: '1' } : {}),
+    ...(values['kill-operator'] === true ? { MAINSTAY_E2E_KILL_OPERATOR: '1' } : {}),
     MAINSTAY_TEST_FILES_AT_ONCE: '1',
   };
   const words = positionals.length === 0 ? ['e2e/scenarios/'] : positionals.map(withinScenarios);

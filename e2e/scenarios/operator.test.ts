@@ -23,25 +23,32 @@ scenario(
   },
 );
 
-scenario('API server away for a minute', { skip: skipWithoutApiServerControl() }, async (stage) => {
-  const { apiServer } = stage.environment;
-  const cluster = stage.cluster('alone');
-  await cluster.create({ replicas: 3 });
-  await cluster.untilSettled(3);
-  const load = await stage.load(cluster);
-  const before = await cluster.podUids();
-  load.restartGap();
-  await apiServer?.stop();
-  await sleep(outageMs);
-  await apiServer?.start();
-  assert.ok(load.gapMs <= outageGapMsMax, `writes did not need it, but stood for ${load.gapMs} ms`);
-  await stage.measure('settled again', () => cluster.untilSettled(3));
-  assert.deepEqual(await cluster.podUids(), before, 'no pod was touched');
-  await stage.measure('and able to grow', async () => {
-    await cluster.scale(5);
-    await cluster.untilSettled(5);
-  });
-});
+scenario(
+  'API server away for a minute',
+  { skip: skipWithoutApiServerControl(), killsOperator: false },
+  async (stage) => {
+    const { apiServer } = stage.environment;
+    const cluster = stage.cluster('alone');
+    await cluster.create({ replicas: 3 });
+    await cluster.untilSettled(3);
+    const load = await stage.load(cluster);
+    const before = await cluster.podUids();
+    load.restartGap();
+    await apiServer?.stop();
+    await sleep(outageMs);
+    await apiServer?.start();
+    assert.ok(
+      load.gapMs <= outageGapMsMax,
+      `writes did not need it, but stood for ${load.gapMs} ms`,
+    );
+    await stage.measure('settled again', () => cluster.untilSettled(3));
+    assert.deepEqual(await cluster.podUids(), before, 'no pod was touched');
+    await stage.measure('and able to grow', async () => {
+      await cluster.scale(5);
+      await cluster.untilSettled(5);
+    });
+  },
+);
 
 scenario('bad image and revert', {}, async (stage) => {
   const cluster = stage.cluster('reverted');

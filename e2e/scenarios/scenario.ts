@@ -21,7 +21,7 @@ export interface ScenarioOptions {
   readonly needsBefore?: boolean;
   /** Which operator looks after it at first, this one by default. */
   readonly operator?: Release;
-  /** Kills the operator again and again while it runs. */
+  /** Kills the operator again and again while it runs, always or never; by default when all scenarios do. */
   readonly killsOperator?: boolean;
 }
 
@@ -30,13 +30,16 @@ export interface LoadOptions extends Pick<ClientOptions, 'tls' | 'credentials'> 
 }
 
 const timeoutMs = 900_000;
-/** On a real cluster a new operator waits for the lease of the one that was killed: 15 s. */
-const killPauseMs = { local: 4_000, cluster: 25_000 };
+/** How long an operator works, at most, before it is killed. */
+const killMsMax = 4_000;
+const pollMs = 100;
 const logLengthMax = 8_000;
 
 /** Set in CI, where the long ones run too. */
 export const isFull = process.env['MAINSTAY_FULL'] === '1';
 export const isReal = realKubeconfig() !== undefined;
+/** Set by `npm run e2e -- --kill-operator`. */
+const killsEverywhere = process.env['MAINSTAY_E2E_KILL_OPERATOR'] === '1';
 
 /** What a scenario plays on: a Kubernetes, clusters and clients that write. */
 export class Stage {
@@ -132,11 +135,25 @@ export function scenario(
   play: (stage: Stage) => Promise<void>,
 ): void {
   if (options.isLong === true && !isFull && !isReal) return;
-  const { todo, needsBefore = false } = options;
+  const { todo, needsBefore = false, killsOperator = killsEverywhere } = options;
+  if (killsEverywhere && !killsOperator) return;
   const skip = options.skip || (needsBefore && skipWithoutReleaseBefore());
-  test(name, { skip, timeout: timeoutMs, ...(todo === undefined ? {} : { todo }) }, (context) =>
-    perform(context, { name, options }, play),
+  test(
+    nameOf(name, options),
+    { skip, timeout: timeoutMs, ...(todo === undefined ? {} : { todo }) },
+    (context) =>
+      perform(
+        context,
+        { name: nameOf(name, options), options: { ...options, killsOperator } },
+        play,
+      ),
   );
+}
+
+function nameOf(name: string, { killsOperator }: ScenarioOptions): string {
+  return killsEverywhere && killsOperator === undefined
+    ? `${name}, the operator killed again and again`
+    : name;
 }
 
 async function perform(
@@ -175,8 +192,11 @@ async function perform(
 async function killAgainAndAgain(stage: Stage, signal: AbortSignal): Promise<void> {
   let kills = 0;
   while (!signal.aborted) {
-    const pauseMs = isReal ? killPauseMs.cluster : killPauseMs.local;
-    await sleep(pauseMs * (0.5 + Math.random()), undefined, { signal }).catch(() => {});
+    if (!(await stage.environment.operator.isWorking())) {
+      await sleep(pollMs);
+      continue;
+    }
+    await sleep(killMsMax * Math.random(), undefined, { signal }).catch(() => {});
     if (signal.aborted) break;
     await stage.environment.operator.kill();
     kills += 1;

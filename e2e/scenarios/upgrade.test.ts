@@ -68,7 +68,7 @@ scenario(
 
 scenario(
   'operator upgraded from v0.1.0',
-  { isLong: true, needsBefore: true, operator: 'before' },
+  { isLong: true, needsBefore: true, operator: 'before', killsOperator: false },
   async (stage) => {
     const { images, operator } = stage.environment;
     const cluster = stage.cluster('kept');
