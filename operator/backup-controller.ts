@@ -1,12 +1,15 @@
 // [io] Follows StoreBackups, StoreBackupSchedules and their pods, and has each reconciled whenever something changed.
 import type { Clock } from '../server/base/clock.ts';
+import type { Family } from '../server/base/exposition.ts';
 import type { Logger } from '../server/base/logger.ts';
 import type { Random } from '../server/base/random.ts';
+import type { StoreBackup, StoreBackupSchedule } from './api/backup-types.ts';
 import type { KubeObject, ObjectMeta } from './api/objects.ts';
 import type { KubeClient, WatchSource } from './kube/client.ts';
 import { collectionPath, type Kind } from './kube/paths.ts';
 import { Reflector } from './kube/reflector.ts';
 import { WorkQueue, workQueueDefaults } from './kube/work-queue.ts';
+import { BackupMetrics } from './metrics/backup-metrics.ts';
 import { type BackupModules, reconcileBackup, reconcileSchedule } from './reconcile-backup.ts';
 import { backupLabel, scheduleLabel } from './resources/backup-pod.ts';
 
@@ -22,6 +25,7 @@ const workers = 2;
 export class BackupController {
   readonly #modules: BackupControllerModules;
   readonly #queue: WorkQueue;
+  readonly #metrics = new BackupMetrics();
   readonly #reflectors: readonly Reflector<KubeObject>[];
 
   constructor(modules: BackupControllerModules, namespace: string | undefined) {
@@ -38,11 +42,17 @@ export class BackupController {
       });
     const ours = { labelSelector: 'app.kubernetes.io/component=backup' };
     this.#reflectors = [
-      follow('StoreBackup', {}, (object, previous) => {
+      follow('StoreBackup', {}, (object, previous, isGone) => {
+        if (isGone) this.#metrics.backupGone(object);
+        else this.#metrics.backupSeen(object as StoreBackup);
         this.#onObject('backup', object, previous);
         this.#add('schedule', object.metadata, scheduleLabel);
       }),
-      follow('StoreBackupSchedule', {}, (...change) => this.#onObject('schedule', ...change)),
+      follow('StoreBackupSchedule', {}, (object, previous, isGone) => {
+        if (isGone) this.#metrics.scheduleGone(object);
+        else this.#metrics.scheduleSeen(object as StoreBackupSchedule);
+        this.#onObject('schedule', object, previous);
+      }),
       follow('Pod', ours, ({ metadata }) => {
         this.#add('backup', metadata, backupLabel);
         this.#add('schedule', metadata, scheduleLabel);
@@ -53,6 +63,10 @@ export class BackupController {
   /** Whether everything that is followed was listed once. */
   isReady(): boolean {
     return this.#reflectors.every((reflector) => reflector.heardAtMs !== undefined);
+  }
+
+  families(): readonly Family[] {
+    return this.#metrics.families();
   }
 
   /** Runs until `signal` is aborted and the passes that have begun are ended. */
@@ -92,4 +106,4 @@ interface Key {
   readonly kind: 'backup' | 'schedule';
 }
 
-type OnChange = (object: KubeObject, previous: ObjectMeta | undefined) => void;
+type OnChange = (object: KubeObject, previous: ObjectMeta | undefined, isGone: boolean) => void;

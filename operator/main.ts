@@ -114,6 +114,7 @@ function serve(
         gauge('mainstay_operator_leader', 'Whether it may write now.', isLeader()),
         ...metrics.families(),
         ...controller.families(),
+        ...backups.families(),
         ...processMetrics.families(),
       ]),
   });

@@ -11,6 +11,7 @@ export type ToolName =
   | 'etcdctl-3.4'
   | 'etcdutl'
   | 'h2load'
+  | 'helm'
   | 'ip'
   | 'kubectl'
   | 'memcached'
