@@ -3,6 +3,9 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import type { KubeObject } from '../../../operator/api/objects.ts';
+import { collectionPath, objectPath } from '../../../operator/kube/paths.ts';
+import { scheduleLabel } from '../../../operator/resources/backup-pod.ts';
 import { needs, toolPath } from '../../support/tools.ts';
 import { type BareKube, createCluster, withBareKube } from '../support/bare-kube.ts';
 import { OperatorProcess, until } from '../support/operator-process.ts';
@@ -15,15 +18,39 @@ const document = fileURLToPath(new URL('../../../../docs/METRICS.md', import.met
 async function withScrape(body: (text: string) => void): Promise<void> {
   await withBareKube(async (setting: BareKube) => {
     await createCluster(setting, 'demo');
+    await createBackups(setting);
     const operator = await OperatorProcess.start(setting.localKube.kubeconfigPath);
     try {
       const scraped = async () => (await operator.get('/metrics')).text;
       await until('it waits', async () => (await scraped()).includes('blocked_seconds_total{'));
       await until('it was seen', async () => (await scraped()).includes('cluster="demo"'));
+      await until('the schedule was seen', async () =>
+        (await scraped()).includes('backup_verified_timestamp_seconds{'),
+      );
       body(await scraped());
     } finally {
       await operator.stop();
     }
+  });
+}
+
+/** A schedule, and a backup by it that was made and verified. */
+async function createBackups({ kube }: BareKube): Promise<void> {
+  const apiVersion = 'mainstay.dev/v1alpha1';
+  const namespace = 'default';
+  const spec = { cluster: 'demo', target: { volume: { claimName: 'backups' } } };
+  const create = (kind: 'StoreBackup' | 'StoreBackupSchedule', object: object) =>
+    kube.create(collectionPath(kind, namespace), { apiVersion, kind, ...object } as KubeObject);
+  const labels = { [scheduleLabel]: 'nightly' };
+  const metadata = { name: 'first', namespace, labels };
+  const backup = await create('StoreBackup', { metadata, spec });
+  const at = '2026-01-31T12:00:00Z';
+  const status = { phase: 'Complete', object: 'x', completedAt: at, verifiedAt: at };
+  const path = `${objectPath('StoreBackup', { namespace, name: 'first' })}/status`;
+  await kube.replace(path, { ...backup, status } as KubeObject);
+  await create('StoreBackupSchedule', {
+    metadata: { name: 'nightly', namespace },
+    spec: { ...spec, schedule: '@monthly' },
   });
 }
 
