@@ -179,8 +179,11 @@ async function withInstallation(
     const seen = [
       installation.get('all,storeclusters,events', '-o', 'wide'),
       installation.kubectl(
-        ...['logs', '--namespace', installation.namespace, '--tail=60'],
-        ...['-l', 'app.kubernetes.io/component=operator', '--prefix'],
+        'logs',
+        `--namespace=${installation.namespace}`,
+        '--selector=app.kubernetes.io/component=operator',
+        '--prefix',
+        '--tail=60',
       ),
     ];
     for (const text of seen) console.error(await text.catch(String));

@@ -108,6 +108,11 @@ suite('every query asks for what is there', { timeout: 120_000 }, () => {
       ({ name }) => !ownMetrics.includes(name) && familyOf(name, labels) === undefined,
     );
     assert.deepEqual(missing, []);
+    const unknown = selectorsOf('x', 'sum by (etcd_a) (rate(etcd_b{c="d"}[5m])) / etcd_e_bucket');
+    assert.deepEqual(
+      unknown.map(({ name, labels: found }) => [name, ...found]),
+      [['etcd_b', 'c'], ['etcd_e_bucket']],
+    );
     assert.ok(fromAlerts.length > 20 && fromDashboards.length > 40);
   });
 

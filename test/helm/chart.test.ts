@@ -40,9 +40,11 @@ function shortened(manifest: Manifest): unknown {
     return { kind, metadata, text: file };
   }
   if (kind === 'ConfigMap') {
-    const [[name = '', text] = []] = Object.entries(manifest['data'] as Record<string, string>);
+    const [entry] = Object.entries(manifest['data'] as Record<string, string>);
+    assert.ok(entry);
+    const [name, text] = entry;
     const file = `files/dashboards/${name.replace('mainstay-', '')}`;
-    assert.deepEqual(JSON.parse(text ?? ''), JSON.parse(chartFile(file)));
+    assert.deepEqual(JSON.parse(text), JSON.parse(chartFile(file)));
     return { ...manifest, data: { [name]: file } };
   }
   if (kind === 'PrometheusRule') {
