@@ -8,8 +8,8 @@ import type { TlsSide } from '../resources/names.ts';
 export interface LoadedCertificate {
   /** Of the certificate that it shows, lower-case hexadecimal. */
   readonly serial: string;
-  /** Of the file with those that it trusts. */
-  readonly trust: string;
+  /** Of the file with those that it trusts; undefined where it asks for no certificates. */
+  readonly trust: string | undefined;
 }
 
 export type Loaded = Readonly<Partial<Record<TlsSide, LoadedCertificate>>>;
@@ -45,7 +45,7 @@ export function parseLoaded(text: string): Loaded {
   const sides = (['client', 'peer'] as const).flatMap((side) => {
     const serial = labelOf('mainstay_tls_certificate_expiry_seconds', side, 'serial');
     const trust = labelOf('mainstay_tls_trust_bundle_info', side, 'sha256');
-    return serial === undefined || trust === undefined ? [] : [[side, { serial, trust }]];
+    return serial === undefined ? [] : [[side, { serial, trust }]];
   });
   return Object.fromEntries(sides) as Loaded;
 }

@@ -107,7 +107,11 @@ function awaitTrust(
   authority: SecretFacts,
 ): Decision | undefined {
   const wanted = authority.trust?.sha256;
-  const behind = membersWithout(view, (name) => loaded(view, name, side)?.trust === wanted);
+  // Members that ask clients for no certificate trust nobody on that port.
+  const trusts = side === 'peer' || makesClientCertificates(view.observation.cluster);
+  const behind = trusts
+    ? membersWithout(view, (name) => loaded(view, name, side)?.trust === wanted)
+    : [];
   return (
     awaitMembers(behind, side, 'trust the new CA beside the old one') ??
     (side === 'client' ? awaitApplications(view.observation) : undefined)

@@ -223,12 +223,19 @@ function tlsFlags(cluster: StoreCluster): string[] {
   const files = (prefix: string, path: string) => [
     `--${prefix}cert-file=${path}/tls.crt`,
     `--${prefix}key-file=${path}/tls.key`,
-    `--${prefix}trusted-ca-file=${path}/ca.crt`,
   ];
+  const trust = (prefix: string, path: string) => `--${prefix}trusted-ca-file=${path}/ca.crt`;
   return [
     ...(client === undefined ? [] : files('', clientTlsMountPath)),
-    ...(client?.verifyClients === true ? [clientCertFlag] : []),
-    ...(peer === undefined ? [] : [...files('peer-', peerTlsMountPath), '--peer-client-cert-auth']),
+    // As in etcd, to name a CA is to ask every client for a certificate of it.
+    ...(client?.verifyClients === true ? [trust('', clientTlsMountPath), clientCertFlag] : []),
+    ...(peer === undefined
+      ? []
+      : [
+          ...files('peer-', peerTlsMountPath),
+          trust('peer-', peerTlsMountPath),
+          '--peer-client-cert-auth',
+        ]),
     // The operator's CA for peers signs for members alone: where they come from proves nothing more, and a name that DNS
     // does not know yet would keep a new one out.
     ...(peer === undefined || peer.secretName !== undefined
