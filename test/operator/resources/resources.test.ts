@@ -54,6 +54,31 @@ test('what a member is made of', () => {
   assert.equal(readFileSync(path, 'utf8'), text);
 });
 
+test('clients are asked for certificates where the spec says so, members always', () => {
+  const tlsFlags = (client: object) => {
+    const secure = { ...cluster, spec: { ...cluster.spec, tls: { client, peer: {} } } };
+    const pod = buildPod(secure, completeSpec(secure.spec), {
+      member: 'demo-1',
+      role: 'voter',
+      clusterState: 'new',
+      initialCluster: [{ name: 'demo-1', peerUrl: peerUrl(secure, 'demo-1') }],
+      token: clusterToken(secure, 'n1'),
+    });
+    const flags = pod.spec.containers[0]?.args ?? [];
+    return flags.filter((flag) => /trusted-ca|client-cert-auth/.test(flag));
+  };
+  const ofPeers = [
+    '--peer-trusted-ca-file=/etc/mainstay/peer-tls/ca.crt',
+    '--peer-client-cert-auth',
+  ];
+  assert.deepEqual(tlsFlags({}), ofPeers);
+  assert.deepEqual(tlsFlags({ verifyClients: true }), [
+    '--trusted-ca-file=/etc/mainstay/client-tls/ca.crt',
+    '--client-cert-auth',
+    ...ofPeers,
+  ]);
+});
+
 test('the default release is the one of this repository', () => {
   assert.equal(JSON.parse(readFileSync('package.json', 'utf8')).version, versionDefault);
 });
