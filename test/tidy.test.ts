@@ -68,7 +68,9 @@ const server: Record<string, readonly string[]> = {
     'mvcc',
   ].concat(['backend', 'watch', 'lease', 'auth', 'snapshot', 'client']),
   // Takes snapshots as a client does, reads them as they pass by, and makes and opens data directories as a member does.
-  backup: ['base', 'config', 'proto', 'client', 'mvcc', 'snapshot', 'member'],
+  backup: ['base', 'config', 'proto', 'client', 'mvcc', 'backend', 'lease', 'auth', 'apply'].concat(
+    ['snapshot', 'member'],
+  ),
   // The program for people: asks members as a client, and makes data directories as a member does.
   ctl: ['base', 'config', 'client', 'snapshot', 'member', 'backup'],
   'main.ts': ['base', 'config', 'proto', 'member', 'transport'],

@@ -5,6 +5,7 @@ import { ClientError } from '../client/errors.ts';
 import { contentOf, withoutTail } from './content.ts';
 import { type EncryptionKey, encrypted, encryptedBytes } from './encryption.ts';
 import { BackupError } from './failure.ts';
+import { type KvFacts, needsEarlyTable } from './kv-facts.ts';
 import { encodeManifest, formatVersion, type Manifest } from './manifest.ts';
 import {
   type BackupStem,
@@ -16,7 +17,7 @@ import {
 } from './names.ts';
 import { inventoryOf, manifestOf } from './repository.ts';
 import { randomWord } from './s3-target.ts';
-import { type SnapshotFacts, SnapshotHash, SnapshotReading } from './snapshot-facts.ts';
+import { SnapshotHash, SnapshotReading } from './snapshot-facts.ts';
 import { type SourceMember, sourceMember, unreachable } from './source-member.ts';
 import type { Target } from './target.ts';
 
@@ -244,7 +245,7 @@ class Saving {
     throw error instanceof ClientError ? unreachable(error.message, error) : error;
   }
 
-  #checkRevision({ revision }: SnapshotFacts): void {
+  #checkRevision({ revision }: KvFacts): void {
     if (revision >= this.#member.revision) return;
     throw unreachable(
       `${this.#member.endpoint} has sent revision ${revision}, and ${this.#member.revision} was acknowledged before`,
@@ -252,10 +253,10 @@ class Saving {
   }
 
   /** Reads what was written, compares it, and computes its HashKV. */
-  async #compared(facts: SnapshotFacts, stored: Sums & { readonly data: string }): Promise<number> {
+  async #compared(facts: KvFacts, stored: Sums & { readonly data: string }): Promise<number> {
     let { table } = this.#reading;
-    if (facts.keys === 0 && facts.compactRevision > 0) {
-      const reading = new SnapshotReading(() => {}, facts.compactRevision);
+    if (needsEarlyTable(facts)) {
+      const reading = new SnapshotReading(facts.compactRevision);
       await this.#passBy(stored, (chunk) => reading.add(chunk));
       table = reading.table;
     }
@@ -283,7 +284,7 @@ class Saving {
   }
 
   /** Asks the member for the same hash, which was computed from its own state. */
-  async #memberHash(facts: SnapshotFacts, hash: number): Promise<string> {
+  async #memberHash(facts: KvFacts, hash: number): Promise<string> {
     const { endpoint } = this.#member;
     const { revision, compactRevision } = facts;
     try {

@@ -3,6 +3,7 @@ import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { BackupError } from '../../../server/backup/failure.ts';
 import { KeyTable } from '../../../server/backup/key-table.ts';
+import { needsEarlyTable } from '../../../server/backup/kv-facts.ts';
 import { SnapshotHash, SnapshotReading } from '../../../server/backup/snapshot-facts.ts';
 import { fromLatin1 } from '../../../server/base/bytes.ts';
 import { clientSnapshotOf } from '../../../server/snapshot/client-snapshot.ts';
@@ -28,8 +29,8 @@ function factsOf(snapshot: Buffer, chunkBytes: number) {
   passBy((chunk) => reading.add(chunk));
   const facts = reading.end();
   let { table } = reading;
-  if (facts.keys === 0 && facts.compactRevision > 0) {
-    const early = new SnapshotReading(() => {}, facts.compactRevision);
+  if (needsEarlyTable(facts)) {
+    const early = new SnapshotReading(facts.compactRevision);
     passBy((chunk) => early.add(chunk));
     table = early.table;
   }
