@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { PinnedState } from '../../server/backend/backend.ts';
 import type { StoreRange, StoreRecord } from '../../server/backend/ordered-store.ts';
@@ -50,6 +50,8 @@ function stateOf(keys: number): PinnedState {
     async *scan({ gte }: StoreRange): AsyncGenerator<readonly StoreRecord[]> {
       if (gte?.[0] !== prefix.revision) return;
       for (let from = 0; from < keys; from += 200) {
+        // As a store on disk, which others are served beside.
+        await nextTurn();
         const count = Math.min(200, keys - from);
         yield Array.from({ length: count }, (_, at) => record(from + at));
       }
