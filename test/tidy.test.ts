@@ -111,6 +111,8 @@ const packageHomes: Record<string, readonly string[]> = {
   'js-yaml': ['server/client/', 'server/config/config-file.ts', 'operator/'],
   bcryptjs: ['server/auth/password-worker.ts'],
   croner: ['operator/plan/'],
+  '@peculiar/x509': ['operator/act/issue.ts'],
+  'reflect-metadata': ['operator/act/issue.ts'],
 };
 
 /** Folders without clock, I/O and randomness of their own; `node:buffer`, `node:crypto` and the like are fine. */

@@ -6,7 +6,7 @@ import { writtenAnnotation } from '../resources/labels.ts';
 import { connectionSecretName, operatorAuthSecretName } from '../resources/names.ts';
 import { passwordKey } from '../resources/secrets.ts';
 import { permissionsOf, rangeOf } from '../resources/store-permissions.ts';
-import { passwordEntry, removeConnection, removedUsers } from './connections.ts';
+import { isForeign, passwordEntry, removeConnection, removedUsers } from './connections.ts';
 import { act, type Decision, type Rule, waitFor } from './decision.ts';
 import { minutes } from './limits.ts';
 
@@ -249,6 +249,8 @@ function rootDigest({ spec, secrets }: Observation): string | undefined {
   return source && secrets.get(source.name)?.digests[passwordKey(source)];
 }
 
-function connectionDigest({ cluster, secrets }: Observation, user: string): string | undefined {
-  return secrets.get(connectionSecretName(cluster, user))?.digests[passwordEntry];
+function connectionDigest(observation: Observation, user: string): string | undefined {
+  const name = connectionSecretName(observation.cluster, user);
+  if (isForeign(observation, name)) return undefined;
+  return observation.secrets.get(name)?.digests[passwordEntry];
 }

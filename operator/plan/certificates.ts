@@ -4,26 +4,27 @@ import {
   certificateRequests,
   ownSides,
 } from '../resources/certificates.ts';
-import { isOurs } from '../resources/labels.ts';
 import { authoritySecretName, type TlsSide } from '../resources/names.ts';
 import type { CertificateFacts, SecretFacts } from '../resources/secret-facts.ts';
 import { canonicalName } from '../resources/secret-facts.ts';
 import { ownSecretNames } from '../resources/secrets.ts';
+import { connectionNames, isForeign } from './connections.ts';
 import { act, type Decision, type Rule, stopUntil } from './decision.ts';
 
 /** Part of its life after which a certificate is made anew. */
 export const renewalShare = 2 / 3;
 
-/** Secrets of other people are left as they are, even where a name of ours is taken by one. */
-export const foreignSecrets: Rule = ({ observation: { cluster, secrets } }) => {
-  const foreign = ownSecretNames(cluster).find((name) => {
-    const found = secrets.get(name);
-    return found !== undefined && !isOurs(cluster, found);
-  });
-  if (foreign === undefined) return undefined;
+/** Secrets of other people are left as they are, even where a name of ours is taken by one that the members need. */
+export const foreignSecrets: Rule = ({ observation }) => {
+  const { cluster } = observation;
+  const forClients = connectionNames(cluster);
+  const name = ownSecretNames(cluster)
+    .filter((each) => !forClients.includes(each))
+    .find((each) => isForeign(observation, each));
+  if (name === undefined) return undefined;
   return stopUntil(
     'NameTaken',
-    `The Secret ${foreign} exists and is not this StoreCluster's. Remove it, or give the StoreCluster another name.`,
+    `The Secret ${name} exists and is not this StoreCluster's. Remove it, or give the StoreCluster another name.`,
   );
 };
 
@@ -53,6 +54,7 @@ export const certificates: Rule = ({ observation }) => {
 
 function keep(observation: Observation, request: CertificateRequest): Decision | undefined {
   const authority = authorityOf(observation, request.side);
+  if (isForeign(observation, request.secret)) return undefined;
   const found = observation.secrets.get(request.secret);
   const why = whyNew(request, found?.certificate, { authority, now: observation.now });
   const { secret } = request;

@@ -14,7 +14,7 @@ import {
 import type { SecretFacts } from '../resources/secret-facts.ts';
 import { type PasswordSource, passwordKey } from '../resources/secrets.ts';
 import type { SecretContent, SecretCopy } from './action.ts';
-import { act, type Decision, type Rule } from './decision.ts';
+import { act, type Decision, type Rule, stopUntil } from './decision.ts';
 
 /** Entries of a connection Secret. */
 export const passwordEntry = 'password';
@@ -45,6 +45,21 @@ export const connections: Rule = ({ observation }) => {
   return undefined;
 };
 
+/** Last of all: a store runs also where somebody has taken the name of what its applications would mount. */
+export const connectionsTaken: Rule = ({ observation }) => {
+  const name = connectionNames(observation.cluster).find((each) => isForeign(observation, each));
+  if (name === undefined) return undefined;
+  return stopUntil(
+    'NameTaken',
+    `The Secret ${name} exists and is not this StoreCluster's: remove it, and the operator writes the connection there.`,
+  );
+};
+
+export function isForeign({ cluster, secrets }: Observation, name: string): boolean {
+  const found = secrets.get(name);
+  return found !== undefined && !isOurs(cluster, found);
+}
+
 export function connectionNames(cluster: StoreCluster): readonly string[] {
   const users = (cluster.spec.auth?.users ?? []).map(({ name }) => name);
   return [
@@ -74,6 +89,7 @@ interface Connection {
 }
 
 function keep(observation: Observation, connection: Connection): Decision | undefined {
+  if (isForeign(observation, connection.name)) return undefined;
   const { cluster, secrets } = observation;
   const found = secrets.get(connection.name);
   const { user } = connection;

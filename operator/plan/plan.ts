@@ -6,7 +6,7 @@ import { auth, authWaits } from './auth.ts';
 import { bootstrap, endBootstrap } from './bootstrap.ts';
 import { budget } from './budget.ts';
 import { authorities, certificates, foreignSecrets } from './certificates.ts';
-import { connections, operatorAccount } from './connections.ts';
+import { connections, connectionsTaken, operatorAccount } from './connections.ts';
 import type { Decision, Rule } from './decision.ts';
 import { deletion } from './deletion.ts';
 import { moveLeaderOffDrain } from './drain.ts';
@@ -96,6 +96,7 @@ const rules: readonly Rule[] = [
   rotationWaits,
   authWaits,
   secretsMissing,
+  connectionsTaken,
   versionRefused,
 ];
 

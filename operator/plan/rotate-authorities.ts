@@ -149,7 +149,7 @@ function awaitMembers(
   if (behind.length === 0) return undefined;
   return waitFor(
     'CertificatesLoading',
-    `${behind.join(', ')} do not ${what} on the ${side} port yet: nodes bring new contents of Secrets within two minutes.`,
+    `Members that do not ${what} on the ${side} port yet: ${behind.join(', ')}. Nodes bring new contents of Secrets within two minutes.`,
     minutes(10),
   );
 }

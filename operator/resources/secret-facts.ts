@@ -131,8 +131,9 @@ export function certificateFacts(certificate: X509Certificate): CertificateFacts
 
 /** One spelling for each DNS name and IP address. */
 export function canonicalName(name: string): string {
-  return name.includes(':')
-    ? new URL(`http://[${name}]`).hostname.slice(1, -1)
+  const asAddress = `http://[${name}]`;
+  return name.includes(':') && URL.canParse(asAddress)
+    ? new URL(asAddress).hostname.slice(1, -1)
     : name.toLowerCase();
 }
 

@@ -46,6 +46,8 @@ export class TlsAcceptor {
     this.#server.on('tlsClientError', (error, socket) => {
       // One that was dropped here is told of already.
       if (this.#dropped.has(carrierOf(socket))) return;
+      // Nothing was said: a probe that asks whether somebody listens.
+      if (carrierOf(socket).bytesRead === 0) return;
       const { reason = error.message } = error as Error & { readonly reason?: string };
       this.#refuse(socket, String(socket.authorizationError ?? reason));
     });

@@ -101,7 +101,8 @@ function parseSecrets(
   const removed = Object.keys(applied.users).filter((user) => user !== 'root');
   const lineOf = (name: string) =>
     lines.find(([first, second]) => first === 'secret' && second === name)?.slice(2) ?? [];
-  for (const name of ownSecretNames(cluster, removed)) {
+  const account = applied.users['root'] === undefined ? [] : [operatorAuthSecretName(cluster)];
+  for (const name of new Set([...ownSecretNames(cluster, removed), ...account])) {
     const words = lineOf(name);
     if (words.includes('none')) continue;
     const own = ownFacts(cluster, name, { words, applied });
@@ -196,7 +197,7 @@ function authorityFacts(side: string, words: readonly string[]): Partial<SecretF
   if (words.includes('broken')) return {};
   const isTwo = words.includes('next') || words.includes('two');
   const number = words.includes('two') ? 2 : 1;
-  const end = words.includes('expiring') ? '2026-02-01' : '2035-01-01';
+  const end = words.includes('expiring') ? '2026-01-10' : '2035-01-01';
   return {
     certificate: certificate(caName(side, number), caName(side, number), { end }),
     next: words.includes('next')

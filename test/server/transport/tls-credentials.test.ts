@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { createHash, X509Certificate } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { after, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { certificateReadMsMin } from '../../../server/config/limits.ts';
+import { tlsFamilies } from '../../../server/metrics/tls-metrics.ts';
 import { TlsError } from '../../../server/transport/tls-credentials.ts';
 import { Authority, Files } from '../../support/certificates.ts';
 import { credentialsOf, Log, tlsConfigOf } from './tls-support.ts';
@@ -21,6 +23,10 @@ async function open(log = new Log()) {
   };
   const make = () => credentialsOf(tlsConfigOf('clientTls', flags), log);
   return { authority, flags, log, make, credentials: make() };
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
 }
 
 async function noticed(): Promise<void> {
@@ -55,6 +61,31 @@ suite('credentials', () => {
       'certificates cannot be used',
       'certificates were replaced',
     ]);
+  });
+
+  test('what is loaded is told as the files are', async () => {
+    const { authority, credentials } = await open();
+    const before = credentials.loaded;
+    assert.equal(before.trustSha256, sha256(authority.cert));
+    const pair = await authority.issue({ serial: '5a17', validTo: 7 });
+    files.writePair('own', pair);
+    const both = authority.cert + (await Authority.create('other')).cert;
+    files.write('ca.pem', both);
+    await noticed();
+    const { own, trustSha256 } = credentials.loaded;
+    assert.equal(own?.serial, '5a17');
+    assert.equal(own.expirySeconds, Date.parse(new X509Certificate(pair.cert).validTo) / 1_000);
+    assert.equal(trustSha256, sha256(both));
+    const metrics = tlsFamilies({ client: credentials, peer: { loaded: before } });
+    assert.deepEqual(
+      metrics.flatMap(({ samples }) => samples.map(({ labels }) => labels)),
+      [
+        { listener: 'client', serial: '5a17' },
+        { listener: 'peer', serial: before.own?.serial },
+        { listener: 'client', sha256: sha256(both) },
+        { listener: 'peer', sha256: sha256(authority.cert) },
+      ],
+    );
   });
 
   test('a file that is gone for a moment, and one written in place', async () => {
