@@ -94,7 +94,13 @@ function renamed(object: KubeObject, name: string, uid: string, oldUid = ''): Ku
   const text = JSON.stringify({ ...object, metadata })
     .replaceAll(templateName, name)
     .replaceAll(new RegExp(`\\b${oldUid === '' ? 'no uid' : oldUid}\\b`, 'g'), uid);
-  return JSON.parse(text) as KubeObject;
+  const copy = JSON.parse(text) as KubeObject & { data?: Readonly<Record<string, string>> };
+  if (copy.kind !== 'Secret' || copy.data === undefined) return copy;
+  const entries = Object.entries(copy.data).map(([key, value]) => {
+    const contents = Buffer.from(value, 'base64').toString().replaceAll(templateName, name);
+    return [key, Buffer.from(contents).toString('base64')];
+  });
+  return { ...copy, data: Object.fromEntries(entries) } as KubeObject;
 }
 
 class PaperMember extends FakeMember {
