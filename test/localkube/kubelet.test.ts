@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -314,6 +314,34 @@ test('a container waits for the Secret that it refers to', async (context) => {
       ? true
       : undefined,
   );
+});
+
+test('the files of a mounted Secret change together, and what reads them through a link sees one state', async (context) => {
+  const fixture = await start(context);
+  const { kube } = fixture;
+  await createClaim(kube, 'one');
+  const secrets = '/api/v1/namespaces/default/secrets';
+  const head = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 's' } };
+  await call(kube, 'POST', secrets, { ...head, stringData: { a: '1', b: '1' } });
+  const volumeMounts = [
+    { name: 'data', mountPath: '/data' },
+    { name: 'secret', mountPath: '/secret' },
+  ];
+  const volumes = [
+    { name: 'data', persistentVolumeClaim: { claimName: 'one' } },
+    { name: 'secret', secret: { secretName: 's' } },
+  ];
+  const { body } = await call(kube, 'POST', pods, podOf('one', { volumeMounts }, { volumes }));
+  const uid = stringAt(body, 'metadata', 'uid');
+  const directory = join(fixture.dataDirectory, 'pods', uid, 'volumes/secret');
+  const read = (name: string) => readFileSync(join(directory, name), 'utf8');
+  await eventually('the files', () => (existsSync(join(directory, 'a')) ? true : undefined));
+  const moment = realpathSync(join(directory, '..data'));
+  assert.deepEqual([read('a'), read('b')], ['1', '1']);
+  await call(kube, 'PUT', `${secrets}/s`, { ...head, stringData: { a: '2', c: '2' } });
+  await eventually('the new files', () => (existsSync(join(directory, 'c')) ? true : undefined));
+  assert.deepEqual([read('a'), read('c'), existsSync(join(directory, 'b'))], ['2', '2', false]);
+  assert.notEqual(realpathSync(join(directory, '..data')), moment);
 });
 
 test('an image that is nowhere is waited for; a known one runs in the directory that it stands for', async (context) => {

@@ -93,6 +93,45 @@ for (const program of ['mainstay', 'etcd'] satisfies Program[]) {
       assert(performance.now() - start < 5_000);
     });
 
+    test('a password is read anew for each login; the one before does until the store has the new one', async () => {
+      const root = store.client();
+      await userOf(store, 'fay');
+      const passwords = [password];
+      const credentials = async () =>
+        passwords.map((each) => ({ username: 'fay', password: each }));
+      const stays = store.client({ credentials });
+      await stays.put('fay/a', '1');
+      passwords.unshift('new');
+      await store.client({ credentials }).put('fay/a', '2');
+      await root.auth.userChangePassword({ name: 'fay', password: 'new' });
+      passwords.pop();
+      await stays.put('fay/a', '3');
+      await store.client({ credentials }).put('fay/a', '4');
+      passwords[0] = 'neither';
+      const failure = await failureOf(store.client({ credentials }).put('fay/a', '5'));
+      assert.equal(failure.text, etcdTexts.authFailed);
+      const broken = store.client({ credentials: () => Promise.reject(new Error('no file')) });
+      assert.match((await failureOf(broken.put('fay/a', '6'))).text, /no credentials: .*no file/);
+    });
+
+    test('certificates are read anew for each connection', async () => {
+      const { certificates } = store;
+      assert.ok(certificates !== undefined);
+      let { ca } = certificates;
+      let asked = 0;
+      const tls = () => {
+        asked += 1;
+        return { ...certificates, ca };
+      };
+      await store.client({ tls }).get('a');
+      const before = asked;
+      assert.ok(before > 0);
+      ca = (await Authority.create('other')).cert;
+      const failure = await failureOf(store.client({ tls, timeoutMs: 2_000 }).get('a'));
+      assert.match(failure.text, /cannot connect/);
+      assert.ok(asked > before);
+    });
+
     test('calls, watches and sessions go on while users change and the member restarts', async () => {
       const root = store.client();
       const bob = await userOf(store, 'bob');

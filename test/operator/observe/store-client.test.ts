@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { AccessRefused } from '../../../operator/observe/store-admin.ts';
 import { StoreClient } from '../../../operator/observe/store-client.ts';
 import { type TestCluster, withCluster } from '../../support/server-process.ts';
 import { needs } from '../../support/tools.ts';
@@ -14,6 +15,55 @@ for (const program of ['mainstay', 'etcd'] as const) {
     options,
     () => withCluster({ program }, (cluster) => growAndShrink(cluster)),
   );
+}
+
+for (const program of ['mainstay', 'etcd'] as const) {
+  const options = program === 'etcd' ? needs('etcd') : {};
+  test(`${program}: users, roles and who is refused; a learner answers too`, options, () =>
+    withCluster({ program }, (cluster) => withUsers(cluster)),
+  );
+}
+
+async function withUsers(cluster: TestCluster): Promise<void> {
+  const connections = new StoreClient(() => performance.now());
+  try {
+    const [first, second] = [cluster.member(0), await cluster.newMember()];
+    const at = [first.clientUrl];
+    const members = [second.clientUrl, first.clientUrl];
+    await eventually(() => connections.memberAddLearner(at, second.peerUrl));
+    await second.start(cluster.flagsFor('existing'));
+    const permission = { access: 'Read', key: 'a/', rangeEnd: 'a0' } as const;
+    await connections.changeAuth(at, { kind: 'addUser', user: 'root' }, 'secret');
+    await connections.changeAuth(at, { kind: 'grantRole', user: 'root', role: 'root' });
+    await connections.changeAuth(at, { kind: 'addRole', role: 'reader' });
+    await connections.changeAuth(at, { kind: 'grantPermission', role: 'reader', permission });
+    await connections.changeAuth(at, { kind: 'enable' });
+    await assert.rejects(connections.memberList(at), AccessRefused);
+
+    const login = (password: string) =>
+      connections.as({ user: 'root', members, credentials: { username: 'root', password } });
+    const root = login('secret');
+    const question = { users: ['root', 'nobody'], roles: ['reader', 'none'] };
+    assert.deepEqual(await root.auth(at, question), {
+      enabled: true,
+      users: new Map([['root', ['root']]]),
+      roles: new Map([['reader', [permission]]]),
+    });
+    // It gives no tokens, and is asked with that of another member.
+    await eventually(async () => {
+      const { leaderId } = await root.status(second.clientUrl);
+      assert.notEqual(leaderId, '0');
+    });
+    await assert.rejects(login('wrong').status(first.clientUrl), AccessRefused);
+    await root.changeAuth(at, { kind: 'setPassword', user: 'root' }, 'wrong');
+    assert.equal((await login('wrong').memberList(at)).members.length, 2);
+    await login('wrong').changeAuth(at, { kind: 'revokePermission', role: 'reader', permission });
+    await login('wrong').changeAuth(at, { kind: 'deleteRole', role: 'reader' });
+    await login('wrong').changeAuth(at, { kind: 'disable' });
+    assert.equal((await connections.auth(at, question)).enabled, false);
+  } finally {
+    connections.close();
+  }
 }
 
 async function growAndShrink(cluster: TestCluster): Promise<void> {

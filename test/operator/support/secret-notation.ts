@@ -219,7 +219,7 @@ function leafFacts(leaf: {
   const issuer = caName(side, Number(valueOf(words, 'signer') ?? '1'));
   const commonName = valueOf(words, 'cn') ?? leaf.commonName;
   const names = valueOf(words, 'names')?.split(',') ?? leaf.names;
-  const end = words.includes('expiring') ? '2026-01-10' : '2026-03-20';
+  const end = words.includes('expiring') ? '2026-01-05' : '2026-03-20';
   return { trust, certificate: { ...certificate(commonName, issuer, { end }), commonName, names } };
 }
 

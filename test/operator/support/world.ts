@@ -1,6 +1,6 @@
 import { act } from '../../../operator/act/act.ts';
 import type { PersistentVolumeClaim, Pod, Secret } from '../../../operator/api/objects.ts';
-import type { StoreCluster } from '../../../operator/api/types.ts';
+import type { StoreCluster, StoreClusterSpec } from '../../../operator/api/types.ts';
 import { collectionPath, objectPath } from '../../../operator/kube/paths.ts';
 import { observe } from '../../../operator/observe/observe.ts';
 import { plan } from '../../../operator/plan/plan.ts';
@@ -9,7 +9,7 @@ import { quorumOf } from '../../../operator/resources/budget.ts';
 import { podEndpoint } from '../../../operator/resources/endpoints.ts';
 import { clusterUidLabel } from '../../../operator/resources/labels.ts';
 import { allRules } from '../../../operator/resources/permissions.ts';
-import { factsOf } from '../../../operator/resources/secret-facts.ts';
+import { entriesOf, factsOf } from '../../../operator/resources/secret-facts.ts';
 import { writeStatus } from '../../../operator/status/write-status.ts';
 import type { Random } from '../../../server/base/random.ts';
 import { randomBelow } from '../../../server/base/random.ts';
@@ -79,13 +79,43 @@ export class World {
     return [...this.stores].find(([token]) => token.includes(`/${uid}/`))?.[1];
   }
 
-  createCluster(replicas: number, deletionPolicy: 'Retain' | 'Delete' = 'Retain'): void {
+  createCluster(
+    replicas: number,
+    deletionPolicy: 'Retain' | 'Delete' = 'Retain',
+    further: Partial<StoreClusterSpec> = {},
+  ): void {
     this.kube.put(clusterPath, {
       apiVersion: 'mainstay.dev/v1alpha1',
       kind: 'StoreCluster',
       metadata: key,
-      spec: { replicas, storage: { size: '1Gi' }, deletionPolicy },
+      spec: { replicas, storage: { size: '1Gi' }, deletionPolicy, ...further },
     } as Stored);
+  }
+
+  edit(change: Partial<StoreClusterSpec>): void {
+    this.kube.set(clusterPath, ({ spec }) => ({ spec: { ...(spec as object), ...change } }));
+  }
+
+  /** A Secret of a person's, or new contents of it. */
+  putSecret(name: string, texts: Readonly<Record<string, string>>): void {
+    const path = objectPath('Secret', { namespace: key.namespace, name });
+    const data = Object.fromEntries(
+      Object.entries(texts).map(([entry, text]) => [entry, Buffer.from(text).toString('base64')]),
+    );
+    if (this.kube.objects.has(path)) this.kube.set(path, () => ({ data }));
+    else
+      this.kube.put(path, { apiVersion: 'v1', kind: 'Secret', metadata: { name }, data } as Stored);
+  }
+
+  /** The entries of a Secret; undefined when it is not there. */
+  secret(name: string): ReadonlyMap<string, Buffer> | undefined {
+    const path = objectPath('Secret', { namespace: key.namespace, name });
+    const found = this.kube.objects.get(path) as unknown as Secret | undefined;
+    return found && entriesOf(found);
+  }
+
+  removeSecret(name: string): void {
+    this.kube.startDeletion(objectPath('Secret', { namespace: key.namespace, name }));
   }
 
   scale(replicas: number): void {
