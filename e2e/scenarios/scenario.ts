@@ -25,7 +25,7 @@ export interface ScenarioOptions {
   readonly killsOperator?: boolean;
 }
 
-export interface LoadOptions extends Pick<ClientOptions, 'tls' | 'credentials'> {
+export interface LoadOptions extends Pick<ClientOptions, 'tls' | 'credentials' | 'timeoutMs'> {
   readonly endpoint?: string;
 }
 

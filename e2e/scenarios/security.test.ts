@@ -14,7 +14,7 @@ import { Client, type ClientOptions } from '../../server/client/client.ts';
 import { needs, toolPath } from '../../test/support/tools.ts';
 import { root } from './definition.ts';
 import type { Environment } from './environment.ts';
-import { Newcomer } from './newcomer.ts';
+import { Newcomer, patientMs } from './newcomer.ts';
 import { type Stage, scenario } from './scenario.ts';
 import type { TestedCluster } from './store-cluster.ts';
 import { until } from './waiting.ts';
@@ -61,7 +61,7 @@ scenario(
     const endpoint = (await cluster.endpoint()).replace('http:', 'https:');
     const options = secrets.clientOptions(`shop-${user}-connection`, environment.namespace);
     await startApplication(environment);
-    const load = await stage.load(cluster, { endpoint, ...options });
+    const load = await stage.load(cluster, { endpoint, timeoutMs: patientMs, ...options });
     const newcomer = new Newcomer({ endpoints: [endpoint], ...options }, 'load/newcomer');
     try {
       await keepsOthersOut(endpoint, secrets);

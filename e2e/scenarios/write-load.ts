@@ -43,7 +43,7 @@ export class WriteLoad {
   constructor(
     endpoint: string,
     name: string,
-    access: Pick<ClientOptions, 'tls' | 'credentials'> = {},
+    access: Pick<ClientOptions, 'tls' | 'credentials' | 'timeoutMs'> = {},
   ) {
     this.#client = new Client({ endpoints: [endpoint], timeoutMs, ...access });
     this.#prefix = `load/${name}/`;

@@ -62,12 +62,15 @@ test('a store with TLS and users comes up, and nothing is written any more', asy
   const auth = world.store()?.auth;
   assert.ok(auth?.enabled);
   const users = [...auth.users].map(([name, { roles }]) => [name, [...roles]]);
-  assert.deepEqual(users.sort(), [
-    ['app', ['app']],
-    ['guest', []],
-    ['mainstay-operator', ['root']],
-    ['root', ['root']],
-  ]);
+  assert.deepEqual(
+    users.toSorted(([a], [b]) => (String(a) < String(b) ? -1 : 1)),
+    [
+      ['app', ['app']],
+      ['guest', []],
+      ['mainstay-operator', ['root']],
+      ['root', ['root']],
+    ],
+  );
   const has = (user: string, password: string) =>
     assert.ok(auth.knows({ username: user, password }), user);
   has('root', 'of root');
