@@ -150,8 +150,9 @@ export class Controller {
     const beganMs = clock.nowMs();
     let isFailed = true;
     try {
-      const delayMs = await reconcile(this.#modules, { namespace, name }, (...pass) => {
-        const [decided, outcome] = pass;
+      const at = { namespace, name };
+      const delayMs = await reconcile(this.#modules, at, (decided, outcome, durationMs) => {
+        const pass = [decided, outcome, durationMs] as const;
         reportPass(logger, pass, metrics.decided(key, decided, outcome));
       });
       isFailed = false;

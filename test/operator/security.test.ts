@@ -90,7 +90,7 @@ test('no key and no password is in what decisions are made of, nor in the status
   const world = worldWith(spec);
   await converge(world);
   const salt = world.secret('demo-operator-auth')?.get('salt');
-  const secrets = [...world.kube.objects.values()].filter(({ kind }) => kind === 'Secret');
+  const secrets = world.kube.all().filter(({ kind }) => kind === 'Secret');
   assert.ok(secrets.length > 8);
   const facts = secrets.map((secret) => factsOf(secret as unknown as Secret, salt));
   const told = JSON.stringify([facts, world.cluster]);
@@ -214,6 +214,6 @@ test('all Secrets of the operator go with the StoreCluster', async () => {
   await converge(world);
   world.deleteCluster();
   await converge(world);
-  const left = [...world.kube.objects.values()].map(({ metadata }) => metadata.name);
+  const left = world.kube.all().map(({ metadata }) => metadata.name);
   assert.deepEqual(left.sort(), ['its-password', 'root-password']);
 });

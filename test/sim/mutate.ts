@@ -12,11 +12,13 @@ export class DriftError extends Error {
 
 /** Throws {@link DriftError} where the code is no longer what the list says. */
 export function checkDrift(mutant: Mutant): void {
-  for (const edit of mutant.edits) applyEdit(mutant.name, `${dist}server/${edit.file}`, edit);
+  for (const edit of mutant.edits) {
+    applyEdit(mutant.name, readFileSync(`${dist}server/${edit.file}`, 'utf8'), edit);
+  }
 }
 
-function applyEdit(name: string, path: string, { file, find, replace }: Edit): string {
-  const code = readFileSync(path, 'utf8');
+/** The code with the edit; throws {@link DriftError}. */
+export function applyEdit(name: string, code: string, { file, find, replace }: Edit): string {
   const count = code.split(find).length - 1;
   if (count !== 1) throw new DriftError(`${name}: ${count} times in ${file}: ${find}`);
   return code.replace(find, () => replace);
@@ -33,7 +35,7 @@ export function plantMutant({ name, edits }: Mutant): string {
   }
   for (const edit of edits) {
     const path = `${root}/server/${edit.file}`;
-    writeFileSync(path, applyEdit(name, path, edit));
+    writeFileSync(path, applyEdit(name, readFileSync(path, 'utf8'), edit));
   }
   return `${root}/test/sim/worker.js`;
 }

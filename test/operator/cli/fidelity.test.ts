@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import type { StoreCluster, StoreClusterSpec } from '../../../operator/api/types.ts';
 import { forecast } from '../../../operator/cli/forecast.ts';
 import { observeEdited } from '../../../operator/cli/plan-edit.ts';
-import { clusterPath, World } from '../support/world.ts';
+import { Pass } from '../sim/operator.ts';
+import { clusterPath, World } from '../sim/world.ts';
 
 // What is foreseen is what then happens: the operator, in the world of its other tests, takes the steps that the
 // forecast told, in that order.
@@ -25,10 +26,8 @@ const edits: readonly [what: string, from: number, spec: Partial<StoreClusterSpe
 
 for (const [what, from, spec] of edits) {
   test(what, async () => {
-    const world = new World(seeded(7));
-    // What the operator may do is for other tests to judge.
-    delete world.kube.hooks.before;
-    world.createCluster(from);
+    const world = new World();
+    world.createCluster({ replicas: from });
     await settle(world);
     const present = world.cluster ?? assert.fail();
     const edited: StoreCluster = { ...present, spec: { ...present.spec, ...spec } };
@@ -51,7 +50,7 @@ async function settle(world: World): Promise<readonly string[]> {
   for (let quiet = 0, turns = 0; quiet < 12; turns += 1) {
     assert.ok(turns < 1_000, JSON.stringify(world.cluster?.status?.plan));
     const { writes } = world;
-    await world.pass();
+    await new Pass(world).done;
     world.turn();
     const { decision, message = '' } = world.cluster?.status?.plan ?? {};
     if (decision === 'Act' && done.at(-1) !== nameless(message)) done.push(nameless(message));
@@ -63,9 +62,4 @@ async function settle(world: World): Promise<readonly string[]> {
 /** Ids are the store's to choose. */
 function nameless(message: string): string {
   return message.replace(/member [0-9a-f]+\./, 'member ID.');
-}
-
-function seeded(seed: number) {
-  let state = seed;
-  return { uint32: () => (state = (Math.imul(state, 48_271) & 0x7fffffff) >>> 0) };
 }

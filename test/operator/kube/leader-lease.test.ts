@@ -37,7 +37,7 @@ test('the first takes it, the second waits until it is given back', async () => 
   await clock.advance(2_000);
   await acquiredByB;
   assert.equal(b.isHeld(), true);
-  const { spec } = kube.objects.get(path) as unknown as Lease;
+  const { spec } = kube.read(path) as unknown as Lease;
   assert.deepEqual([spec.holderIdentity, spec.leaseTransitions], ['b', 1]);
 });
 

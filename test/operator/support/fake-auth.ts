@@ -17,6 +17,16 @@ export class FakeAuth {
   readonly users = new Map<string, User>();
   readonly roles = new Map<string, Map<string, Permission>>();
 
+  clone(): FakeAuth {
+    const copy = new FakeAuth();
+    copy.enabled = this.enabled;
+    for (const [name, { password, roles }] of this.users) {
+      copy.users.set(name, { password, roles: new Set(roles) });
+    }
+    for (const [name, permissions] of this.roles) copy.roles.set(name, new Map(permissions));
+    return copy;
+  }
+
   knows(login: { readonly username: string; readonly password: string } | undefined): boolean {
     if (!this.enabled) return true;
     return login !== undefined && this.users.get(login.username)?.password === login.password;

@@ -16,7 +16,7 @@ export interface FakeMember {
   name: string;
   peerUrl: string;
   learner: boolean;
-  /** What it has applied of the store's log. */
+  /** What it has of the store's log. */
   applied: number;
   databaseBytes: number;
 }
@@ -32,17 +32,38 @@ export class FakeStore {
   readonly running = new Set<string>();
   leaderId = '0';
   term = 1;
-  logIndex = 10;
+  /** What was acknowledged to clients: a majority had it. */
+  committed = 0;
+  /** Whether an election was won without what had been acknowledged. */
+  hasLostWrites = false;
   revision = 1;
+  /** Entries that clients write in each turn. */
+  entriesPerTurn = 0;
   /** What the keys take, and what their history takes until it is compacted. */
   liveBytes = 0;
   historyBytes = 0;
   readonly alarms: Alarm[] = [];
-  readonly auth = new FakeAuth();
+  auth = new FakeAuth();
   #serial = 0;
 
   constructor(clusterId: string) {
     this.clusterId = clusterId;
+  }
+
+  clone(): FakeStore {
+    const copy = new FakeStore(this.clusterId);
+    const { leaderId, term, committed, hasLostWrites, revision, entriesPerTurn } = this;
+    const { liveBytes, historyBytes } = this;
+    Object.assign(copy, { leaderId, term, committed, hasLostWrites, revision, entriesPerTurn });
+    Object.assign(copy, { liveBytes, historyBytes });
+    copy.members.push(...this.members.map((member) => ({ ...member })));
+    copy.alarms.push(...this.alarms);
+    copy.auth = this.auth.clone();
+    for (const id of this.removed) copy.removed.add(id);
+    for (const url of this.peerUrls) copy.peerUrls.add(url);
+    for (const id of this.running) copy.running.add(id);
+    copy.#serial = this.#serial;
+    return copy;
   }
 
   add(peerUrl: string, learner: boolean): FakeMember {
@@ -51,7 +72,6 @@ export class FakeStore {
     const member = { id, name: '', peerUrl, learner, applied: 0, databaseBytes: 0 };
     this.members.push(member);
     this.peerUrls.add(peerUrl);
-    this.logIndex += 1;
     return member;
   }
 
@@ -60,6 +80,20 @@ export class FakeStore {
     this.members.splice(position, 1);
     this.removed.add(id);
     this.running.delete(id);
+    if (this.leaderId === id) this.leaderId = '0';
+  }
+
+  /** What `--force-new-cluster` does: one member goes on alone, with what it has. */
+  force(id: string): void {
+    for (const member of [...this.members]) if (member.id !== id) this.remove(member.id);
+    const [survivor] = this.members;
+    if (survivor === undefined) return;
+    survivor.learner = false;
+    this.committed = survivor.applied;
+  }
+
+  member(id: string): FakeMember | undefined {
+    return this.members.find((member) => member.id === id);
   }
 
   voters(): FakeMember[] {
@@ -74,28 +108,55 @@ export class FakeStore {
     return this.runningVoters().length >= quorumOf(this.voters().length);
   }
 
-  /** Elects, replicates. */
+  get lastIndex(): number {
+    return this.member(this.leaderId)?.applied ?? 0;
+  }
+
+  /** Elects, writes, replicates. */
   turn(): void {
     const voters = this.runningVoters();
     if (!this.hasQuorum()) this.leaderId = '0';
-    else if (!voters.some((member) => member.id === this.leaderId)) {
-      const best = voters.reduce((a, b) => (b.applied > a.applied ? b : a));
-      this.leaderId = best.id;
-      this.term += 1;
-      this.logIndex += 1;
+    else if (!voters.some((member) => member.id === this.leaderId)) this.#elect(voters);
+    const leader = this.member(this.leaderId);
+    if (leader === undefined) return;
+    const isFull = this.alarms.some(({ kind }) => kind === 'NOSPACE');
+    if (!isFull && this.entriesPerTurn > 0) {
+      leader.applied += this.entriesPerTurn;
+      this.revision += this.entriesPerTurn;
     }
-    if (this.leaderId === '0') return;
     for (const member of this.members) {
       if (!this.running.has(member.id)) continue;
-      const step = member.id === this.leaderId ? Infinity : Math.ceil(this.logIndex / 3);
-      member.applied = Math.min(this.logIndex, member.applied + step);
+      const step = Math.max(50, Math.ceil(leader.applied / 3), 2 * this.entriesPerTurn);
+      member.applied = Math.min(leader.applied, member.applied + step);
+      member.databaseBytes = Math.max(member.databaseBytes, this.liveBytes + this.historyBytes);
     }
+    this.#acknowledge();
   }
 
   commit(change: () => void): void {
-    if (this.leaderId === '0' || !this.hasQuorum()) throw new Error('etcdserver: no leader');
+    const leader = this.member(this.leaderId);
+    if (leader === undefined || !this.hasQuorum()) throw new Error('etcdserver: no leader');
+    leader.applied += 1;
+    const quorum = quorumOf(this.voters().length);
+    const nearest = this.runningVoters().sort((a, b) => b.applied - a.applied);
+    for (const voter of nearest.slice(0, quorum)) voter.applied = leader.applied;
+    this.#acknowledge();
     change();
-    this.logIndex += 1;
+  }
+
+  #elect(voters: readonly FakeMember[]): void {
+    const best = voters.reduce((a, b) => (b.applied > a.applied ? b : a));
+    if (best.applied < this.committed) this.hasLostWrites = true;
+    this.leaderId = best.id;
+    this.term += 1;
+    best.applied += 1;
+    for (const member of this.members) member.applied = Math.min(member.applied, best.applied);
+  }
+
+  #acknowledge(): void {
+    const voters = this.voters().sort((a, b) => b.applied - a.applied);
+    const last = voters[quorumOf(voters.length) - 1];
+    this.committed = Math.max(this.committed, last?.applied ?? 0);
   }
 }
 
@@ -104,10 +165,18 @@ export type Route = (
   endpoint: string,
 ) => { readonly store: FakeStore; readonly id: string } | undefined;
 
-/** `id`: the member concerned; the peer URL of one that is added. */
+/** Called after every change that was not refused. */
 export interface StoreHooks {
-  before?(verb: string, store: FakeStore, id: string): void;
-  after?(verb: string): void;
+  after?(change: StoreChange): void;
+}
+
+export interface StoreChange {
+  readonly verb: string;
+  readonly store: FakeStore;
+  /** The member concerned; the peer URL of one that is added. */
+  readonly id: string;
+  /** As it was before. */
+  readonly before: FakeStore;
 }
 
 export class FakeStoreAdmin implements StoreAdmin {
@@ -131,7 +200,11 @@ export class FakeStoreAdmin implements StoreAdmin {
     return this.#root.#writes;
   }
 
-  as(access: StoreAccess): StoreAdmin {
+  set writes(count: number) {
+    this.#root.#writes = count;
+  }
+
+  as(access: StoreAccess): FakeStoreAdmin {
     return new FakeStoreAdmin(this.#reach, { root: this.#root, access });
   }
 
@@ -165,45 +238,42 @@ export class FakeStoreAdmin implements StoreAdmin {
   }
 
   async status(endpoint: string): Promise<MemberStatus> {
-    const reached = this.#route(endpoint);
-    if (reached === undefined) throw new Error('connection refused');
-    const { store, id } = reached;
-    const member = store.members.find((candidate) => candidate.id === id);
+    const { store, id } = this.#answering(endpoint);
+    const member = store.member(id);
     const leaderId = member === undefined ? '0' : store.leaderId;
     const applied = member?.applied ?? 0;
-    const raftIndex = id === store.leaderId ? store.logIndex : applied;
+    const databaseBytes = member?.databaseBytes ?? 0;
     return {
       memberId: id,
       leaderId,
       raftTerm: store.term,
-      raftIndex,
+      raftIndex: applied,
       raftAppliedIndex: applied,
-      revision: store.revision,
-      databaseBytes: member?.databaseBytes ?? 0,
-      databaseBytesInUse: Math.min(
-        member?.databaseBytes ?? 0,
-        store.liveBytes + store.historyBytes,
-      ),
+      revision: Math.min(store.revision, applied),
+      databaseBytes,
+      databaseBytesInUse: Math.min(databaseBytes, store.liveBytes + store.historyBytes),
     };
   }
 
   async memberAddLearner(endpoints: readonly string[], peerUrl: string): Promise<void> {
-    this.#change('add', endpoints, peerUrl, (store) => {
-      if (store.members.some((member) => member.peerUrl === peerUrl)) {
-        throw new Error('etcdserver: Peer URLs already exists');
-      }
+    this.#change('addLearner', endpoints, peerUrl, (store) => {
       if (store.members.some((member) => member.learner)) {
         throw new Error('etcdserver: too many learner members in cluster');
       }
-      store.commit(() => store.add(peerUrl, true));
+      this.#add(store, peerUrl, true);
     });
+  }
+
+  /** What the API also offers, and the operator must not use. */
+  async memberAdd(endpoints: readonly string[], peerUrl: string): Promise<void> {
+    this.#change('addVoter', endpoints, peerUrl, (store) => this.#add(store, peerUrl, false));
   }
 
   async memberPromote(endpoints: readonly string[], memberId: string): Promise<void> {
     this.#change('promote', endpoints, memberId, (store) => {
       const member = memberOf(store, memberId);
       if (!member.learner) throw new Error('etcdserver: can only promote a learner member');
-      if (member.applied < store.logIndex * 0.9) {
+      if (!store.running.has(memberId) || member.applied < store.lastIndex * 0.9) {
         throw new Error(
           'etcdserver: can only promote a learner member which is in sync with leader',
         );
@@ -215,7 +285,7 @@ export class FakeStoreAdmin implements StoreAdmin {
   }
 
   async memberRemove(endpoints: readonly string[], memberId: string): Promise<void> {
-    this.#change('remove', endpoints, memberId, (store) => {
+    this.#change('removeMember', endpoints, memberId, (store) => {
       const member = memberOf(store, memberId);
       const left = store.runningVoters().filter((voter) => voter !== member).length;
       const voters = store.voters().filter((voter) => voter !== member).length;
@@ -227,14 +297,18 @@ export class FakeStoreAdmin implements StoreAdmin {
   async moveLeader(leader: string, targetMemberId: string): Promise<void> {
     this.#change('moveLeader', [leader], targetMemberId, (store) => {
       if (this.#route(leader)?.id !== store.leaderId) throw new Error('etcdserver: not leader');
-      if (!store.running.has(targetMemberId)) throw new Error('etcdserver: bad leader transferee');
+      const target = store.member(targetMemberId);
+      if (!store.running.has(targetMemberId) || target === undefined || target.learner) {
+        throw new Error('etcdserver: bad leader transferee');
+      }
+      target.applied = store.lastIndex;
       store.leaderId = targetMemberId;
       store.term += 1;
     });
   }
 
   async hash(endpoint: string): Promise<string> {
-    if (this.#route(endpoint) === undefined) throw new Error('connection refused');
+    this.#answering(endpoint);
     return '7';
   }
 
@@ -264,16 +338,19 @@ export class FakeStoreAdmin implements StoreAdmin {
   }
 
   async defragment(endpoint: string): Promise<void> {
-    const reached = this.#route(endpoint);
-    if (reached === undefined) throw new Error('connection refused');
-    this.hooks.before?.('defragment', reached.store, reached.id);
-    const member = memberOf(reached.store, reached.id);
-    member.databaseBytes = Math.min(
-      member.databaseBytes,
-      reached.store.liveBytes + reached.store.historyBytes,
-    );
+    const { store, id } = this.#answering(endpoint);
+    const before = store.clone();
+    const member = memberOf(store, id);
+    member.databaseBytes = Math.min(member.databaseBytes, store.liveBytes + store.historyBytes);
     this.#root.#writes += 1;
-    this.hooks.after?.('defragment');
+    this.hooks.after?.({ verb: 'defragment', store, id, before });
+  }
+
+  #add(store: FakeStore, peerUrl: string, learner: boolean): void {
+    if (store.members.some((member) => member.peerUrl === peerUrl)) {
+      throw new Error('etcdserver: Peer URLs already exists');
+    }
+    store.commit(() => store.add(peerUrl, learner));
   }
 
   #change(
@@ -283,10 +360,16 @@ export class FakeStoreAdmin implements StoreAdmin {
     effect: (store: FakeStore) => void,
   ): void {
     const store = this.#ask(endpoints);
-    this.hooks.before?.(verb, store, id);
+    const before = store.clone();
     effect(store);
     this.#root.#writes += 1;
-    this.hooks.after?.(verb);
+    this.hooks.after?.({ verb, store, id, before });
+  }
+
+  #answering(endpoint: string) {
+    const reached = this.#route(endpoint);
+    if (reached === undefined) throw new Error('connection refused');
+    return reached;
   }
 
   /** A running voter of a store with a leader. */
@@ -294,15 +377,15 @@ export class FakeStoreAdmin implements StoreAdmin {
     for (const endpoint of endpoints) {
       const reached = this.#route(endpoint);
       const { store, id } = reached ?? {};
-      if (store?.voters().some((member) => member.id === id) && store.leaderId !== '0')
-        return store;
+      const isVoter = store?.voters().some((member) => member.id === id);
+      if (isVoter && store?.running.has(store.leaderId) && store.hasQuorum()) return store;
     }
     throw new Error('etcdserver: request timed out');
   }
 }
 
 function memberOf(store: FakeStore, id: string): FakeMember {
-  const member = store.members.find((candidate) => candidate.id === id);
+  const member = store.member(id);
   if (member === undefined) throw new Error('etcdserver: member not found');
   return member;
 }

@@ -6,8 +6,9 @@ import { Member } from '../../../server/proto/gen/internal.ts';
 import { AlarmResponse } from '../../../server/proto/gen/rpc.ts';
 import { ClientListener } from '../../../server/transport/client-listener.ts';
 import { FakeMember } from '../../server/api/fake-member.ts';
+import { Pass } from '../sim/operator.ts';
+import { World } from '../sim/world.ts';
 import type { FakeStore } from './fake-store.ts';
-import { World } from './world.ts';
 
 /** A StoreCluster that has converged, with all that belongs to it, as it would be copied to another name. */
 export interface Template {
@@ -19,22 +20,19 @@ const templateName = 'demo';
 
 /** Made by the operator itself, in memory. */
 export async function convergedTemplate(replicas: number): Promise<Template> {
-  let state = 1;
-  const world = new World({
-    uint32: () => (state = (Math.imul(state, 48_271) & 0x7fffffff) >>> 0),
-  });
-  world.createCluster(replicas);
+  const world = new World();
+  world.createCluster({ replicas });
   for (let turns = 0; turns < 400 && world.cluster?.status?.ready !== `${replicas}/${replicas}`; ) {
-    await world.pass();
+    await new Pass(world).done;
     world.turn();
     turns += 1;
   }
-  for (let turns = 0; turns < 20; turns += 1) await world.pass();
+  for (let turns = 0; turns < 20; turns += 1) await new Pass(world).done;
   const store = world.store();
   if (store === undefined || world.cluster?.status?.plan?.decision !== 'Idle') {
     throw new Error('the template has not converged');
   }
-  const objects = [...world.kube.objects.values()].filter(({ kind }) => kind !== 'Event');
+  const objects = world.kube.all().filter(({ kind }) => kind !== 'Event' && kind !== 'Node');
   return { objects, store };
 }
 

@@ -1,16 +1,11 @@
-import { act } from '../../../operator/act/act.ts';
 import type { PersistentVolumeClaim, Pod, Secret } from '../../../operator/api/objects.ts';
 import type { StoreCluster, StoreClusterSpec } from '../../../operator/api/types.ts';
 import { collectionPath, objectPath } from '../../../operator/kube/paths.ts';
-import { observe } from '../../../operator/observe/observe.ts';
-import { plan } from '../../../operator/plan/plan.ts';
 import { type ReconcileModules, reconcile } from '../../../operator/reconcile.ts';
-import { quorumOf } from '../../../operator/resources/budget.ts';
 import { podEndpoint } from '../../../operator/resources/endpoints.ts';
 import { clusterUidLabel } from '../../../operator/resources/labels.ts';
 import { allRules } from '../../../operator/resources/permissions.ts';
 import { entriesOf, factsOf } from '../../../operator/resources/secret-facts.ts';
-import { writeStatus } from '../../../operator/status/write-status.ts';
 import type { Random } from '../../../server/base/random.ts';
 import { randomBelow } from '../../../server/base/random.ts';
 import { AuthorizedKube } from './authorized-kube.ts';
@@ -46,15 +41,12 @@ export class World {
   /** The operator may do what its rules say, in every test. */
   readonly #authorized = new AuthorizedKube(this.kube, { rules: allRules });
   #nonce = 0;
-  /** What was right when it was decided may be refused by the store; that is the store's part of the safety. */
-  #isLate = false;
   #timeMs = Date.parse('2026-01-01T00:00:00Z');
   #address = 0;
 
   constructor(random: Random) {
     this.#random = random;
     this.kube.hooks.before = (verb, path, present) => this.#checkWrite(verb, path, present);
-    this.admin.hooks.before = (verb, store, id) => this.#checkChange(verb, store, id);
   }
 
   get writes(): number {
@@ -62,7 +54,7 @@ export class World {
   }
 
   get cluster(): StoreCluster | undefined {
-    return this.kube.objects.get(clusterPath) as StoreCluster | undefined;
+    return this.kube.read(clusterPath) as StoreCluster | undefined;
   }
 
   pods(): Pod[] {
@@ -102,7 +94,7 @@ export class World {
     const data = Object.fromEntries(
       Object.entries(texts).map(([entry, text]) => [entry, Buffer.from(text).toString('base64')]),
     );
-    if (this.kube.objects.has(path)) this.kube.set(path, () => ({ data }));
+    if (this.kube.read(path) !== undefined) this.kube.set(path, () => ({ data }));
     else
       this.kube.put(path, { apiVersion: 'v1', kind: 'Secret', metadata: { name }, data } as Stored);
   }
@@ -110,7 +102,7 @@ export class World {
   /** The entries of a Secret; undefined when it is not there. */
   secret(name: string): ReadonlyMap<string, Buffer> | undefined {
     const path = objectPath('Secret', { namespace: key.namespace, name });
-    const found = this.kube.objects.get(path) as unknown as Secret | undefined;
+    const found = this.kube.read(path) as unknown as Secret | undefined;
     return found && entriesOf(found);
   }
 
@@ -130,23 +122,6 @@ export class World {
   async pass(): Promise<void> {
     this.#timeMs += 100;
     await survive(reconcile(this.#modules, key));
-  }
-
-  /** A second operator looks at the world now, and acts on what it saw when the returned function is called. */
-  async latePass(): Promise<() => Promise<void>> {
-    const observation = await observe(this.#modules, key);
-    return async () => {
-      if (observation === undefined) return;
-      const decided = plan(observation);
-      this.#isLate = true;
-      try {
-        const outcome = await act(this.#modules, observation, decided);
-        if (outcome.kind === 'failed' && outcome.error instanceof Violation) throw outcome.error;
-        await survive(writeStatus(this.#modules, observation, decided, outcome));
-      } finally {
-        this.#isLate = false;
-      }
-    };
   }
 
   /** What the member at an address says of its certificates: those of the Secrets, since its node has brought them. */
@@ -327,20 +302,6 @@ export class World {
     }
   }
 
-  #checkChange(verb: string, store: FakeStore, id: string): void {
-    if (this.#isLate) return;
-    if (verb === 'add' && store.peerUrls.has(id)) throw new Violation(`${id} is used again`);
-    if (verb !== 'remove') return;
-    const member = store.members.find((candidate) => candidate.id === id);
-    if (member === undefined || member.learner) return;
-    const voters = store.voters().length;
-    if (store.leaderId === id) throw new Violation('O5: the leader is removed');
-    const left = store.runningVoters().filter((voter) => voter.id !== id).length;
-    if (left < quorumOf(voters - 1)) {
-      throw new Violation(`O1: ${left} of ${voters - 1} voters would be left`);
-    }
-  }
-
   #diskOf(name: string): Disk | undefined {
     const volume = this.volumes().find((candidate) => candidate.metadata.name === name);
     return volume === undefined ? undefined : this.#disks.get(uidOf(volume));
@@ -351,10 +312,9 @@ export class World {
   }
 
   #all<T>(kind: 'Pod' | 'PersistentVolumeClaim'): T[] {
-    const prefix = `${collectionPath(kind, key.namespace)}/`;
-    return [...this.kube.objects]
-      .filter(([path]) => path.startsWith(prefix))
-      .map(([, object]) => object as T);
+    return [...this.kube.view(collectionPath(kind, key.namespace)).values()].map(
+      (object) => object as unknown as T,
+    );
   }
 }
 
@@ -362,7 +322,7 @@ export class World {
 function tlsMetrics(kube: FakeKube, { namespace, name }: typeof key): string {
   const lines = (['client', 'peer'] as const).flatMap((side) => {
     const at = { namespace, name: `${name}-${side}-tls` };
-    const secret = kube.objects.get(objectPath('Secret', at)) as unknown as Secret | undefined;
+    const secret = kube.read(objectPath('Secret', at)) as unknown as Secret | undefined;
     const { certificate, trust } = secret === undefined ? {} : factsOf(secret, undefined);
     return [
       `mainstay_tls_certificate_expiry_seconds{listener="${side}",serial="${certificate?.serial}"} 1`,
