@@ -148,6 +148,7 @@ export class World {
 
   /** The rest of the world moves on: kubelets, volumes, elections, replication. */
   turn(): void {
+    this.kube.collectGarbage();
     for (const pod of this.pods()) this.#turnPod(pod);
     for (const volume of this.volumes()) this.#turnVolume(volume);
     for (const store of this.stores.values()) store.turn();
