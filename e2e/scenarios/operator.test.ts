@@ -34,9 +34,12 @@ scenario(
     const load = await stage.load(cluster);
     const before = await cluster.podUids();
     load.restartGap();
-    await apiServer?.stop();
-    await sleep(outageMs);
-    await apiServer?.start();
+    try {
+      await apiServer?.stop();
+      await sleep(outageMs);
+    } finally {
+      await apiServer?.start();
+    }
     assert.ok(
       load.gapMs <= outageGapMsMax,
       `writes did not need it, but stood for ${load.gapMs} ms`,

@@ -166,27 +166,30 @@ async function perform(
     operator: options.operator ?? 'now',
   });
   const stage = new Stage(environment, context);
-  let result = 'passed';
+  let failure: unknown;
   const end = new AbortController();
   const killing = options.killsOperator === true ? killAgainAndAgain(stage, end.signal) : undefined;
   try {
     await play(stage);
     await stage.verify();
   } catch (error) {
-    result = 'failed';
+    failure = error;
     console.error(await stage.describe().catch(String));
-    throw error;
-  } finally {
-    end.abort();
-    await killing;
-    const { kubernetesVersion } = environment;
-    recordRow({ name, result, gapMs: stage.gapMs, repairMs: stage.repairMs, kubernetesVersion });
+  }
+  end.abort();
+  const endings = [() => killing, () => stage.close(), () => environment.close()];
+  for (const close of endings) {
     try {
-      await stage.close();
-    } finally {
-      await environment.close();
+      await close();
+    } catch (error) {
+      // The first failure is the one to tell; what comes after it may be its consequence.
+      failure ??= error;
     }
   }
+  const result = failure === undefined ? 'passed' : 'failed';
+  const { gapMs, repairMs } = stage;
+  recordRow({ name, result, gapMs, repairMs, kubernetesVersion: environment.kubernetesVersion });
+  if (failure !== undefined) throw failure;
 }
 
 async function killAgainAndAgain(stage: Stage, signal: AbortSignal): Promise<void> {
