@@ -38,7 +38,9 @@ test(`${clusterCount} StoreClusters: memory and requests stay bounded, nothing i
         async () => (await passesOf(operator)) >= clusterCount,
         300_000,
       );
-      await until('all are well', () => fleet.isIdle(), 90_000);
+      await until('all are well', () => fleet.isIdle(), 300_000).catch(async (error: Error) => {
+        throw new Error(`${error.message}: ${await fleet.doings()}`);
+      });
       const failed = await metricOf(operator, 'mainstay_operator_reconcile_errors_total');
       assert.equal(failed, 0, operator.log.slice(-2_000));
       const journal = journalOf(setting.localKube);
@@ -113,6 +115,19 @@ class Fleet {
     const path = collectionPath('StoreCluster', 'default');
     const { items } = await kube.list<KubeList<StoreCluster>>(path);
     return items.every(({ status }) => status?.plan?.decision === 'Idle' && status.ready === '3/3');
+  }
+
+  /** Which plans there are, and how often. */
+  async doings(): Promise<string> {
+    const { kube } = this.#setting;
+    const path = collectionPath('StoreCluster', 'default');
+    const { items } = await kube.list<KubeList<StoreCluster>>(path);
+    const counts = new Map<string, number>();
+    for (const { status } of items) {
+      const doing = `${status?.plan?.reason} (${status?.ready})`;
+      counts.set(doing, (counts.get(doing) ?? 0) + 1);
+    }
+    return [...counts].map(([doing, count]) => `${count} ${doing}`).join(', ');
   }
 
   async stop(): Promise<void> {
