@@ -3,8 +3,9 @@ import { test } from 'node:test';
 import type { StoreCluster, StoreClusterSpec } from '../../../operator/api/types.ts';
 import { forecast } from '../../../operator/cli/forecast.ts';
 import { observeEdited } from '../../../operator/cli/plan-edit.ts';
+import { clusterPath } from '../sim/children.ts';
 import { Pass } from '../sim/operator.ts';
-import { clusterPath, World } from '../sim/world.ts';
+import { World } from '../sim/world.ts';
 
 // What is foreseen is what then happens: the operator, in the world of its other tests, takes the steps that the
 // forecast told, in that order.

@@ -9,8 +9,9 @@ import {
 } from '../../../operator/resources/labels.ts';
 import { isOutdated } from '../../../operator/resources/template.ts';
 import type { FakeStore } from '../support/fake-store.ts';
+import { key } from './children.ts';
 import { specOf } from './invariants.ts';
-import { key, type World } from './world.ts';
+import type { World } from './world.ts';
 
 /** What is wrong with a store that should be as its spec wants it (O6, O10); nothing when all is right. */
 export function wrongWith(world: World): string[] {

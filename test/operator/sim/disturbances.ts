@@ -1,7 +1,8 @@
 import { quorumOf } from '../../../operator/resources/budget.ts';
 import type { SeededRandom } from '../../sim/random.ts';
 import type { FakeMember } from '../support/fake-store.ts';
-import { isNodeReady, type World } from './world.ts';
+import { isNodeReady } from './children.ts';
+import type { World } from './world.ts';
 
 // What people and the world do to a store at random. Each says what it did, undefined when it could not. Never so much
 // is lost that no operator could bring it back: that a person has to decide, and scenarios have it.
@@ -164,6 +165,8 @@ export const disturbances: Readonly<Record<string, Disturbance>> = {
   },
   statusLost: (world) => {
     world.forgetStatus();
+    // Of names that stand nowhere else, nobody can know that they were used.
+    for (const store of world.storage.stores.values()) store.peerUrls.clear();
     return '';
   },
 };

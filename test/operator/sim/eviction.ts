@@ -2,7 +2,8 @@ import type { Pod, PodDisruptionBudget } from '../../../operator/api/objects.ts'
 import { objectPath } from '../../../operator/kube/paths.ts';
 import { isPodReady } from '../../../operator/observe/view.ts';
 import { quorumOf } from '../../../operator/resources/budget.ts';
-import { key, type World } from './world.ts';
+import { key } from './children.ts';
+import type { World } from './world.ts';
 
 /** What the eviction API says: undefined when the budget allows it. Checks what the budget is there for. */
 export function mayEvict(world: World, pod: Pod): string | undefined {

@@ -7,8 +7,9 @@ import { clusterUidLabel, finalizer } from '../../../operator/resources/labels.t
 import { isOutdated } from '../../../operator/resources/template.ts';
 import type { Stored } from '../support/fake-kube.ts';
 import type { FakeMember, FakeStore, StoreChange } from '../support/fake-store.ts';
+import { clusterPath, key } from './children.ts';
 import { flagOf } from './kubelet.ts';
-import { clusterPath, key, type World } from './world.ts';
+import type { World } from './world.ts';
 
 /** Who writes: what it believes, and whether it may be wrong. */
 export interface Writer {
@@ -53,6 +54,9 @@ export class Invariants {
     if (path.startsWith(clusterPath)) return this.#checkCluster(present);
     if (verb === 'create') return this.#checkCreation(path);
     if (present === undefined) return;
+    if (verb === 'apply' && ['Pod', 'PersistentVolumeClaim'].includes(present.kind)) {
+      this.#world.violate(`O8: ${path} is there already, and is written over`);
+    }
     this.#checkOwner(path, present);
     if (present.metadata.deletionTimestamp !== undefined || verb !== 'remove') return;
     if (present.kind === 'Pod') this.#checkPodRemoval(present as unknown as Pod);

@@ -3,8 +3,9 @@ import { bytesOf } from '../../../operator/api/quantity.ts';
 import { hasEnded } from '../../../operator/observe/view.ts';
 import { forceFlag } from '../../../operator/resources/template.ts';
 import type { FakeMember, FakeStore } from '../support/fake-store.ts';
+import { claimsOf, isNodeReady, pathOf, uidOf } from './children.ts';
 import type { Disk } from './storage.ts';
-import { claimsOf, isNodeReady, pathOf, uidOf, type World } from './world.ts';
+import type { World } from './world.ts';
 
 /** The container of one pod. Never changed in place. */
 interface Container {

@@ -10,7 +10,8 @@ import { allRules } from '../../../operator/resources/permissions.ts';
 import { AuthorizedKube } from '../support/authorized-kube.ts';
 import { collectionOf, type Version } from '../support/fake-kube.ts';
 import type { FakeStoreAdmin } from '../support/fake-store.ts';
-import { key, type World } from './world.ts';
+import { key } from './children.ts';
+import type { World } from './world.ts';
 
 /** What goes wrong in one pass. */
 export interface PassFaults {
@@ -96,7 +97,7 @@ export class Pass {
     let error: Error | undefined;
     let againMs: number | undefined;
     try {
-      againMs = await reconcile(this.#modules(), key, (plan, outcome, { observation }) => {
+      againMs = await reconcile(this.#modules(), key, (plan, outcome, _durationMs, observation) => {
         this.#decided = { plan, outcome, observation };
       });
     } catch (thrown) {

@@ -1,7 +1,7 @@
 import { collectionPath, type Kind } from '../../../operator/kube/paths.ts';
+import { key } from './children.ts';
 import type { PassFaults, PassReport } from './operator.ts';
 import { Run, type RunOptions, type Scenario } from './run.ts';
-import { key } from './world.ts';
 
 /**
  * One thing that goes wrong at one action of a scenario. In words, as the command line has them; the number is that of

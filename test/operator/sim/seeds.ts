@@ -1,10 +1,10 @@
 import { collectionPath } from '../../../operator/kube/paths.ts';
 import { SeededRandom } from '../../sim/random.ts';
+import { key } from './children.ts';
 import { disturbances, healEverything } from './disturbances.ts';
 import type { Pass, PassFaults } from './operator.ts';
 import { Run, type RunOptions, type Scenario } from './run.ts';
 import { beginnings } from './scenarios.ts';
-import { key } from './world.ts';
 
 /** How likely what is, in one pass; drawn for each seed, so that each has its own weather. */
 interface Weather {

@@ -1,9 +1,4 @@
-import type {
-  KubeObject,
-  Node,
-  PersistentVolumeClaim,
-  Pod,
-} from '../../../operator/api/objects.ts';
+import type { Node, PersistentVolumeClaim, Pod } from '../../../operator/api/objects.ts';
 import type { StoreCluster, StoreClusterSpec } from '../../../operator/api/types.ts';
 import { KubeError } from '../../../operator/kube/errors.ts';
 import { collectionPath, type Kind, objectPath } from '../../../operator/kube/paths.ts';
@@ -11,13 +6,12 @@ import { podEndpoint } from '../../../operator/resources/endpoints.ts';
 import { clusterUidLabel } from '../../../operator/resources/labels.ts';
 import { FakeKube, type Stored } from '../support/fake-kube.ts';
 import { type FakeMember, type FakeStore, FakeStoreAdmin } from '../support/fake-store.ts';
+import { claimsOf, clusterPath, isNodeReady, key, pathOf } from './children.ts';
 import { mayEvict } from './eviction.ts';
 import { Kubelet } from './kubelet.ts';
 import { Storage } from './storage.ts';
 import { Violation } from './violation.ts';
 
-export const key = { namespace: 'default', name: 'demo' };
-export const clusterPath = objectPath('StoreCluster', key);
 const startedAtMs = Date.parse('2026-01-01T00:00:00Z');
 /** Kubernetes deletes the pods of a node that does not answer after so long. */
 const deadNodeMsMax = 300_000;
@@ -328,26 +322,4 @@ export class World {
   #all<T>(kind: Kind): T[] {
     return [...this.kube.view(collectionPath(kind, key.namespace)).values()] as T[];
   }
-}
-
-export function isNodeReady(node: Node | undefined): boolean {
-  return (node?.status?.conditions ?? []).some(
-    ({ type, status }) => type === 'Ready' && status === 'True',
-  );
-}
-
-export function pathOf({ kind, metadata }: KubeObject & { readonly kind: Kind }): string {
-  return objectPath(kind, { namespace: key.namespace, name: metadata.name });
-}
-
-export function uidOf({ metadata }: KubeObject): string {
-  return metadata.uid ?? '';
-}
-
-/** Names of the volumes that a pod mounts. */
-export function claimsOf(pod: Pod): string[] {
-  const volumes = (pod.spec['volumes'] ?? []) as readonly {
-    readonly persistentVolumeClaim?: { readonly claimName: string };
-  }[];
-  return volumes.flatMap(({ persistentVolumeClaim }) => persistentVolumeClaim?.claimName ?? []);
 }

@@ -125,7 +125,7 @@ export class FakeKube implements KubeClient {
 
   /** Preconditions that are empty are not checked, as an API server has it. */
   async remove(path: string, { uid, resourceVersion }: Preconditions): Promise<void> {
-    await this.#write('remove', path, () => {
+    this.#write('remove', path, () => {
       const present = this.#present(path, resourceVersion === '' ? undefined : resourceVersion);
       if (uid !== '' && uid !== undefined && present.metadata.uid !== uid) {
         throw new KubeError(409, 'Conflict', `${path} has another uid`);

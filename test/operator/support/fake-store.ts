@@ -85,7 +85,8 @@ export class FakeStore {
 
   /** What `--force-new-cluster` does: one member goes on alone, with what it has. */
   force(id: string): void {
-    for (const member of [...this.members]) if (member.id !== id) this.remove(member.id);
+    const others = this.members.filter((member) => member.id !== id);
+    for (const member of others) this.remove(member.id);
     const [survivor] = this.members;
     if (survivor === undefined) return;
     survivor.learner = false;
@@ -126,7 +127,8 @@ export class FakeStore {
     }
     for (const member of this.members) {
       if (!this.running.has(member.id)) continue;
-      const step = Math.max(50, Math.ceil(leader.applied / 3), 2 * this.entriesPerTurn);
+      const aThird = Math.min(Math.ceil(leader.applied / 3), 6_000);
+      const step = Math.max(50, aThird, 2 * this.entriesPerTurn);
       member.applied = Math.min(leader.applied, member.applied + step);
       member.databaseBytes = Math.max(member.databaseBytes, this.liveBytes + this.historyBytes);
     }
