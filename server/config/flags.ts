@@ -24,7 +24,7 @@ const groups = [
   'Logging',
 ] as const;
 
-interface Flag {
+export interface Flag {
   readonly name: string;
   readonly group: (typeof groups)[number];
   /** What stands for the value in the help. */
@@ -663,6 +663,11 @@ function flag<Name extends string>(
   help: string,
 ): Flag & { readonly name: Name } {
   return { name, group, value, defaultText, help };
+}
+
+/** Every flag with its help, in the order of `--help`. */
+export function documentedFlags(): readonly Flag[] {
+  return groups.flatMap((group) => flags.filter((each) => each.group === group));
 }
 
 /** The text of `--help`. */
