@@ -10,7 +10,7 @@ export interface DocumentedMetric {
 
 /** As the source registers them: a name, and beside it what `/metrics` says of it. */
 const registration =
-  /\b(\w+)\(\s*'((?:etcd|grpc|mainstay|process|nodejs|os|promhttp)_[a-z0-9_]+)',\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|(\w+),)/g;
+  /\b(\w+)\(\s*'((?:etcd|grpc|mainstay|process|nodejs|os|promhttp)_[a-z0-9_]+)',\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|`([^`]*)`|(\w+),)/g;
 /** Named by whoever registers them; everything else that does so makes histograms. */
 const plainTypes = new Map([
   ['gauge', 'gauge'],
@@ -25,13 +25,22 @@ export function metricsIn(root: string, folder: string): readonly DocumentedMetr
   for (const file of readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })) {
     if (!file.endsWith('.ts')) continue;
     const source = readFileSync(join(root, folder, file), 'utf8');
-    for (const [, by = '', name = '', single, double, constant] of source.matchAll(registration)) {
-      const help = single ?? double ?? textOf(source, constant ?? '');
+    for (const [, by = '', name = '', single, double, template, constant] of source.matchAll(
+      registration,
+    )) {
+      if (constant !== undefined && !plainTypes.has(by)) continue;
+      const help = single ?? double ?? template ?? `\${${constant}}`;
       const type = plainTypes.get(by) ?? 'histogram';
-      found.set(name, { name, type, help: help.replaceAll("\\'", "'") });
+      found.set(name, { name, type, help: filled(help, source) });
     }
   }
   return [...found.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function filled(help: string, source: string): string {
+  return help
+    .replaceAll(/\$\{(\w+)\}/g, (_, constant: string) => textOf(source, constant))
+    .replaceAll("\\'", "'");
 }
 
 /** Of a constant that two metrics share. */
