@@ -24,6 +24,7 @@ const options = {
 };
 const chart = join(root, 'helm/mainstay');
 const readyMsMax = 240_000;
+const othersReason = 'this Kubernetes has stores that a new operator would take over';
 
 /** A namespace of its own for one release, and how to speak of it. */
 class Installation {
@@ -56,6 +57,12 @@ class Installation {
       ];
       await this.kubectl('annotate', '--overwrite', name, ...release);
     }
+  }
+
+  /** Whether a new operator for all namespaces would take over what somebody has. */
+  async hasOtherStores(): Promise<boolean> {
+    const stores = ['get', 'storeclusters', '--all-namespaces', '-o', 'name'];
+    return (await this.kubectl(...stores).catch(() => '')) !== '';
   }
 
   async close(): Promise<void> {
@@ -143,9 +150,14 @@ async function outputOf(program: 'helm' | 'kubectl', args: readonly string[]): P
 }
 
 /** The image that the nodes have. */
-function imageValues(): readonly string[] {
+function imageOfNodes(): { readonly repository: string; readonly tag: string } {
   const image = process.env['MAINSTAY_IMAGE'] ?? `mainstay:${versionDefault}`;
   const [repository = '', tag = ''] = image.split(/:(?=[^/]*$)/);
+  return { repository, tag };
+}
+
+function imageValues(): readonly string[] {
+  const { repository, tag } = imageOfNodes();
   return ['--set', `image.repository=${repository}`, '--set-string', `image.tag=${tag}`];
 }
 
@@ -198,11 +210,7 @@ test(
   options,
   (context) =>
     withInstallation(context, async (installation) => {
-      const others = await installation
-        .kubectl('get', 'storeclusters', '-A', '-o', 'name')
-        .catch(() => '');
-      if (others !== '')
-        return context.skip('this Kubernetes has stores that a new operator would take over');
+      if (await installation.hasOtherStores()) return context.skip(othersReason);
       const directory = mkdtempSync(join(tmpdir(), 'mainstay-chart-'));
       try {
         const startedMs = performance.now();
@@ -283,5 +291,36 @@ test('in one namespace, with no ClusterRole at all', options, (context) =>
     await installation.untilReady('demo');
     assert.equal(await installation.read('demo'), 'hello');
     await installation.remove('demo');
+  }),
+);
+
+test('with kubectl alone', options, (context) =>
+  withInstallation(context, async (installation) => {
+    if (await installation.hasOtherStores()) return context.skip(othersReason);
+    const directory = mkdtempSync(join(tmpdir(), 'mainstay-deploy-'));
+    const file = join(directory, 'operator.yaml');
+    const { repository, tag } = imageOfNodes();
+    const text = readFileSync(join(root, 'deploy/operator.yaml'), 'utf8')
+      .replaceAll(`mainstay:${versionDefault}`, `${repository}:${tag}`)
+      .replaceAll('--image-repository=mainstay', `--image-repository=${repository}`);
+    writeFileSync(file, text);
+    const system = ['--namespace', 'mainstay-system'];
+    try {
+      await installation.kubectl('apply', '-f', join(root, 'crds'), '-f', file);
+      const rollout = ['rollout', 'status', 'deployment/mainstay', '--timeout=180s'];
+      await installation.kubectl(...rollout, ...system);
+      await installation.installStore('demo');
+      await installation.write('demo', 'hello');
+      await installation.untilReady('demo');
+      const ctl = ['mainstayctl', '--endpoints=demo:2379', 'get', 'greeting'];
+      const within = ['exec', 'demo-1', '--namespace', installation.namespace, '--', ...ctl];
+      assert.match(await installation.kubectl(...within), /hello/);
+      const selector = '--selector=app.kubernetes.io/component=operator';
+      assert.match(await installation.kubectl('logs', selector, ...system, '--tail=100'), /acted/);
+      await installation.remove('demo');
+    } finally {
+      await installation.kubectl('delete', '-f', file, '--timeout=180s');
+      rmSync(directory, { recursive: true });
+    }
   }),
 );

@@ -97,7 +97,7 @@ export class Pass {
     let error: Error | undefined;
     let againMs: number | undefined;
     try {
-      againMs = await reconcile(this.#modules(), key, (plan, outcome, _durationMs, observation) => {
+      againMs = await reconcile(this.#modules(), key, (plan, outcome, { observation }) => {
         this.#decided = { plan, outcome, observation };
       });
     } catch (thrown) {
