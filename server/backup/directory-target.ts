@@ -10,7 +10,7 @@ import {
   rm,
   stat as statFile,
 } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { BackupError, type BackupFailure } from './failure.ts';
 import {
   type ListedObject,
@@ -30,7 +30,7 @@ export class DirectoryTarget implements Target {
   readonly #root: string;
 
   constructor(root: string) {
-    this.#root = root;
+    this.#root = resolve(root);
     this.place = root;
   }
 

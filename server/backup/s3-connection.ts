@@ -31,6 +31,7 @@ export interface S3Options {
   readonly timeoutMs: number;
   /** How long the same request is tried, from the first failure on. */
   readonly retryMs: number;
+  /** Ends every request but deletions: what was begun is cleared away all the same. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -118,10 +119,12 @@ export class S3Connection {
     const { signal, retryMs } = this.#options;
     const deadline = performance.now() + retryMs;
     for (let backoffMs = backoffMsMin; ; backoffMs = Math.min(2 * backoffMs, backoffMsMax)) {
-      if (signal?.aborted === true) throw new BackupError('Interrupted', 'interrupted');
+      const isInterrupted = () => signal?.aborted === true && request.method !== 'DELETE';
+      if (isInterrupted()) throw new BackupError('Interrupted', 'interrupted');
       try {
         return await attempt();
       } catch (error) {
+        if (isInterrupted()) throw new BackupError('Interrupted', 'interrupted', { cause: error });
         if (!isPassing(error)) throw this.#failed(error);
         const waitMs = backoffMs * (0.5 + Math.random() / 2);
         if (performance.now() + waitMs > deadline) throw this.#unreachable(request, error);
@@ -156,7 +159,7 @@ export class S3Connection {
       headers: { ...headers, 'content-length': body.length },
       agent: this.#agent,
       lookup,
-      ...(signal !== undefined && { signal }),
+      ...(signal !== undefined && method !== 'DELETE' && { signal }),
     };
     const start = protocol === 'https:' ? httpsRequest : httpRequest;
     return new Promise((resolve, reject) => {

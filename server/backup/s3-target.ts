@@ -85,6 +85,9 @@ export class S3Target implements Target {
         }
         if (at >= sizeBytes || sizeBytes === Number.POSITIVE_INFINITY) return;
       } catch (error) {
+        if (this.#options.signal?.aborted === true) {
+          throw new BackupError('Interrupted', 'interrupted', { cause: error });
+        }
         if (!isPassing(error) || performance.now() > deadline) throw cutOff(name, error);
       }
       await sleep(waitMs);

@@ -104,6 +104,8 @@ class Saving {
   #totalBytes = 0;
   #version = '';
   #pinnedMs = 0;
+  /** From then on it may be whole although something has failed. */
+  #manifestName: string | undefined;
 
   constructor(
     modules: SaveModules,
@@ -149,10 +151,11 @@ class Saving {
       };
       this.#throwIfAborted();
       const name = manifestName(this.#uid, stem, facts.revision);
+      this.#manifestName = name;
       await target.create(name, encodeManifest(manifest), id);
       return { name: stemName(stem), manifest, wasThere: false };
     } catch (error) {
-      await this.#forget(data, stem);
+      await this.#forget(data);
       throw error;
     }
   }
@@ -302,13 +305,11 @@ class Saving {
     }
   }
 
-  /** What was written until something failed. Where even that fails, prune does it later. */
-  async #forget(data: string, stem: BackupStem): Promise<void> {
+  /** What was written until something failed, the manifest first. Where even that fails, prune does the rest later. */
+  async #forget(data: string): Promise<void> {
     const { target } = this.#modules;
     try {
-      const { backups } = await inventoryOf(target, this.#uid);
-      // The manifest may be there although its answer never came.
-      if (backups.some(({ name }) => name === stemName(stem))) return;
+      if (this.#manifestName !== undefined) await target.delete(this.#manifestName);
       await target.delete(data);
     } catch (error) {
       if (!(error instanceof BackupError)) throw error;

@@ -35,7 +35,7 @@ after(async () => {
 });
 
 for (const program of ['swift', 'moto', 's3rver'] as const satisfies readonly S3Program[]) {
-  suite(`a bucket of ${program}`, { ...needs(...s3Tools[program]), timeout: 180_000 }, () => {
+  suite(`a bucket of ${program}`, { ...needs(...s3Tools[program]), timeout: 540_000 }, () => {
     let server: S3Server | undefined;
     let target: Target | undefined;
     const options = (more: Partial<S3TargetOptions> = {}): S3TargetOptions => {

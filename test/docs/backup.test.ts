@@ -27,7 +27,7 @@ const text = readFileSync(join(root, 'docs/BACKUP.md'), 'utf8');
 const blocks = [...text.matchAll(/```sh\n(.*?)```/gs)].map(([, block = '']) => block);
 const run = promisify(execFile);
 
-suite('the commands of docs/BACKUP.md', { ...needs('openssl'), timeout: 240_000 }, () => {
+suite('the commands of docs/BACKUP.md', { ...needs('openssl'), timeout: 540_000 }, () => {
   let cluster: TestCluster | undefined;
   let fake: FakeS3 | undefined;
   const directory = mkdtempSync(join(tmpdir(), 'mainstay-docs-'));

@@ -92,7 +92,7 @@ async function hashAt(revision: number): Promise<number> {
   return (await client.hashKV(cluster.member(0).clientUrl, { revision })).hash;
 }
 
-suite('mainstayctl backup archive', { timeout: 240_000 }, () => {
+suite('mainstayctl backup archive', { timeout: 540_000 }, () => {
   test('without a backup there is nothing to follow', async () => {
     newTarget();
     const { failure, message } = await ctl('archive', '--once');
