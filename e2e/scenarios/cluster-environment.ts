@@ -27,8 +27,8 @@ const removeMsMax = 120_000;
 
 /**
  * A namespace of the cluster with an operator in it, from the image of this code. Which image that is says
- * MAINSTAY_IMAGE, that of the release before MAINSTAY_IMAGE_BEFORE: the nodes have to know them. Pods and services have
- * to be reachable from here.
+ * MAINSTAY_IMAGE, that of the release before MAINSTAY_IMAGE_BEFORE: the nodes have to know them. Services have to be
+ * reachable from here.
  */
 export async function openClusterEnvironment(
   kubeconfigPath: string,
