@@ -28,6 +28,8 @@ export interface ArchiveOptions {
   readonly isOnce: boolean;
   /** Ends it, once what is held is written. */
   readonly signal: AbortSignal;
+  /** It has begun, behind that revision: what changes from now on is not missed. */
+  readonly onFollowing: (revision: number) => void;
   readonly onWritten: (archived: Archived) => void;
 }
 
@@ -146,6 +148,8 @@ class Archive {
   async #follow(watch: Watch): Promise<void> {
     try {
       if (this.#isDone) return;
+      await watch.started();
+      this.#options.onFollowing(this.#seen);
       for await (const batch of watch) {
         this.#take(batch);
         if (this.#heldBytes >= objectBytesMax) await this.#write();

@@ -266,6 +266,10 @@ async function archive(command: Command, target: Target): Promise<Outcome> {
       silenceMs: duration(line, 'silence', '1m'),
       isOnce: line.flag('once'),
       signal: terminal.signal,
+      onFollowing: (revision) => {
+        const line = isJson ? jsonOf({ kind: 'following', revision }) : '';
+        terminal.write(line || `Following what comes behind revision ${revision}\n`);
+      },
       onWritten: (archived) => {
         const { from, to } = archived;
         const what = to < from ? `nothing behind revision ${to}` : `revisions ${from} to ${to}`;

@@ -190,10 +190,9 @@ suite('mainstayctl backup archive', { timeout: 540_000 }, () => {
     await ctl('save');
     for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
       const archive = started('archive', '--interval', signal === 'SIGTERM' ? '1h' : '30ms');
+      await archive.follows();
       for (let at = 0; at < 50; at++) await client.put(`k${at}`, signal);
       if (signal === 'SIGKILL') await archive.wrote(1);
-      // What is written down by then may be any part of it.
-      else await sleep(1_500);
       await archive.stop(signal);
     }
     const end = await revisionNow();
@@ -295,9 +294,17 @@ class RunningArchive {
     });
   }
 
-  get #lines(): Line[] {
+  #linesOf(kind: string): Line[] {
     const lines = this.#text.split('\n').slice(0, -1);
-    return lines.map((line) => JSON.parse(line) as Line).filter(({ kind }) => kind === 'archived');
+    return lines.map((line) => JSON.parse(line) as Line).filter((line) => line.kind === kind);
+  }
+
+  get #lines(): Line[] {
+    return this.#linesOf('archived');
+  }
+
+  follows(): Promise<void> {
+    return this.#when(() => this.#linesOf('following').length > 0);
   }
 
   wrote(objects: number): Promise<void> {
