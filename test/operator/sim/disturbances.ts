@@ -1,4 +1,5 @@
 import { quorumOf } from '../../../operator/resources/budget.ts';
+import { memberIdAnnotation } from '../../../operator/resources/labels.ts';
 import type { SeededRandom } from '../../sim/random.ts';
 import type { FakeMember } from '../support/fake-store.ts';
 import { isNodeReady } from './children.ts';
@@ -164,6 +165,11 @@ export const disturbances: Readonly<Record<string, Disturbance>> = {
     return name;
   },
   statusLost: (world) => {
+    const isKnown = world
+      .volumes()
+      .some(({ metadata }) => metadata.annotations?.[memberIdAnnotation] !== undefined);
+    // Before a volume names its member, nothing but the status tells of the store.
+    if (!isKnown) return undefined;
     world.forgetStatus();
     // Of names that stand nowhere else, nobody can know that they were used.
     for (const store of world.storage.stores.values()) store.peerUrls.clear();
