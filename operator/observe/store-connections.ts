@@ -5,13 +5,17 @@ import { ClientError } from '../../server/client/errors.ts';
 import { etcdTexts } from '../../server/client/etcd-texts.ts';
 import { AccessRefused, type StoreAccess } from './store-admin.ts';
 
-/** Connections that were not used for so long are closed: their pods may be gone. */
-const idleMsMax = 60_000;
+/**
+ * Connections that were not used for so long are closed: their pods may be gone, and those of stores that are well would
+ * take a megabyte for each of them. One that has logged in is kept over a pass: logging in costs the store a slow check.
+ */
+const idleMsMax = { anyone: 5_000, loggedIn: 60_000 };
 /** A user that a store has refused is not tried there again before: each time costs the store a slow check. */
 const refusedMs = 30_000;
 
 interface Connection {
   readonly client: Client;
+  readonly idleMsMax: number;
   usedAtMs: number;
 }
 
@@ -88,13 +92,14 @@ export class StoreConnections {
       return known.client;
     }
     const client = new Client({ endpoints, timeoutMs, tls, credentials });
-    this.#connections.set(key, { client, usedAtMs: nowMs });
+    const idle = credentials === undefined ? idleMsMax.anyone : idleMsMax.loggedIn;
+    this.#connections.set(key, { client, idleMsMax: idle, usedAtMs: nowMs });
     return client;
   }
 
   #closeIdle(nowMs: number): void {
-    for (const [key, { client, usedAtMs }] of this.#connections) {
-      if (nowMs - usedAtMs <= idleMsMax) continue;
+    for (const [key, { client, usedAtMs, ...connection }] of this.#connections) {
+      if (nowMs - usedAtMs <= connection.idleMsMax) continue;
       client.close();
       this.#connections.delete(key);
     }

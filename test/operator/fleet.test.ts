@@ -45,14 +45,16 @@ test(`${clusterCount} StoreClusters: memory and requests stay bounded, nothing i
       assert.equal(failed, 0, operator.log.slice(-2_000));
       const journal = journalOf(setting.localKube);
       const passes = await passesOf(operator);
+      const cpu = await metricOf(operator, 'process_cpu_seconds_total');
       await sleep(windowMs);
       const writes = journal.filter(({ method }) => method !== 'GET');
       const asked = journal.filter(({ isWatch }) => !isWatch).length;
       const perMinute = (asked / clusterCount) * (60_000 / windowMs);
+      const cpuAfter = await metricOf(operator, 'process_cpu_seconds_total');
       const residentBytes = await metricOf(operator, 'process_resident_memory_bytes');
       context.diagnostic(
         `${Math.round(residentBytes / 1024 ** 2)} MiB resident; ${perMinute.toFixed(1)} requests per minute and cluster; ` +
-          `${(await passesOf(operator)) - passes} passes in ${windowMs / 1000} s`,
+          `${(await passesOf(operator)) - passes} passes and ${(cpuAfter - cpu).toFixed(1)} s of CPU in ${windowMs / 1000} s`,
       );
       assert.deepEqual(
         writes.map(({ method, path }) => `${method} ${path}`),
