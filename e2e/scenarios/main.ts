@@ -14,7 +14,7 @@ Usage: npm run e2e [-- [--kill-operator] WORD...]     those in files with one of
   --kill-operator          kill the operator again and again, in the middle of all that it does
 
 Without KUBECONFIG they play on localkube. With it, on that cluster; its services have to be reachable from here.
-Images for its nodes are built from this checkout (and from ${releaseBefore.tag}, to upgrade from), as a base with this machine's Node:
+Images for its nodes are built from this checkout (and from ${releaseBefore.tag}, to upgrade from), on a base with this machine's Node:
 
   MAINSTAY_E2E_LOAD        shell command that loads a docker-archive onto the nodes; the file is its argument $1.
                            For kind: 'kind load image-archive "$1"'
