@@ -1,5 +1,6 @@
 import type { Node } from '../api/objects.ts';
 import { type ClusterView, isTerminating, type MemberView } from '../observe/view.ts';
+import { selectedNodeAnnotation } from '../resources/labels.ts';
 import type { Rule } from './decision.ts';
 import { minutes } from './limits.ts';
 import { leave, mayLeave } from './quorum.ts';
@@ -46,9 +47,6 @@ function isDamaged({ pod }: MemberView): boolean {
     (container?.restartCount ?? 0) >= damagedStartsMin
   );
 }
-
-/** Node that was chosen for a volume when it was made. */
-const selectedNodeAnnotation = 'volume.kubernetes.io/selected-node';
 
 /** The scheduler finds no node for the pod because the volume belongs to one that there is no more. */
 function isOnLostNode({ observation }: ClusterView, { pod, volume }: MemberView): boolean {
