@@ -1,10 +1,12 @@
-import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Mutant } from '../../sim/mutants.ts';
 import { applyEdit } from '../../sim/mutate.ts';
 import { allTasks, runFleet } from './fleet.ts';
 
 const dist = fileURLToPath(new URL('../../../', import.meta.url));
+const worker = 'test/operator/sim/worker.js';
 const seedsMax = 300;
 
 /** Throws where the code is no longer what the list says. */
@@ -23,23 +25,28 @@ function mutated({ name, edits }: Mutant, root: string): ReadonlyMap<string, str
   return files;
 }
 
-/** A copy of the compiled operator and its simulation with the bug in it. Returns the path of its worker. */
+/** A copy of the compiled simulation, and of all that it runs, with the bug in it. Returns the path of its worker. */
 function plant(mutant: Mutant): string {
   const root = `${dist}operator-mutants/${mutant.name}`;
   rmSync(root, { recursive: true, force: true });
-  const isCode = (source: string) => !/\.(d\.ts|map|test\.js)$|testdata/.test(source);
-  const parts = [
-    'operator',
-    'server/base',
-    'test/operator/sim',
-    'test/operator/support',
-    'test/sim',
-  ];
-  for (const part of parts) {
-    cpSync(`${dist}${part}`, `${root}/${part}`, { recursive: true, filter: isCode });
+  for (const path of importedBy(`${dist}${worker}`)) {
+    const copy = `${root}/${relative(dist, path)}`;
+    mkdirSync(dirname(copy), { recursive: true });
+    cpSync(path, copy);
   }
   for (const [path, code] of mutated(mutant, `${root}/operator`)) writeFileSync(path, code);
-  return `${root}/test/operator/sim/worker.js`;
+  return `${root}/${worker}`;
+}
+
+/** The module and all of ours that it imports. */
+function importedBy(path: string, seen = new Set<string>()): ReadonlySet<string> {
+  if (seen.has(path)) return seen;
+  seen.add(path);
+  const code = readFileSync(path, 'utf8');
+  for (const [, target = ''] of code.matchAll(/^(?:import|export) [^'";]*?'(\.[^']+)'/gm)) {
+    importedBy(join(dirname(path), target), seen);
+  }
+  return seen;
 }
 
 /** The first violation that shows the bug, with the scenario and placement, or the seed; undefined: it survived. */

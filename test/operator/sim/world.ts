@@ -241,8 +241,10 @@ export class World {
       const { nodeName } = pod.spec;
       if (nodeName === undefined) continue;
       const node = this.node(nodeName);
-      if (node === undefined) this.kube.vanish(pathOf(pod));
-      else if (!isNodeReady(node)) this.#turnDeadPod(pod);
+      if (node === undefined) {
+        this.kubelet.stop(pod);
+        this.kube.vanish(pathOf(pod));
+      } else if (!isNodeReady(node)) this.#turnDeadPod(pod);
       else if (this.conditions.drained.has(nodeName)) this.evict(pod);
     }
   }
