@@ -4,7 +4,9 @@ import { test } from 'node:test';
 import type { Secret } from '../../operator/api/objects.ts';
 import type { StoreClusterSpec } from '../../operator/api/types.ts';
 import { factsOf, pemCertificates } from '../../operator/resources/secret-facts.ts';
-import { World } from './support/world.ts';
+import { Pass } from './sim/operator.ts';
+import { putSecret, removeSecret, secretOf } from './sim/secrets.ts';
+import { World } from './sim/world.ts';
 
 // The operator as shipped, with real certificates, on a world in memory: TLS and users over the life of a store.
 
@@ -23,14 +25,16 @@ const spec: Partial<StoreClusterSpec> = {
 };
 
 function worldWith(further: Partial<StoreClusterSpec>): World {
-  let state = 7;
-  const world = new World({
-    uint32: () => (state = (Math.imul(state, 48_271) & 0x7fffffff) >>> 0),
-  });
-  world.putSecret('root-password', { password: 'of root\n' });
-  world.putSecret('its-password', { password: 'first' });
-  world.createCluster(3, 'Delete', further);
+  const world = new World();
+  putSecret(world.kube, 'root-password', { password: 'of root\n' });
+  putSecret(world.kube, 'its-password', { password: 'first' });
+  world.createCluster({ deletionPolicy: 'Delete', ...further });
   return world;
+}
+
+async function pass(world: World): Promise<void> {
+  world.nowMs += 100;
+  await new Pass(world).done;
 }
 
 async function converge(world: World): Promise<void> {
@@ -38,19 +42,19 @@ async function converge(world: World): Promise<void> {
     world.cluster === undefined || world.cluster.status?.plan?.decision === 'Idle';
   for (let passes = 0; passes < 3 || !isDone(); passes += 1) {
     assert.ok(passes < passesMax, JSON.stringify(world.cluster?.status?.plan));
-    await world.pass();
+    await pass(world);
     world.turn();
   }
 }
 
 async function assertIdle(world: World): Promise<void> {
   const { writes } = world;
-  for (let passes = 0; passes < 10; passes += 1) await world.pass();
+  for (let passes = 0; passes < 10; passes += 1) await pass(world);
   assert.equal(world.writes, writes, 'nothing is written any more');
 }
 
 function text(world: World, secret: string, entry: string): string {
-  const value = world.secret(secret)?.get(entry);
+  const value = secretOf(world.kube, secret)?.get(entry);
   assert.ok(value, `${secret} has no ${entry}`);
   return value.toString();
 }
@@ -89,7 +93,7 @@ test('a store with TLS and users comes up, and nothing is written any more', asy
 test('no key and no password is in what decisions are made of, nor in the status', async () => {
   const world = worldWith(spec);
   await converge(world);
-  const salt = world.secret('demo-operator-auth')?.get('salt');
+  const salt = secretOf(world.kube, 'demo-operator-auth')?.get('salt');
   const secrets = world.kube.all().filter(({ kind }) => kind === 'Secret');
   assert.ok(secrets.length > 8);
   const facts = secrets.map((secret) => factsOf(secret as unknown as Secret, salt));
@@ -103,15 +107,15 @@ test('no key and no password is in what decisions are made of, nor in the status
 test('passwords follow their Secrets, the old one beside the new one until the store has it', async () => {
   const world = worldWith(spec);
   await converge(world);
-  world.putSecret('its-password', { password: 'second\n' });
-  await world.pass();
+  putSecret(world.kube, 'its-password', { password: 'second\n' });
+  await pass(world);
   assert.equal(text(world, 'demo-app-connection', 'password'), 'second');
   assert.equal(text(world, 'demo-app-connection', 'previous-password'), 'first');
   assert.ok(world.store()?.auth.knows({ username: 'app', password: 'first' }));
   await converge(world);
   assert.ok(world.store()?.auth.knows({ username: 'app', password: 'second' }));
-  assert.equal(world.secret('demo-app-connection')?.has('previous-password'), false);
-  world.putSecret('root-password', { password: 'another' });
+  assert.equal(secretOf(world.kube, 'demo-app-connection')?.has('previous-password'), false);
+  putSecret(world.kube, 'root-password', { password: 'another' });
   await converge(world);
   assert.ok(world.store()?.auth.knows({ username: 'root', password: 'another' }));
   await assertIdle(world);
@@ -130,7 +134,7 @@ test('a user and a role that are not declared any more go; others stay', async (
     'root',
   ]);
   assert.deepEqual([...(auth?.roles.keys() ?? [])], []);
-  assert.equal(world.secret('demo-app-connection'), undefined);
+  assert.equal(secretOf(world.kube, 'demo-app-connection'), undefined);
   await assertIdle(world);
 });
 
@@ -143,7 +147,7 @@ test('without spec.auth authentication is off, and comes back with it', async ()
   });
   await converge(world);
   assert.equal(world.store()?.auth.enabled, false);
-  assert.equal(world.secret('demo-operator-auth'), undefined);
+  assert.equal(secretOf(world.kube, 'demo-operator-auth'), undefined);
   await assertIdle(world);
   world.edit(spec);
   await converge(world);
@@ -155,7 +159,7 @@ test('a store that does not know the operator is entered as root, or waits for a
   const world = worldWith(spec);
   await converge(world);
   const auth = world.store()?.auth;
-  world.removeSecret('demo-operator-auth');
+  removeSecret(world.kube, 'demo-operator-auth');
   await converge(world);
   assert.ok(
     auth?.knows({
@@ -165,11 +169,11 @@ test('a store that does not know the operator is entered as root, or waits for a
   );
   for (const user of ['root', 'mainstay-operator'])
     auth?.change({ kind: 'setPassword', user }, 'restored');
-  for (let passes = 0; passes < 5; passes += 1) await world.pass();
+  for (let passes = 0; passes < 5; passes += 1) await pass(world);
   const { plan } = world.cluster?.status ?? {};
   assert.equal(plan?.reason, 'AccessRefused');
   assert.match(plan?.message ?? '', /Secret root-password/);
-  world.putSecret('root-password', { password: 'restored' });
+  putSecret(world.kube, 'root-password', { password: 'restored' });
   await converge(world);
   await assertIdle(world);
 });
@@ -184,7 +188,7 @@ test('another CA takes the place of the first, and all is signed by it', async (
   world.edit({ tls: { ...spec.tls, rotateCA: '2026-11' } });
   const trusted = new Set<number>();
   for (let passes = 0; passes < 60; passes += 1) {
-    await world.pass();
+    await pass(world);
     trusted.add(pemCertificates(text(world, 'demo-app-connection', 'ca.crt')).length);
   }
   await converge(world);
@@ -196,14 +200,14 @@ test('another CA takes the place of the first, and all is signed by it', async (
 
 test('a Secret of somebody else is never touched', async () => {
   const world = worldWith(spec);
-  world.putSecret('demo-client-tls', { mine: 'x' });
+  putSecret(world.kube, 'demo-client-tls', { mine: 'x' });
   for (let passes = 0; passes < 20; passes += 1) {
-    await world.pass();
+    await pass(world);
     world.turn();
   }
   assert.equal(world.cluster?.status?.plan?.reason, 'NameTaken');
   assert.deepEqual(
-    [...(world.secret('demo-client-tls') ?? [])].map(([name]) => name),
+    [...(secretOf(world.kube, 'demo-client-tls') ?? [])].map(([name]) => name),
     ['mine'],
   );
   assert.equal(world.pods().length, 0);
@@ -214,6 +218,9 @@ test('all Secrets of the operator go with the StoreCluster', async () => {
   await converge(world);
   world.deleteCluster();
   await converge(world);
-  const left = world.kube.all().map(({ metadata }) => metadata.name);
+  const left = world.kube
+    .all()
+    .filter(({ kind }) => kind !== 'Node')
+    .map(({ metadata }) => metadata.name);
   assert.deepEqual(left.sort(), ['its-password', 'root-password']);
 });

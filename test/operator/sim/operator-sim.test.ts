@@ -16,7 +16,7 @@ const jobs = Math.min(2, availableParallelism());
 
 suite('The simulated operator', () => {
   test('keeps its promises in every scenario, whatever fails at any action, and in random lives', async (context) => {
-    const tasks = allTasks({ first: 1, last: isFull ? 2_000 : 60, stride: isFull ? 1 : 37 });
+    const tasks = allTasks({ first: 1, last: isFull ? 2_000 : 40, stride: isFull ? 1 : 67 });
     const report = await runFleet({ tasks, jobs });
     context.diagnostic(describeFleet(report));
     assert.deepEqual(report.failures, []);

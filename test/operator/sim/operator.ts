@@ -11,6 +11,7 @@ import { AuthorizedKube } from '../support/authorized-kube.ts';
 import { collectionOf, type Version } from '../support/fake-kube.ts';
 import type { FakeStoreAdmin } from '../support/fake-store.ts';
 import { key } from './children.ts';
+import { tlsMetrics } from './secrets.ts';
 import type { World } from './world.ts';
 
 /** What goes wrong in one pass. */
@@ -122,7 +123,11 @@ export class Pass {
       wallMs: () => this.#world.nowMs,
       newNonce: () => this.#world.newNonce(),
       imageRepository: 'mainstay',
-      readMetrics: () => Promise.reject(new Error('no member of a simulation has certificates')),
+      readMetrics: async (address) => {
+        const isThere = this.#world.pods().some(({ status }) => status?.podIP === address);
+        if (!isThere) throw new Error('connection refused');
+        return tlsMetrics(this.#world.kube);
+      },
       clusterDomain: 'cluster.local',
       reloadMs: 1_000,
     };
