@@ -6,7 +6,7 @@ import { isFull, type Stage, scenario } from './scenario.ts';
 import type { TestedCluster } from './store-cluster.ts';
 import { until } from './waiting.ts';
 
-const gapMsMax = 1_000;
+const gapMsMax = 4_000;
 const leaderMsMax = 60_000;
 const pausedMs = 5_000;
 
