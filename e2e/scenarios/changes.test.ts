@@ -67,7 +67,7 @@ scenario('volumes grow', { isLong: true }, async (stage) => {
   });
 });
 
-scenario('paused', {}, async (stage) => {
+scenario('paused', { isLong: true }, async (stage) => {
   const cluster = await threeUnderLoad(stage, 'still');
   const before = await cluster.podUids();
   await cluster.edit({ paused: true, replicas: 5, options: { logLevel: 'Warn' } });
@@ -125,7 +125,7 @@ async function drainTheOnlyNode(stage: Stage, cluster: TestedCluster, node: stri
   stage.note('there is only one node: it was drained in vain');
 }
 
-scenario('delete with Retain and adopt', {}, async (stage) => {
+scenario('delete with Retain and adopt', { isLong: true }, async (stage) => {
   const cluster = stage.cluster('adopted');
   await cluster.create({ replicas: 3, deletionPolicy: 'Retain' });
   await cluster.untilSettled(3);

@@ -25,7 +25,7 @@ scenario(
 
 scenario(
   'API server away for a minute',
-  { skip: skipWithoutApiServerControl(), killsOperator: false },
+  { isLong: true, skip: skipWithoutApiServerControl(), killsOperator: false },
   async (stage) => {
     const { apiServer } = stage.environment;
     const cluster = stage.cluster('alone');
@@ -53,7 +53,7 @@ scenario(
   },
 );
 
-scenario('bad image and revert', {}, async (stage) => {
+scenario('bad image and revert', { isLong: true }, async (stage) => {
   const cluster = stage.cluster('reverted');
   const { images } = stage.environment;
   await cluster.create({ replicas: 1, image: images.now });

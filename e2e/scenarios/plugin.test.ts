@@ -24,17 +24,20 @@ interface Output {
 
 type Kubectl = (...args: readonly string[]) => Promise<Output>;
 
-scenario('kubectl mainstay shows, forecasts, moves and reports', needs('kubectl'), (stage) =>
-  withPlugin(stage, async (kubectl, directory) => {
-    const demo = stage.cluster('demo');
-    await demo.create({ replicas: 3 });
-    await demo.untilSettled(3);
-    await show(kubectl, demo);
-    await foresee(kubectl, demo);
-    await moveLead(kubectl, demo);
-    await pauseAndRestart(kubectl, demo);
-    await report(stage, kubectl, directory);
-  }),
+scenario(
+  'kubectl mainstay shows, forecasts, moves and reports',
+  { ...needs('kubectl'), isLong: true },
+  (stage) =>
+    withPlugin(stage, async (kubectl, directory) => {
+      const demo = stage.cluster('demo');
+      await demo.create({ replicas: 3 });
+      await demo.untilSettled(3);
+      await show(kubectl, demo);
+      await foresee(kubectl, demo);
+      await moveLead(kubectl, demo);
+      await pauseAndRestart(kubectl, demo);
+      await report(stage, kubectl, directory);
+    }),
 );
 
 async function withPlugin(

@@ -47,7 +47,7 @@ function exampleObjects(): readonly KubeObject[] {
 
 scenario(
   'certificates, CA, passwords and users change under an application',
-  { skip: needs('etcdctl').skip },
+  { isLong: true, skip: needs('etcdctl').skip },
   async (stage) => {
     const { environment } = stage;
     const secrets = new Secrets(environment);
