@@ -243,12 +243,12 @@ export const operatorMutants: readonly Mutant[] = [
     edit(
       'plan/finish-removal.js',
       "if (store.kind === 'silent')\n        return false;",
-      "if (store.kind === 'silent')\n        return recordedId !== undefined && pod === undefined;",
+      "if (store.kind === 'silent')\n        return recordedId !== undefined;",
     ),
     edit(
       'plan/plan.js',
-      '    askTheStore,\n    identity,',
-      '    finishRemoval,\n    askTheStore,\n    identity,',
+      '    rollBroken,\n    bootstrap,',
+      '    finishRemoval,\n    rollBroken,\n    bootstrap,',
     ),
   ),
   mutant(

@@ -811,6 +811,24 @@ export const scenarios: readonly Scenario[] = [
     end: 'converged',
   },
   {
+    name: 'members-change-before-a-learner-starts',
+    after: create3,
+    steps: [
+      half((world) => {
+        for (const { metadata } of world.nodes()) world.cordon(metadata.name);
+        world.edit({ replicas: 4 });
+      }, waitsFor('LearnerStarting')),
+      half(
+        (world) => removeByHand(follower(world))(world),
+        (world) => world.status?.replicas === 3,
+      ),
+      then((world) => {
+        for (const { metadata } of world.nodes()) world.startNode(metadata.name);
+      }),
+    ],
+    end: 'converged',
+  },
+  {
     name: 'scaled-down-while-one-is-sick',
     after: create5,
     steps: [
