@@ -186,6 +186,8 @@ export class Endpoint {
     const isConnection = code === grpc.status.UNAVAILABLE && !text.startsWith('etcdserver: ');
     if (isConnection && !this.isConnected) this.#drop();
     if (unsent.test(text)) return this.#unreachable(text, error);
+    const [, httpStatus] = notGrpc.exec(text) ?? [];
+    if (httpStatus !== undefined) return this.#notAStore(Number(httpStatus), error);
     return failureOf({ code, text }, this.url, error);
   }
 
@@ -266,6 +268,14 @@ export class Endpoint {
     });
   }
 
+  /** A proxy, or whoever has the address now: the connection is of no use, another one may lead to the store. */
+  #notAStore(httpStatus: number, cause: unknown): ClientError {
+    this.#drop();
+    const text = `no store answers, but HTTP status ${httpStatus}`;
+    if (httpStatus < 500) return this.#unreachable(text, cause);
+    return failureOf({ code: grpc.status.UNAVAILABLE, text }, this.url, cause);
+  }
+
   #unreachable(text: string, cause?: unknown): ClientError {
     const what = { code: grpc.status.UNAVAILABLE, text, endpoint: this.url, isUncertain: false };
     return new ClientError(what, { cause });
@@ -275,6 +285,9 @@ export class Endpoint {
 /** grpc-js on calls that no server has begun to process; of a refused stream HTTP/2 says so (RFC 9113, section 8.7). */
 const unsent =
   /^(No connection established|Channel closed before call started|Failed to start HTTP\/2 stream|Stream refused by server)/;
+
+/** grpc-js on an answer that is none of gRPC. */
+const notGrpc = /^Received HTTP status code (\d+)/;
 
 const plain = { credentials: grpc.credentials.createInsecure(), options: {} };
 

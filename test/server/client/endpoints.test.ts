@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { constants, createServer } from 'node:http2';
+import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
 import { afterEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EtcdError } from '../../../server/base/errors.ts';
@@ -109,9 +110,58 @@ test('a write that a server refuses to begin goes to the next one', async () => 
   });
   await new Promise<void>((resolve) => refusing.listen(0, '127.0.0.1', resolve));
   closers.push(() => void refusing.close());
-  const address = refusing.address();
-  assert(address !== null && typeof address === 'object');
-  await clientOf([`127.0.0.1:${address.port}`, well.url]).put('k', 'v');
+  await clientOf([`127.0.0.1:${portOf(refusing)}`, well.url]).put('k', 'v');
   assert(refused > 0);
   assert.equal(well.member.proposed.length, 1);
+});
+
+/** What comes to its port goes to `target`, a port that can be changed for new connections. */
+async function forward(target: number) {
+  const forwarder = { target, port: 0 };
+  const sockets = new Set<Socket>();
+  const server = createTcpServer((socket) => {
+    const onward = connect(forwarder.target, '127.0.0.1');
+    for (const end of [socket, onward]) {
+      sockets.add(end);
+      end.on('error', () => {});
+    }
+    socket.pipe(onward).pipe(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  closers.push(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  forwarder.port = portOf(server);
+  return forwarder;
+}
+
+function portOf(server: { address(): AddressInfo | string | null }): number {
+  const address = server.address();
+  assert(address !== null && typeof address === 'object');
+  return address.port;
+}
+
+// Seen with a Service that had no endpoints: its address led to a proxy, which answered everything with 404.
+test('a connection that leads to no store is given up, and the write sent on another', async () => {
+  const store = await serve();
+  const proxy = createServer((_request, response) => {
+    response.writeHead(404).end();
+    forwarder.target = Number(new URL(store.url).port);
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  closers.push(() => void proxy.close());
+  const forwarder = await forward(portOf(proxy));
+  await clientOf([`127.0.0.1:${forwarder.port}`]).put('k', 'v');
+  assert.equal(store.member.proposed.length, 1);
+});
+
+test('who answers with a server error of HTTP may have written all the same', async () => {
+  const proxy = createServer((_request, response) => {
+    response.writeHead(504).end();
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  closers.push(() => void proxy.close());
+  const writing = clientOf([`127.0.0.1:${portOf(proxy)}`]).put('k', 'v');
+  await assert.rejects(writing, { isUncertain: true, text: /HTTP status 504/ });
 });
