@@ -84,6 +84,14 @@ export class LevelStore implements OrderedStore {
     }
   }
 
+  async hasMany(keys: readonly Uint8Array[]): Promise<readonly boolean[]> {
+    try {
+      return await this.#level.hasMany([...keys], { ...encodings, fillCache: false });
+    } catch (error) {
+      throw readError(error, this.#directory);
+    }
+  }
+
   write(batch: readonly StoreOp[], done: Done): void {
     let sizeBytes = 0;
     const operations = batch.map((op) => {
@@ -206,9 +214,13 @@ async function* scanLevel(
   };
   const iterator = level.iterator(options);
   try {
+    let next = iterator.nextv(scanChunkRecordsMax);
     for (;;) {
-      const chunk = await iterator.nextv(scanChunkRecordsMax);
+      const chunk = await next;
       if (chunk.length === 0) return;
+      // Fetched while this one is looked at, unless nobody asks for it.
+      next = iterator.nextv(scanChunkRecordsMax);
+      next.catch(() => {});
       yield chunk;
     }
   } catch (error) {

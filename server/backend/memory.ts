@@ -139,6 +139,10 @@ export class MemoryStore implements OrderedStore {
     return this.#disk.records.get(latin1(key));
   }
 
+  async hasMany(keys: readonly Uint8Array[]): Promise<readonly boolean[]> {
+    return keys.map((key) => this.get(key) !== undefined);
+  }
+
   write(batch: readonly StoreOp[], done: Done): void {
     if (this.#isClosed) {
       this.#schedule(() => done(new Error('the store is closed')));

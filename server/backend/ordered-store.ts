@@ -23,6 +23,8 @@ export type StoreScan = AsyncIterable<readonly StoreRecord[]>;
 export interface OrderedStore {
   /** Synchronous. Throws {@link StateDamagedError} when the store itself notices damage. */
   get(key: Uint8Array): Uint8Array | undefined;
+  /** Whether each key has a record, looked up without holding the event loop. */
+  hasMany(keys: readonly Uint8Array[]): Promise<readonly boolean[]>;
   /**
    * Applies the batch atomically; it is durable when `done(null)` is called, later and never synchronously.
    * One batch at a time: the next begins after `done`. Whether a read sees a batch under way is undefined.

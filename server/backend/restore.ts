@@ -1,4 +1,4 @@
-import { equalBytes } from '../base/bytes.ts';
+import { emptyBytes, equalBytes } from '../base/bytes.ts';
 import { StateDamagedError } from './damage.ts';
 import { decodeMarker, type Marker, markerKey, verifyMarkers } from './marker.ts';
 import type { OrderedStore, StoreRecord } from './ordered-store.ts';
@@ -42,18 +42,27 @@ export async function restoreState(
 ): Promise<RestoredState> {
   const reading = new Reading(parts);
   for await (const chunk of store.scan({})) {
-    for (const record of chunk) {
-      reading.take(record);
-      checkFound(store, record);
-    }
+    const looking = store.hasMany(chunk.map(([key]) => key));
+    // Waited for below; what `take` throws comes first.
+    looking.catch(() => {});
+    for (const record of chunk) reading.take(record);
+    checkFound(store, chunk, await looking);
   }
   return { marker: reading.end(), sizeBytes: reading.sizeBytes };
 }
 
-function checkFound(store: OrderedStore, [key, sealed]: StoreRecord): void {
-  const found = store.get(key);
-  if (found !== undefined && equalBytes(found, sealed)) return;
-  throw new StateDamagedError('a record that a scan sees is not found by its key');
+/** A version is written once, so that to be there is to be the right one; other records may have been written over. */
+function checkFound(
+  store: OrderedStore,
+  chunk: readonly StoreRecord[],
+  found: readonly boolean[],
+): void {
+  for (const [at, [key, sealed]] of chunk.entries()) {
+    const isSame = key[0] === prefix.revision || equalBytes(store.get(key) ?? emptyBytes, sealed);
+    if (found[at] !== true || !isSame) {
+      throw new StateDamagedError('a record that a scan sees is not found by its key');
+    }
+  }
 }
 
 const knownPrefixes: ReadonlySet<number> = new Set(Object.values(prefix));

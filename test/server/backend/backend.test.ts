@@ -270,6 +270,7 @@ test('a failed write is reported to all who wait, and nothing is tried again', a
   const broken: OrderedStore = {
     suspicion: undefined,
     get: () => undefined,
+    hasMany: async () => [],
     write(_batch, done) {
       writes++;
       queueMicrotask(() => done(failure));

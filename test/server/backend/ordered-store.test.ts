@@ -58,6 +58,7 @@ for (const kind of storeKinds) {
       assert.equal(store.get(fromLatin1('a')), undefined);
       await write(store, [putOf('a', '1'), putOf('b', ''), putOf('\0\xff', '\xff')]);
       await write(store, [deleteOf('a'), deleteOf('nothing'), putOf('c', '3')]);
+      assert.deepEqual(await store.hasMany(['a', 'b', 'c'].map(fromLatin1)), [false, true, true]);
       const expected = [
         ['\0\xff', '\xff'],
         ['b', ''],
