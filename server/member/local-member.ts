@@ -242,6 +242,9 @@ export class LocalMember implements MemberPort {
       case 'promote':
         await this.#countedPromotion(BigInt(question.memberId));
         return {};
+      case 'handOver':
+        await this.#replica.handOver();
+        return {};
       case 'hash':
         return this.hash(question.revision);
     }
@@ -304,6 +307,7 @@ export class LocalMember implements MemberPort {
         break;
       case 'remove':
         this.#refuseIfStrict((health) => refuseRemove(health, change.memberId));
+        await this.#letOthersLead(change.memberId);
         await this.#change(ConfChangeKind.REMOVE, { id: change.memberId });
         break;
       case 'update': {
@@ -321,6 +325,23 @@ export class LocalMember implements MemberPort {
     const id = memberIdOf(peerUrls, { unixSeconds });
     const kind = isLearner ? ConfChangeKind.ADD_LEARNER : ConfChangeKind.ADD_VOTER;
     await this.#change(kind, { id, peerUrls: [...peerUrls], isLearner });
+  }
+
+  /**
+   * Before a leader is removed, where it can be had: a follower that is removed still hears from its leader what became of
+   * what its clients asked for, a leader hears it from nobody.
+   */
+  async #letOthersLead(leaving: MemberId): Promise<void> {
+    if (leaving !== this.#replica.raft.leader) return;
+    if (leaving === this.memberId) {
+      await this.#replica.handOver();
+      return;
+    }
+    try {
+      await this.#modules.peers.ask(leaving, { kind: 'handOver' });
+    } catch {
+      // It does not answer, or does not know the question: it is removed as it is.
+    }
   }
 
   async #countedPromotion(id: MemberId): Promise<void> {

@@ -55,7 +55,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
       network,
       defer: setImmediate,
       fatal: fail,
-      removed: () => void clients?.stop(),
+      removed: () => void clients?.stop({ calls: 'refuse' }),
     },
     replicaOptions(config, beginning),
   );

@@ -77,7 +77,7 @@ export interface ReplicaPorts {
   readonly defer: (callback: () => void) => void;
   /** The member cannot go on: a failed sync, a damaged state, its own removal. Nothing is called afterwards. */
   readonly fatal: (error: Error) => void;
-  /** This member has applied its own removal: `fatal` follows in a second. */
+  /** This member has applied its own removal, and takes no requests any more; `fatal` follows in a second. */
   readonly removed?: () => void;
 }
 
@@ -129,8 +129,10 @@ const leaseExpiryIntervalMs = 500;
 const readRetryMs = 500;
 /** etcd's --warning-apply-duration. */
 const slowApplyMs = 100;
-/** How long a removed member goes on, so that its peers learn of it from it too. */
+/** How long a removed member waits for what becomes of its proposals; its peers learn of its end meanwhile. */
 const removedLingerMs = 1000;
+/** For the answers to those that nobody told it of. */
+const removedAnswerMs = 100;
 
 /**
  * One member's consensus and state, without sockets: the driver of raft. It hands entries to the log on disk, messages to
@@ -595,16 +597,19 @@ export class Replica {
   leave(): void {
     if (this.#timers.has('removed')) return;
     this.#ports.logger.warn({}, 'this member was removed from the cluster; it stops');
-    // After the answer to who asked for it. What else waits here will not be answered.
-    this.#ports.defer(() => {
+    this.#proposer.leave();
+    this.#reads.leave();
+    this.#ports.removed?.();
+    const { clock } = this.#ports;
+    const end = (): void => {
+      this.#ports.fatal(new RemovedError('this member was removed from the cluster'));
+    };
+    const answer = (): void => {
       this.#proposer.close();
       this.#reads.close();
-      this.#ports.removed?.();
-    });
-    const timer = this.#ports.clock.after(removedLingerMs, () => {
-      this.#ports.fatal(new RemovedError('this member was removed from the cluster'));
-    });
-    this.#timers.set('removed', timer);
+      this.#timers.set('removed', clock.after(removedAnswerMs, end));
+    };
+    this.#timers.set('removed', clock.after(removedLingerMs, answer));
   }
 
   /** The members, and those whom we only know from themselves: a leader that was added after our log's end is one. */

@@ -60,6 +60,7 @@ export class Proposer {
   #bytesInFlight = 0;
   #appliedTerm: Term = 0;
   #nextId: bigint;
+  #isLeaving = false;
   #isClosed = false;
   /** Since the process began: proposals of which it is not known, or known not, that they were applied. */
   readonly counters = { failed: 0 };
@@ -98,6 +99,7 @@ export class Proposer {
 
   #refusal(): ErrorName | undefined {
     if (this.#isClosed) return 'Stopped';
+    if (this.#isLeaving) return 'NoLeader';
     const isFull =
       this.#waiters.size >= this.#options.inFlightMax ||
       this.#bytesInFlight >= this.#options.bytesInFlightMax;
@@ -144,6 +146,10 @@ export class Proposer {
 
   #sendAgain(waiter: Waiter): void {
     if (!this.#waiters.has(waiter.id) || waiter.sentTerm === undefined) return;
+    if (this.#isLeaving) {
+      this.#fail(waiter, 'NoLeader');
+      return;
+    }
     waiter.sentTerm = undefined;
     this.#unsent.push(waiter);
   }
@@ -188,6 +194,18 @@ export class Proposer {
       );
     }
     if (this.#waiters.size === 0) this.#forwarded.clear();
+  }
+
+  /**
+   * This member was removed: no leader takes proposals of it any more. So it takes none, and those that were surely not
+   * appended end with an error that says so. What the log may hold goes on waiting for its apply.
+   */
+  leave(): void {
+    this.#isLeaving = true;
+    for (const waiter of this.#unsent) {
+      if (this.#waiters.has(waiter.id)) this.#fail(waiter, 'NoLeader');
+    }
+    this.#unsent = [];
   }
 
   close(): void {

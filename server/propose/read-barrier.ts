@@ -47,6 +47,7 @@ export class ReadBarrier {
   /** Reads with an index that is not yet applied, lowest first. */
   #waiting: Array<{ readonly index: LogIndex; readonly reads: Read[] }> = [];
   #lastRequestId: number;
+  #isLeaving = false;
   #isClosed = false;
   /** Since the process began: attempts that were given up for new ones, and reads that failed. */
   readonly counters = { slow: 0, failed: 0 };
@@ -60,6 +61,7 @@ export class ReadBarrier {
 
   read(done: BarrierDone): void {
     if (this.#isClosed) done(new EtcdError('Stopped'));
+    else if (this.#isLeaving) done(new EtcdError('NoLeader'));
     else if (this.#next.length >= this.#options.waitingMax) done(new EtcdError('TooManyRequests'));
     else {
       this.#next.push({ startedMs: this.#modules.clock.nowMs(), done });
@@ -125,6 +127,14 @@ export class ReadBarrier {
       done(new EtcdError(this.#modules.timeoutError(startedMs)));
       return false;
     });
+  }
+
+  /** This member was removed: it takes no reads any more. Those that the leader was asked for may still be answered. */
+  leave(): void {
+    this.#isLeaving = true;
+    const reads = this.#next;
+    this.#next = [];
+    for (const { done } of reads) done(new EtcdError('NoLeader'));
   }
 
   close(): void {

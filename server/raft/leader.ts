@@ -36,6 +36,10 @@ export function tickLeader(state: RaftState): void {
     leadership.transferTarget = noMember;
     if (!checkQuorum(state)) return;
   }
+  for (const [member, departure] of leadership.departing) {
+    departure.ticksLeft -= 1;
+    if (departure.ticksLeft <= 0) leadership.departing.delete(member);
+  }
   leadership.heartbeatElapsed += 1;
   if (leadership.heartbeatElapsed >= state.options.heartbeatTicks) leadership.heartbeatDue = true;
 }
@@ -63,7 +67,8 @@ export function stepLeader(state: RaftState, message: Message): void {
       return;
     default:
   }
-  const progress = leadershipOf(state).progress.get(message.from);
+  const { progress: followers, departing } = leadershipOf(state);
+  const progress = followers.get(message.from) ?? departing.get(message.from)?.progress;
   if (progress === undefined) return;
   if (message.kind === 'appendResponse') stepAppendResponse(state, progress, message);
   else if (message.kind === 'heartbeatResponse') stepHeartbeatResponse(state, progress, message);
@@ -87,7 +92,9 @@ function stepPropose(state: RaftState, message: ProposeMessage): void {
   const { batchId } = message;
   const seen = seenBatchesOf(state, message.from);
   if (seen.has(batchId)) return;
-  if (proposeAsLeader(state, message.proposals)) {
+  // One that was removed would not learn what becomes of it.
+  const isFollower = leadershipOf(state).progress.has(message.from);
+  if (isFollower && proposeAsLeader(state, message.proposals)) {
     seen.add(batchId);
     return;
   }
@@ -139,6 +146,17 @@ export function flushLeader(state: RaftState): void {
     sendAppend(state, { member, progress, evenIfEmpty: true });
     sendBacklog(state, { member, progress });
   }
+  sendToDeparting(state);
+}
+
+function sendToDeparting(state: RaftState): void {
+  const { departing } = leadershipOf(state);
+  for (const [member, { progress, lastIndex }] of departing) {
+    const isSent = sendAppend(state, { member, progress, evenIfEmpty: true });
+    sendBacklog(state, { member, progress });
+    const knowsAll = state.log.commit >= lastIndex && progress.next > lastIndex;
+    if (isSent && knowsAll) departing.delete(member);
+  }
 }
 
 function broadcastHeartbeat(state: RaftState): void {
@@ -179,7 +197,8 @@ function sendAppend(state: RaftState, follower: Follower & { evenIfEmpty: boolea
 
 /** The entries that the follower needs are gone: it gets the state as of what is applied here (paper §7). */
 function sendSnapshot(state: RaftState, { member, progress }: Follower): boolean {
-  if (!progress.recentlyActive) return false;
+  const isDeparting = leadershipOf(state).departing.has(member);
+  if (!progress.recentlyActive || isDeparting) return false;
   const { log } = state;
   const term = log.term(log.applied);
   assert(term !== undefined, 'raft: the applied entry has no term');
@@ -342,7 +361,9 @@ function sendTimeoutNow(state: RaftState, member: MemberId): void {
 /** The leader's part of a membership change that has been applied. */
 export function reconfigureLeader(state: RaftState, conf: ConfState): void {
   const { progress, transferTarget } = leadershipOf(state);
-  for (const member of progress.keys()) if (!state.others.includes(member)) progress.delete(member);
+  for (const [member, departing] of progress) {
+    if (!state.others.includes(member)) depart(state, { member, progress: departing });
+  }
   for (const member of state.others) {
     if (progress.has(member)) continue;
     const added = state.newProgress();
@@ -359,4 +380,12 @@ export function reconfigureLeader(state: RaftState, conf: ConfState): void {
   }
   maybeCommit(state);
   confirmReads(state);
+}
+
+function depart(state: RaftState, { member, progress }: Follower): void {
+  const leadership = leadershipOf(state);
+  leadership.progress.delete(member);
+  const { lastIndex } = state.log;
+  const ticksLeft = state.options.electionTicks;
+  leadership.departing.set(member, { progress, lastIndex, ticksLeft });
 }

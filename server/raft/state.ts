@@ -27,6 +27,8 @@ export type Role = 'follower' | 'preCandidate' | 'candidate' | 'leader';
 /** Everything a leader knows and a follower does not; made anew for each leadership. */
 export class Leadership {
   readonly progress = new Map<MemberId, Progress>();
+  /** Members that were removed and are still sent what they may wait for. */
+  readonly departing = new Map<MemberId, Departure>();
   readonly reads = new ReadRounds();
   /** Reads asked for before the first commit of this term (paper §8). */
   readonly earlyReads: Array<{ from: MemberId; requestId: number }> = [];
@@ -44,6 +46,18 @@ export class Leadership {
   constructor(pendingConfIndex: LogIndex) {
     this.pendingConfIndex = pendingConfIndex;
   }
+}
+
+/**
+ * A member that was removed waits for its own proposals, which the log may hold by then: it is sent the log up to there,
+ * and that it is committed. It counts for nothing.
+ */
+export interface Departure {
+  readonly progress: Progress;
+  /** The end of the log when the removal was applied here. */
+  readonly lastIndex: LogIndex;
+  /** After so many it gets nothing more. */
+  ticksLeft: number;
 }
 
 /** The state of one raft member and its transitions between roles; the rules of each role are in files of their own. */

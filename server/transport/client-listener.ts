@@ -162,8 +162,12 @@ export class ClientListener {
     return bytes;
   }
 
-  /** Refuses new connections and calls, lets those under way end, then closes everything. */
-  async stop(): Promise<void> {
+  /**
+   * Refuses new connections, lets the calls under way end, then closes everything. `calls`: what becomes of those that
+   * clients begin before they have heard of it. Refused, they are surely not begun, and gRPC makes them elsewhere.
+   */
+  async stop({ calls = 'serve' }: { readonly calls?: 'serve' | 'refuse' } = {}): Promise<void> {
+    if (calls === 'refuse') this.#grpc.refuseCalls();
     for (const server of this.#servers) server.close();
     for (const acceptor of this.#acceptors) acceptor.close();
     this.#http.stop();

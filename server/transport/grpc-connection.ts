@@ -27,6 +27,7 @@ export interface GrpcShared {
   /** Serves what comes over TLS and is not gRPC. */
   readonly http: Pick<HttpServer, 'accept'> | undefined;
   isStopping(): boolean;
+  refusesCalls(): boolean;
   failed(call: Call, error: unknown): void;
   closed(connection: GrpcConnection): void;
 }
@@ -97,7 +98,8 @@ export class GrpcConnection implements ConnectionUser, CallOwner {
   // --- for the HTTP/2 connection ---------------------------------------------------------------
 
   requested(stream: Http2Stream, headers: RequestHeaders): void {
-    if (this.#running >= this.streamsMax) return stream.reset('REFUSED_STREAM');
+    const isFull = this.#running >= this.streamsMax;
+    if (isFull || this.#shared.refusesCalls()) return stream.reset('REFUSED_STREAM');
     if (this.#isForHttp(headers)) return this.#serveHttp(stream, headers);
     const refusal = refusalOf(headers);
     if (refusal !== undefined) return this.#refuse(stream, refusal);

@@ -33,6 +33,7 @@ export class GrpcServer {
   readonly #connections = new Set<GrpcConnection>();
   readonly #shared: ConstructorParameters<typeof GrpcConnection>[1];
   #isStopping = false;
+  #refusesCalls = false;
   #emptied: (() => void) | undefined;
 
   constructor({ services, logger, http }: GrpcModules, options: GrpcOptions) {
@@ -45,6 +46,7 @@ export class GrpcServer {
       streamsMax: options.concurrentStreamsMax ?? streamsPerConnectionMax,
       keepalive: options.keepalive ?? keepaliveDefaults,
       isStopping: () => this.#isStopping,
+      refusesCalls: () => this.#refusesCalls,
       failed: (call, error) => {
         this.#failed(call, error);
       },
@@ -65,8 +67,13 @@ export class GrpcServer {
     connection.start();
   }
 
+  /** Begins no calls any more: for `stop` by a member that has nobody to answer them by. */
+  refuseCalls(): void {
+    this.#refusesCalls = true;
+  }
+
   /**
-   * Takes no new calls, ends streams so that clients go elsewhere, and resolves when the calls under way have been
+   * Takes no new connections, ends streams so that clients go elsewhere, and resolves when the calls under way have been
    * answered, or after `graceMs` without that.
    */
   async stop(graceMs: number): Promise<void> {

@@ -44,8 +44,8 @@ export interface PeerNetworkModules {
 }
 
 const bodyBytesMax = 64 * 1024;
-/** The connection of a peer that was removed is closed so much later. */
-const removedLingerMs = 500;
+/** The connections with a peer that was removed are closed so much later: it waits for what becomes of its proposals. */
+const removedLingerMs = 1000;
 const questionTimeoutMs = 5000;
 /** For all of a question to come. */
 const questionBodyMsMax = 5000;
@@ -64,6 +64,8 @@ export class PeerNetwork {
   readonly #service: PeerService;
   readonly #modules: PeerNetworkModules;
   readonly #links = new Map<MemberId, PeerLink>();
+  /** To peers that were removed a moment ago. */
+  readonly #leaving = new Map<MemberId, PeerLink>();
   readonly #http: http.Server;
   readonly #servers: Server[] = [];
   readonly #acceptors: TlsAcceptor[] = [];
@@ -285,18 +287,18 @@ export class PeerNetwork {
   }
 
   /**
-   * Who the peers are now: links to new ones are opened, those to others closed. One that was removed has its own
-   * connection closed too: it dials again, and is told.
+   * Who the peers are now: links to new ones are opened, those to others closed a little later. One that was removed has
+   * its own connection closed too: it dials again, and is told.
    */
   setPeers(
     peers: ReadonlyArray<{ readonly id: MemberId; readonly urls: readonly string[] }>,
   ): void {
     for (const [id, link] of this.#links) {
       if (peers.some((peer) => peer.id === id)) continue;
-      link.leave();
       this.#links.delete(id);
+      this.#leaving.set(id, link);
       // It may know by itself, from what was sent last.
-      setTimeout(() => this.#destroyFrom(id), removedLingerMs).unref();
+      setTimeout(() => this.#left(id, link), removedLingerMs).unref();
     }
     for (const peer of peers) {
       const link = this.#links.get(peer.id);
@@ -305,7 +307,9 @@ export class PeerNetwork {
     }
   }
 
-  #destroyFrom(peer: MemberId): void {
+  #left(peer: MemberId, link: PeerLink): void {
+    link.leave();
+    if (this.#leaving.get(peer) === link) this.#leaving.delete(peer);
     if (this.#links.has(peer)) return;
     this.#counters.delete(peer);
     for (const [socket, from] of this.#sockets) if (from === peer) socket.destroy();
@@ -327,7 +331,8 @@ export class PeerNetwork {
   }
 
   send(message: Message): void {
-    this.#links.get(message.to)?.send(message);
+    const { to } = message;
+    (this.#links.get(to) ?? this.#leaving.get(to))?.send(message);
   }
 
   /** Since when the peer is connected (`performance.now()`); undefined when it is not. */
@@ -433,7 +438,7 @@ export class PeerNetwork {
 
   async close(): Promise<void> {
     clearTimeout(this.#probeTimer);
-    for (const link of this.#links.values()) link.close();
+    for (const link of [...this.#links.values(), ...this.#leaving.values()]) link.close();
     for (const acceptor of this.#acceptors) acceptor.close();
     for (const socket of this.#sockets.keys()) socket.destroy();
     this.#modules.dialer.close();

@@ -2,6 +2,8 @@
 export type PeerQuestion =
   | { readonly kind: 'renewLease' | 'leaseTimeToLive'; readonly leaseId: string }
   | { readonly kind: 'promote'; readonly memberId: string }
+  /** To let another one lead. */
+  | { readonly kind: 'handOver' }
   /** Of its own data; everybody answers. 0: at its current revision. */
   | { readonly kind: 'hash'; readonly revision: number };
 
@@ -14,6 +16,8 @@ export function readQuestion(text: string): PeerQuestion | undefined {
       return isId(leaseId) ? { kind, leaseId } : undefined;
     case 'promote':
       return isId(memberId) ? { kind, memberId } : undefined;
+    case 'handOver':
+      return { kind };
     case 'hash':
       return isRevision(revision) ? { kind, revision } : undefined;
     default:

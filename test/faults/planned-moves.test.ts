@@ -3,7 +3,8 @@ import { suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from '../../server/client/client.ts';
 import { bytesOf } from '../../server/client/keys.ts';
-import { KV, Maintenance } from '../../server/proto/gen/rpc.ts';
+import { exitStatus } from '../../server/member/failures.ts';
+import { Cluster, KV, Maintenance } from '../../server/proto/gen/rpc.ts';
 import { GrpcChannel } from '../support/grpc.ts';
 import { type MemberProcess, type TestCluster, withCluster } from '../support/server-process.ts';
 import { ok } from './support/view.ts';
@@ -87,7 +88,60 @@ async function leaderOf(cluster: TestCluster): Promise<[MemberProcess, bigint[]]
   }
 }
 
+/** What a client is told that surely was not begun: nobody was there, or the member says that no leader takes it. */
+const notBegun = /^14 (?!etcdserver: (?!no leader))/;
+
+interface Removal {
+  readonly victim: 'leader' | 'follower';
+  /** Whether the member itself is asked. */
+  readonly asksItself: boolean;
+}
+
+const removals: readonly Removal[] = [
+  { victim: 'follower', asksItself: false },
+  { victim: 'leader', asksItself: false },
+  { victim: 'follower', asksItself: true },
+  { victim: 'leader', asksItself: true },
+];
+
+/** Removes one under load, and looks at what those were told who wrote through it. */
+async function remove(cluster: TestCluster, { victim, asksItself }: Removal): Promise<void> {
+  const [leader, ids] = await leaderOf(cluster);
+  const own = cluster.members.indexOf(leader);
+  const at = victim === 'leader' ? own : (own + 1) % ids.length;
+  const leaving = cluster.member(at);
+  const writers = Array.from({ length: 8 }, () => new Writer(leaving));
+  await sleep(300);
+  const asked = asksItself ? leaving : cluster.member((at + 1) % ids.length);
+  const channel = new GrpcChannel(asked.clientUrl);
+  ok(await channel.call(Cluster.methods.memberRemove, { ID: ids[at] ?? 0n }));
+  channel.close();
+  cluster.members.splice(at, 1);
+  assert.deepEqual(await leaving.exited, { code: exitStatus.data, signal: null });
+  await Promise.all(writers.map((writer) => writer.stop()));
+  for (const { failures, count } of writers) {
+    const begun = failures.filter((text) => !notBegun.test(text));
+    assert.deepEqual(begun, [], `${count} writes through the ${victim}, ${leaving.name}`);
+  }
+}
+
 suite('planned moves', { timeout: 3 * 60_000 }, () => {
+  test('a member that is removed answers what it was asked, and no write of a client fails', () =>
+    withCluster(
+      { program: 'mainstay', size: 5, flags: ['--strict-reconfig-check=false'] },
+      async (cluster) => {
+        const retrying = Array.from({ length: 8 }, () => new RetryingWriter(cluster));
+        for (const removal of removals) await remove(cluster, removal);
+        await sleep(250);
+        await Promise.all(retrying.map((writer) => writer.stop()));
+        assert.deepEqual(
+          retrying.flatMap(({ failures }) => failures),
+          [],
+        );
+        assert(retrying.every(({ count }) => count > 20));
+      },
+    ));
+
   test('leadership that is moved fails no write, whoever was asked', () =>
     withCluster({ program: 'mainstay', size: 3 }, async (cluster) => {
       const writers = [...cluster.members, ...cluster.members].map((member) => new Writer(member));

@@ -39,6 +39,8 @@ interface Link {
 }
 
 const redialMs = 100;
+/** As `PeerNetwork` has it. */
+const leavingMs = 1_000;
 /** One for all: to note where each was made would cost more than the dial itself. */
 const connectionLost = new Error('connection lost');
 const questionTimeoutMs = 5_000;
@@ -51,6 +53,8 @@ const snapshotTimeoutMs = 15_000;
 export class SimPeers {
   readonly #modules: SimPeersModules;
   readonly #links = new Map<MemberId, Link>();
+  /** To peers that were removed a moment ago. */
+  readonly #leaving = new Map<MemberId, Link>();
   #count = 0;
 
   constructor(modules: SimPeersModules) {
@@ -60,8 +64,13 @@ export class SimPeers {
   setPeers(
     peers: ReadonlyArray<{ readonly id: MemberId; readonly urls: readonly string[] }>,
   ): void {
-    for (const id of this.#links.keys()) {
-      if (!peers.some((peer) => peer.id === id)) this.#links.delete(id);
+    for (const [id, link] of this.#links) {
+      if (peers.some((peer) => peer.id === id)) continue;
+      this.#links.delete(id);
+      this.#leaving.set(id, link);
+      this.#modules.scheduler.after(leavingMs, () => {
+        if (this.#leaving.get(id) === link) this.#leaving.delete(id);
+      });
     }
     for (const { id, urls } of peers) {
       const link = this.#links.get(id);
@@ -80,7 +89,7 @@ export class SimPeers {
 
   send(message: Message): void {
     const { self, network, sent } = this.#modules;
-    const link = this.#links.get(message.to);
+    const link = this.#links.get(message.to) ?? this.#leaving.get(message.to);
     const host = link?.host;
     if (host === undefined || !self.process.effect()) return;
     if (!host.process.alive) this.#redial(message.to);

@@ -138,6 +138,39 @@ suite('proposer', () => {
     assert.deepEqual(bench.answers, ['sent: TimeoutDueToConnectionLost']);
   });
 
+  test('leaving, it takes nothing more, and says of what was surely not appended that it was not', () => {
+    const bench = new Bench();
+    const sent = bench.propose('sent');
+    bench.outcome = { kind: 'forwarded', term: 1, batchId: 3 };
+    bench.proposer.flush();
+    bench.propose('unsent');
+    bench.proposer.leave();
+    assert.deepEqual(bench.answers.splice(0), ['unsent: NoLeader']);
+    bench.propose('after');
+    assert.deepEqual(bench.answers.splice(0), ['after: NoLeader']);
+    bench.proposer.applied(sent, { revision: 9 });
+    assert.deepEqual(bench.answers, ['sent: revision 9']);
+  });
+
+  test('leaving, it sends nothing again', () => {
+    const bench = new Bench();
+    bench.outcome = { kind: 'forwarded', term: 1, batchId: 3 };
+    bench.propose('a');
+    bench.proposer.flush();
+    bench.outcome = { kind: 'forwarded', term: 1, batchId: 4 };
+    bench.propose('b');
+    bench.proposer.flush();
+    bench.proposer.leave();
+    bench.proposer.refused(3);
+    assert.deepEqual(bench.answers, ['a: NoLeader']);
+    // Nor is what was on its way in a term that is over.
+    bench.proposer.appliedTermIs(2);
+    assert.deepEqual(bench.answers, ['a: NoLeader', 'b: NoLeader']);
+    bench.given.length = 0;
+    bench.proposer.flush();
+    assert.deepEqual(bench.given, []);
+  });
+
   test('closing ends everything, and what comes after', () => {
     const bench = new Bench();
     bench.propose('a');

@@ -93,6 +93,19 @@ suite('read barrier', () => {
     ]);
   });
 
+  test('leaving, it takes no reads, and answers those that the leader was asked for', () => {
+    const bench = new Bench();
+    bench.read('asked');
+    bench.barrier.flush();
+    bench.read('not asked');
+    bench.barrier.leave();
+    bench.read('after');
+    assert.deepEqual(bench.answers, ['not asked: NoLeader', 'after: NoLeader']);
+    bench.barrier.confirmed({ requestId: bench.last, index: 3 });
+    bench.barrier.appliedTo(3);
+    assert.deepEqual(bench.answers.at(-1), 'asked: ok');
+  });
+
   test('too many reads are refused; closing ends the others', () => {
     const bench = new Bench();
     for (const name of ['a', 'b', 'c', 'd']) bench.read(name);

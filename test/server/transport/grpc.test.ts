@@ -20,7 +20,7 @@ import {
   Watch,
 } from '../../../server/proto/gen/rpc.ts';
 import { GrpcServer } from '../../../server/transport/grpc.ts';
-import { Flag } from '../../../server/transport/http2/frames.ts';
+import { ErrorCode, Flag } from '../../../server/transport/http2/frames.ts';
 import { needs, toolPath } from '../../support/tools.ts';
 import { FakeMember } from '../api/fake-member.ts';
 import { TestClient, take } from './grpc-client.ts';
@@ -288,6 +288,24 @@ suite('gRPC over our HTTP/2', () => {
     client.send(headers(3, Watch.methods.watch.path));
     const fields = await end(client, 3);
     assert.equal(fields['grpc-message'], 'etcdserver: server stopped');
+    assert.deepEqual(await end(client, 1), { 'grpc-status': '0' });
+    client.close();
+    await stopped;
+  });
+
+  test('a call that is begun while we stop and refuse calls is told to be made elsewhere', async () => {
+    const { member, grpc, port } = await listen();
+    member.read = () => new Promise((resolve) => setTimeout(resolve, 100));
+    const client = RawClient.begin(port);
+    const range = message(RangeRequest.encode(RangeRequest.create({ key })));
+    client.send(headers(1, KV.methods.range.path), frame('DATA', END_STREAM, 1, range));
+    await client.verdict();
+    grpc.refuseCalls();
+    const stopped = grpc.stop(2000);
+    client.send(headers(3, KV.methods.put.path), frame('DATA', END_STREAM, 3, put));
+    const reset = await client.nextOf('RST_STREAM');
+    assert.equal(reset?.streamId, 3);
+    assert.equal(reset.payload.readUInt32BE(0), ErrorCode.REFUSED_STREAM);
     assert.deepEqual(await end(client, 1), { 'grpc-status': '0' });
     client.close();
     await stopped;
