@@ -55,6 +55,20 @@ scenario('every kind of option changed', { isLong: true }, async (stage) => {
   assert.ok((stage.gapMs ?? 0) <= gapMsMax, `nobody could write for ${stage.gapMs} ms`);
 });
 
+scenario('changed with surge, under writes that are sent once', { isLong: true }, async (stage) => {
+  const cluster = stage.cluster('surged');
+  await cluster.create({ replicas: 3, update: { surge: true } });
+  await cluster.untilSettled(3);
+  const connections = Array.from({ length: 6 }, () => stage.load(cluster, { sendsOnce: true }));
+  const loads = await Promise.all(connections);
+  await stage.measure('changed', async () => {
+    await cluster.edit({ options: { maxTxnOps: 256 } });
+    await cluster.untilSettled(3);
+  });
+  const failures = loads.map((load) => load.failures);
+  assert.deepEqual(failures, [0, 0, 0, 0, 0, 0], 'no write fails that met a member on its way out');
+});
+
 scenario('volumes grow', { isLong: true }, async (stage) => {
   const cluster = await threeUnderLoad(stage, 'grown');
   await stage.measure('grown', async () => {

@@ -1,6 +1,5 @@
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ClientOptions } from '../../server/client/client.ts';
 import type { Environment, Release } from './environment.ts';
 import { openEnvironment } from './open-environment.ts';
 import { realKubeconfig } from './real-cluster.ts';
@@ -8,7 +7,7 @@ import { skipWithoutReleaseBefore } from './release-before.ts';
 import { recordRow } from './results.ts';
 import { TestedCluster } from './store-cluster.ts';
 import { seconds } from './waiting.ts';
-import { WriteLoad } from './write-load.ts';
+import { WriteLoad, type WriteLoadOptions } from './write-load.ts';
 
 export interface ScenarioOptions {
   /** A reason, where it cannot run. */
@@ -25,7 +24,7 @@ export interface ScenarioOptions {
   readonly killsOperator?: boolean;
 }
 
-export interface LoadOptions extends Pick<ClientOptions, 'tls' | 'credentials' | 'timeoutMs'> {
+export interface LoadOptions extends WriteLoadOptions {
   readonly endpoint?: string;
 }
 

@@ -19,6 +19,11 @@ const retryMs = 20;
 const timeoutMs = 5_000;
 const watchMsMax = 60_000;
 
+export interface WriteLoadOptions extends Pick<ClientOptions, 'tls' | 'credentials' | 'timeoutMs'> {
+  /** The client may not send a write again of which it is not known whether it was done; by default it may. */
+  readonly sendsOnce?: boolean;
+}
+
 /**
  * Writers that count, each its own key up by one, and a watcher that sees it all. A write is a transaction on the key's
  * version, so it takes effect once however often it is sent: a number that is missing, comes twice or out of order in the
@@ -27,6 +32,7 @@ const watchMsMax = 60_000;
 export class WriteLoad {
   readonly #client: Client;
   readonly #prefix: string;
+  readonly #mayRepeat: boolean;
   readonly #acknowledged: Write[] = [];
   readonly #seen: Write[] = [];
   readonly #running: Array<Promise<void>>;
@@ -43,10 +49,11 @@ export class WriteLoad {
   constructor(
     endpoint: string,
     name: string,
-    access: Pick<ClientOptions, 'tls' | 'credentials' | 'timeoutMs'> = {},
+    { sendsOnce = false, ...access }: WriteLoadOptions = {},
   ) {
     this.#client = new Client({ endpoints: [endpoint], timeoutMs, ...access });
     this.#prefix = `load/${name}/`;
+    this.#mayRepeat = !sendsOnce;
     this.#watching = this.#watch();
     this.#running = Array.from({ length: writers }, (_, writer) => this.#write(writer));
     // Whoever stops the load hears of it; until then it is no unhandled rejection.
@@ -107,7 +114,7 @@ export class WriteLoad {
           .when(versionOf(key).equals(number - 1))
           .do(putOp(key, String(number)))
           .otherwise(rangeOp(key))
-          .commit({ mayRepeat: true });
+          .commit({ mayRepeat: this.#mayRepeat });
         if (answer.succeeded) return answer.header.revision;
         // An earlier attempt took effect, though nobody said so.
         const [found] = kvsAt(answer, 0);
