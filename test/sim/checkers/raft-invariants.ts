@@ -1,7 +1,7 @@
 import { equalBytes } from '../../../server/base/bytes.ts';
 import { hexId, type LogIndex, type MemberId, type Term } from '../../../server/base/ids.ts';
 import type { ConfState, Entry } from '../../../server/raft/entry.ts';
-import type { Message } from '../../../server/raft/messages.ts';
+import type { AppendResponseMessage, Message } from '../../../server/raft/messages.ts';
 import { demand } from './violation.ts';
 
 /** What the invariants look at in one member. */
@@ -121,6 +121,17 @@ export class RaftInvariants {
     shadow.durable = { index: log.stable, term: log.term(log.stable) ?? 0 };
   }
 
+  /** Its log says no more of a write that an earlier term began; the entry that was answered for is as durable. */
+  #observeLateAnswer(
+    { log }: RaftView,
+    { index, term }: AppendResponseMessage,
+    shadow: Shadow,
+  ): void {
+    const entryTerm = log.term(index);
+    if (entryTerm === undefined || entryTerm > term || index <= shadow.durable.index) return;
+    shadow.durable = { index, term: entryTerm };
+  }
+
   /** I6: what a message promises must be durable when it leaves. */
   sent(view: RaftView, message: Message): void {
     const shadow = this.#shadow(view.id);
@@ -140,6 +151,7 @@ export class RaftInvariants {
       });
       // The member may be killed before the turn that sent this has ended.
       if (isCurrent) this.#observeDurable(view, shadow);
+      else this.#observeLateAnswer(view, message, shadow);
       shadow.promisedTerm = Math.max(shadow.promisedTerm, message.term);
     }
   }
