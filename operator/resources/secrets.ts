@@ -36,6 +36,20 @@ export function ownSecretNames(cluster: StoreCluster, removed: readonly string[]
   ];
 }
 
+export type CertificateKind = 'clientCA' | 'peerCA' | 'client' | 'peer' | 'operator' | 'user';
+
+/** What the certificate in a Secret of `status.certificates` is for. One that is for two ports is the client port's. */
+export function certificateKind(cluster: StoreCluster, secret: string): CertificateKind {
+  const kinds: ReadonlyArray<readonly [name: string, kind: CertificateKind]> = [
+    [authoritySecretName(cluster, 'client'), 'clientCA'],
+    [authoritySecretName(cluster, 'peer'), 'peerCA'],
+    [clientTlsSecretName(cluster), 'client'],
+    [peerTlsSecretName(cluster), 'peer'],
+    [operatorTlsSecretName(cluster), 'operator'],
+  ];
+  return kinds.find(([name]) => name === secret)?.[1] ?? 'user';
+}
+
 const certificateKeys = ['tls.crt', 'tls.key', 'ca.crt'];
 
 export function givenSecrets({ spec }: StoreCluster): readonly GivenSecret[] {
