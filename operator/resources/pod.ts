@@ -14,6 +14,8 @@ import {
 import {
   clientTlsSecretName,
   clientUrl,
+  memberHost,
+  memberName,
   namespaceOf,
   peersServiceName,
   peerTlsSecretName,
@@ -235,12 +237,14 @@ function tlsFlags(cluster: StoreCluster): string[] {
           ...files('peer-', peerTlsMountPath),
           trust('peer-', peerTlsMountPath),
           '--peer-client-cert-auth',
+          // Where a member comes from proves nothing more than its certificate, and a name that DNS does not know yet, or
+          // knows with the domain of the Kubernetes cluster behind it, would keep it out.
+          '--peer-skip-client-san-verification',
         ]),
-    // The operator's CA for peers signs for members alone: where they come from proves nothing more, and a name that DNS
-    // does not know yet would keep a new one out.
-    ...(peer === undefined || peer.secretName !== undefined
+    // The operator's CA for peers signs for members alone. One of a person's may sign for others, who are no members.
+    ...(peer?.secretName === undefined
       ? []
-      : ['--peer-skip-client-san-verification']),
+      : [`--peer-cert-allowed-hostname=${memberHost(cluster, memberName(cluster, 1))}`]),
   ];
 }
 

@@ -9,6 +9,7 @@ import { covers } from '../../../operator/resources/covers.ts';
 import { podEndpoint } from '../../../operator/resources/endpoints.ts';
 import {
   clusterToken,
+  memberHost,
   memberOfPeerUrl,
   peerUrl,
   serialOf,
@@ -55,8 +56,8 @@ test('what a member is made of', () => {
 });
 
 test('clients are asked for certificates where the spec says so, members always', () => {
-  const tlsFlags = (client: object) => {
-    const secure = { ...cluster, spec: { ...cluster.spec, tls: { client, peer: {} } } };
+  const tlsFlags = (client: object, peer: object = {}) => {
+    const secure = { ...cluster, spec: { ...cluster.spec, tls: { client, peer } } };
     const pod = buildPod(secure, completeSpec(secure.spec), {
       member: 'demo-1',
       role: 'voter',
@@ -65,13 +66,20 @@ test('clients are asked for certificates where the spec says so, members always'
       token: clusterToken(secure, 'n1'),
     });
     const flags = pod.spec.containers[0]?.args ?? [];
-    return flags.filter((flag) => /trusted-ca|client-cert-auth/.test(flag));
+    return flags.filter((flag) => /trusted-ca|client-cert-auth|peer-.*(san|allowed)/.test(flag));
   };
   const ofPeers = [
     '--peer-trusted-ca-file=/etc/mainstay/peer-tls/ca.crt',
     '--peer-client-cert-auth',
+    '--peer-skip-client-san-verification',
   ];
   assert.deepEqual(tlsFlags({}), ofPeers);
+  // The CA is a person's: it may sign for others too.
+  const host = memberHost(cluster, 'demo-1');
+  assert.deepEqual(tlsFlags({}, { secretName: 'given' }), [
+    ...ofPeers,
+    `--peer-cert-allowed-hostname=${host}`,
+  ]);
   assert.deepEqual(tlsFlags({ verifyClients: true }), [
     '--trusted-ca-file=/etc/mainstay/client-tls/ca.crt',
     '--client-cert-auth',
