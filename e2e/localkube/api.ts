@@ -195,6 +195,8 @@ export class ObjectApi {
       const { managedFields } = serverSideApply({}, [], wanted, resource.schema, writer, true);
       const fresh = clone(wanted);
       admit(resource, fresh, 'Ignore');
+      // What was to be changed is made anew.
+      fresh.metadata.resourceVersion = '';
       return this.#insert(resource, fresh, warnings, options, () => managedFields);
     }
     this.#checkVersion(resource, current, wanted);
