@@ -98,7 +98,8 @@ export class FakeKube implements KubeClient {
       if (present === undefined) return this.put(path, sent(object)) as unknown as T;
       // Whose a field is, is not kept: what is there counts as another's.
       if (resourceVersion === undefined) throw new KubeError(409, 'Conflict', `${path} is there`);
-      this.#present(path, resourceVersion);
+      // Empty it is not checked, as with an API server.
+      if (resourceVersion !== '') this.#present(path, resourceVersion);
       return this.#change(path, merge(present, sent(object)) as Stored) as unknown as T;
     });
   }
