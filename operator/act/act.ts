@@ -76,10 +76,16 @@ function isNotYet(error: Error): boolean {
   return isStale || notYetTexts.some((text) => error.message.includes(text));
 }
 
+const deletions: readonly Action['kind'][] = [
+  'deletePod',
+  'deleteVolume',
+  'deleteSecret',
+  'remove',
+];
+
 /** Somebody else has deleted it, which is what was wanted. */
 function isGone({ kind }: Action, error: Error): boolean {
-  const isDeletion = ['deletePod', 'deleteVolume', 'deleteSecret', 'remove'].includes(kind);
-  return isDeletion && error instanceof KubeError && error.code === 404;
+  return deletions.includes(kind) && isNotFound(error);
 }
 
 /** The StoreCluster when it was changed. */

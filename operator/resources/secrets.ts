@@ -41,11 +41,12 @@ export type CertificateKind = 'clientCA' | 'peerCA' | 'client' | 'peer' | 'opera
 /** What the certificate in a Secret of `status.certificates` is for. One that is for two ports is the client port's. */
 export function certificateKind(cluster: StoreCluster, secret: string): CertificateKind {
   const kinds: ReadonlyArray<readonly [name: string, kind: CertificateKind]> = [
-    [authoritySecretName(cluster, 'client'), 'clientCA'],
-    [authoritySecretName(cluster, 'peer'), 'peerCA'],
     [clientTlsSecretName(cluster), 'client'],
     [peerTlsSecretName(cluster), 'peer'],
     [operatorTlsSecretName(cluster), 'operator'],
+    // Last: where there is none, because a person has given a Secret, theirs may have its name.
+    [authoritySecretName(cluster, 'client'), 'clientCA'],
+    [authoritySecretName(cluster, 'peer'), 'peerCA'],
   ];
   return kinds.find(([name]) => name === secret)?.[1] ?? 'user';
 }

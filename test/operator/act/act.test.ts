@@ -6,6 +6,7 @@ import type { KubeClient } from '../../../operator/kube/client.ts';
 import { collectionPath, pathOf } from '../../../operator/kube/paths.ts';
 import type { StoreAdmin } from '../../../operator/observe/store-admin.ts';
 import type { Action } from '../../../operator/plan/action.ts';
+import { buildBudget } from '../../../operator/resources/budget.ts';
 import { buildClientService } from '../../../operator/resources/services.ts';
 import { FakeKube, type Stored } from '../support/fake-kube.ts';
 import { parseObservation } from '../support/notation.ts';
@@ -75,6 +76,7 @@ test('what somebody else has deleted already is no failure', async () => {
     { kind: 'deletePod', pod },
     { kind: 'deleteVolume', volume },
     { kind: 'deleteSecret', seen },
+    { kind: 'remove', object: buildBudget(cluster, { voters: 3, target: 3 }) },
   ];
   for (const action of actions) {
     assert.deepEqual(await tryIt(action), { outcome: 'refused', events: [] }, action.kind);

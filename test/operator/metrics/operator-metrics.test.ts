@@ -106,9 +106,9 @@ test('certificates tell when they end and what they are for, until they are gone
   const tls = { client: {}, peer: { secretName: 'peers' } };
   metrics.clusterSeen({
     ...demo,
-    spec: { tls },
-    status: { certificates },
-  } as unknown as StoreCluster);
+    spec: { ...demo.spec, tls },
+    status: { ...demo.status, certificates },
+  });
 
   const sample = (kind: string, secret: string) =>
     'mainstay_operator_certificate_expiry_timestamp_seconds' +
@@ -120,4 +120,22 @@ test('certificates tell when they end and what they are for, until they are gone
   assert.equal(exposition(metrics.families()).match(/certificate_expiry\w+\{/g)?.length, 5);
   metrics.clusterSeen(demo);
   assert.doesNotMatch(exposition(metrics.families()), /certificate_expiry\w+\{/);
+});
+
+test('a Secret of a person tells what it is for, whatever they have named it', () => {
+  const metrics = new OperatorMetrics(new VirtualClock());
+  const secretName = 'demo-ca';
+  const tls = { client: { secretName }, peer: { secretName: 'demo-operator-tls' } };
+  const certificates = [secretName, 'demo-operator-tls'].map((name) => ({
+    name,
+    expires: '2026-03-01T00:00:00.000Z',
+  }));
+  metrics.clusterSeen({
+    ...demo,
+    spec: { ...demo.spec, tls },
+    status: { ...demo.status, certificates },
+  });
+  const text = exposition(metrics.families());
+  assert.match(text, /kind="client",secret="demo-ca"/);
+  assert.match(text, /kind="peer",secret="demo-operator-tls"/);
 });
