@@ -3,7 +3,7 @@ import { unreachable } from '../../server/base/assert.ts';
 import type { KubeObject, ObjectMeta, PersistentVolumeClaim, Pod } from '../api/objects.ts';
 import type { StoreCluster } from '../api/types.ts';
 import type { KubeClient, Preconditions } from '../kube/client.ts';
-import { KubeError } from '../kube/errors.ts';
+import { isNotFound, KubeError } from '../kube/errors.ts';
 import type { Fence } from '../kube/leader-lease.ts';
 import { collectionPath, objectPath, pathOf } from '../kube/paths.ts';
 import type { Recorder } from '../kube/recorder.ts';

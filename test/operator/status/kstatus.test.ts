@@ -93,21 +93,24 @@ for (const [kind, schema] of unseen) {
   });
 }
 
-test('an API server shows them so, by whatever way they come and whatever status comes along', async () => {
-  await withBareKube(async (setting) => {
-    const shown = async (name: string, object: object): Promise<unknown> => {
-      const path = objectPath('StoreCluster', { namespace: 'default', name });
-      await setting.kube.create(collectionPath('StoreCluster', 'default'), {
+test('an API server shows them so, created or applied, and whatever status comes along', async () => {
+  await withBareKube(async ({ kube }) => {
+    const written = (name: string, status?: object) =>
+      ({
         ...passed(three),
         metadata: { name, namespace: 'default' },
         spec: { storage: { size: '1Gi' } },
-        ...object,
-      } as KubeObject);
-      return (await setting.kube.get<StoreCluster>(path))?.status;
-    };
+        status,
+      }) as KubeObject;
+    const at = (name: string) => objectPath('StoreCluster', { namespace: 'default', name });
     const status = { observedGeneration: 1, ready: '3/3' };
-    assert.deepEqual(await shown('a', { status: undefined }), storeClusterStatus.default);
-    assert.deepEqual(await shown('b', { status }), storeClusterStatus.default);
+    await kube.create(collectionPath('StoreCluster', 'default'), written('a'));
+    await kube.create(collectionPath('StoreCluster', 'default'), written('b', status));
+    await kube.apply(at('c'), written('c'));
+    for (const name of ['a', 'b', 'c']) {
+      const shown = await kube.get<StoreCluster>(at(name));
+      assert.deepEqual(shown?.status, storeClusterStatus.default, name);
+    }
   });
 });
 
