@@ -15,7 +15,6 @@ import {
   clientTlsSecretName,
   clientUrl,
   memberHost,
-  memberName,
   namespaceOf,
   peersServiceName,
   peerTlsSecretName,
@@ -183,7 +182,7 @@ function storeFlags(cluster: StoreCluster, spec: CompleteSpec, request: PodReque
     `--initial-cluster-state=${request.clusterState}`,
     `--initial-cluster-token=${request.token}`,
     ...optionFlags(spec),
-    ...tlsFlags(cluster),
+    ...tlsFlags(cluster, member),
     ...(request.forceNewCluster === true ? [forceFlag] : []),
   ];
 }
@@ -220,7 +219,7 @@ function optionFlags({ options = {}, quotaBytes }: CompleteSpec): string[] {
   ];
 }
 
-function tlsFlags(cluster: StoreCluster): string[] {
+function tlsFlags(cluster: StoreCluster, member: string): string[] {
   const { client, peer } = cluster.spec.tls ?? {};
   const files = (prefix: string, path: string) => [
     `--${prefix}cert-file=${path}/tls.crt`,
@@ -241,10 +240,11 @@ function tlsFlags(cluster: StoreCluster): string[] {
           // knows with the domain of the Kubernetes cluster behind it, would keep it out.
           '--peer-skip-client-san-verification',
         ]),
-    // The operator's CA for peers signs for members alone. One of a person's may sign for others, who are no members.
+    // The operator's CA for peers signs for members alone. One of a person's may sign for others, who are no members: the
+    // certificate that members have together is for each of them, so also for this one.
     ...(peer?.secretName === undefined
       ? []
-      : [`--peer-cert-allowed-hostname=${memberHost(cluster, memberName(cluster, 1))}`]),
+      : [`--peer-cert-allowed-hostname=${memberHost(cluster, member)}`]),
   ];
 }
 
