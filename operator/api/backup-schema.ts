@@ -69,6 +69,16 @@ export const storeBackupStatus = {
       description: 'The metadata.uid of the StoreCluster that it was taken from.',
       maxLength: 64,
     },
+    progress: {
+      type: 'object',
+      description: 'How far its pod is, while it runs.',
+      required: ['step', 'doneBytes', 'totalBytes'],
+      properties: {
+        step: { type: 'string', description: 'What it does now.', maxLength: 64 },
+        doneBytes: { type: 'integer', format: 'int64', description: 'Bytes that are done.' },
+        totalBytes: { type: 'integer', format: 'int64', description: 'Bytes of the whole step.' },
+      },
+    },
     startedAt: { ...time, description: 'When its pod started.' },
     completedAt: { ...time, description: 'When it was whole in its target.' },
     verifiedAt: { ...time, description: 'When it was restored and found equal.' },
@@ -232,6 +242,10 @@ export const storeBackupScheduleStatus = {
       type: 'integer',
       format: 'int64',
       description: 'Revision up to which changes are archived.',
+    },
+    archivedAt: {
+      ...time,
+      description: 'Time up to which changes are archived, and so can be restored.',
     },
     message: { type: 'string', description: 'A sentence for people.', maxLength: 4096 },
     conditions,

@@ -2,6 +2,7 @@ import type { StoreBackup, StoreBackupSchedule } from '../api/backup-types.ts';
 import type { CompleteSpec } from '../api/defaults.ts';
 import type { Pod } from '../api/objects.ts';
 import type { StoreCluster } from '../api/types.ts';
+import type { ArchiveEnd, Progress } from './backup-words.ts';
 
 /** What one pass knows of a StoreBackup. */
 export interface BackupObservation {
@@ -13,6 +14,8 @@ export interface BackupObservation {
   readonly spec: CompleteSpec | undefined;
   readonly save: Pod | undefined;
   readonly verify: Pod | undefined;
+  /** Of the pod that works on it now. */
+  readonly progress: Progress | undefined;
 }
 
 /** What one pass knows of a StoreBackupSchedule. */
@@ -24,6 +27,10 @@ export interface ScheduleObservation {
   readonly spec: CompleteSpec | undefined;
   /** That this schedule made, oldest first. */
   readonly backups: readonly StoreBackup[];
+  /** All of the cluster in the same target, oldest first, whoever made them: what is kept is kept of these. */
+  readonly inTarget: readonly StoreBackup[];
   readonly prune: Pod | undefined;
   readonly archive: Pod | undefined;
+  /** What the pod that archives said last. */
+  readonly archived: ArchiveEnd | undefined;
 }

@@ -1,7 +1,8 @@
-import type { StoreBackup, StoreBackupStatus } from '../api/backup-types.ts';
+import type { StoreBackupStatus } from '../api/backup-types.ts';
 import type { ContainerState, Pod } from '../api/objects.ts';
 import { describeBytes } from '../api/quantity.ts';
 import type { BackupObservation } from '../observe/backup-observation.ts';
+import type { Progress } from '../observe/backup-words.ts';
 import { hasEnded, isTerminating } from '../observe/view.ts';
 import { backupOwner, savePodName, verifyPodName } from '../resources/backup-names.ts';
 import { backupLabel, buildBackupPod } from '../resources/backup-pod.ts';
@@ -19,13 +20,15 @@ export type BackupAction =
   | { readonly kind: 'deletePod'; readonly pod: Pod };
 
 const failuresMax = 3;
+/** How often a pod says how far it is, and the status with it. */
+const toldEvery = '--progress=5s';
 
 /**
  * Pure. One pod saves, another restores what was saved and compares; each leaves one line of JSON as its last word. What
  * is in the target is not touched afterwards: only a schedule removes backups.
  */
 export function planBackup(observation: BackupObservation): BackupPlan {
-  const { backup, save, verify, now } = observation;
+  const { backup, save, verify } = observation;
   const status: StoreBackupStatus = { phase: 'Pending', ...backup.status };
   if (status.phase === 'Complete' || status.phase === 'Failed') return finish(observation, status);
   if (status.object === undefined) {
@@ -35,7 +38,7 @@ export function planBackup(observation: BackupObservation): BackupPlan {
     return say({ ...status, phase: 'Complete', message: whole(status) }, 'BackupComplete');
   }
   if (verify === undefined) return beginVerify(observation, status);
-  return watchVerify({ backup, now }, status, verify);
+  return watchVerify(observation, status, verify);
 }
 
 function begin(observation: BackupObservation, status: StoreBackupStatus): BackupPlan {
@@ -51,6 +54,7 @@ function begin(observation: BackupObservation, status: StoreBackupStatus): Backu
     labels: { [backupLabel]: backup.metadata.name },
     command: [
       'save',
+      toldEvery,
       `--backup-id=${backup.metadata.uid}`,
       `--cluster=${cluster.metadata.name}`,
       `--cluster-uid=${cluster.metadata.uid}`,
@@ -75,13 +79,21 @@ function waitsFor({ cluster }: BackupObservation): string | undefined {
   return `Waiting for the StoreCluster ${cluster.metadata.name}: ${available?.message ?? 'it is new'}`;
 }
 
-function watchSave({ now }: BackupObservation, status: StoreBackupStatus, pod: Pod): BackupPlan {
+function watchSave(
+  { now, progress }: BackupObservation,
+  status: StoreBackupStatus,
+  pod: Pod,
+): BackupPlan {
   if (!hasEnded(pod) || isTerminating(pod)) {
-    return { action: undefined, status: { ...status, phase: 'Running' }, event: undefined };
+    return goesOn({ ...status, phase: 'Running' }, 'The backup is being made', progress);
   }
   const result = resultOf(pod);
   if (pod.status?.phase === 'Succeeded' && result !== undefined) {
-    const saved: StoreBackupStatus = { ...status, ...savedFields(result), completedAt: now };
+    const saved: StoreBackupStatus = {
+      ...withoutProgress(status),
+      ...savedFields(result),
+      completedAt: now,
+    };
     return {
       action: { kind: 'deletePod', pod },
       status: { ...saved, message: whole(saved) },
@@ -89,6 +101,25 @@ function watchSave({ now }: BackupObservation, status: StoreBackupStatus, pod: P
     };
   }
   return failed(status, pod, 'The backup was not made');
+}
+
+/** The status with how far it is; what the pod said last stays until it says more. */
+function goesOn(
+  status: StoreBackupStatus,
+  what: string,
+  progress: Progress | undefined,
+): BackupPlan {
+  if (progress === undefined) return { action: undefined, status, event: undefined };
+  const { step, doneBytes, totalBytes } = progress;
+  const percent =
+    totalBytes === 0 ? 100 : Math.min(100, Math.floor((100 * doneBytes) / totalBytes));
+  const message = `${what} (${step}: ${percent} % of ${describeBytes(totalBytes)}).`;
+  return { action: undefined, status: { ...status, progress, message }, event: undefined };
+}
+
+/** Nothing is on its way any more. */
+function withoutProgress({ progress: _, ...status }: StoreBackupStatus): StoreBackupStatus {
+  return status;
 }
 
 function savedFields(result: Result): Partial<StoreBackupStatus> {
@@ -114,7 +145,7 @@ function beginVerify(observation: BackupObservation, status: StoreBackupStatus):
     name: verifyPodName(backup),
     owner: backupOwner(backup),
     labels: { [backupLabel]: backup.metadata.name },
-    command: ['verify', status.object ?? 'latest', `--cluster-uid=${status.clusterUID}`],
+    command: ['verify', toldEvery, status.object ?? 'latest', `--cluster-uid=${status.clusterUID}`],
     target: backup.spec.target,
     encryption: backup.spec.encryption,
     asksStore: false,
@@ -130,15 +161,20 @@ function beginVerify(observation: BackupObservation, status: StoreBackupStatus):
 }
 
 function watchVerify(
-  { now }: { readonly backup: StoreBackup; readonly now: string },
+  { now, progress }: BackupObservation,
   status: StoreBackupStatus,
   pod: Pod,
 ): BackupPlan {
   if (!hasEnded(pod) || isTerminating(pod)) {
-    return { action: undefined, status: { ...status, phase: 'Verifying' }, event: undefined };
+    const what = `${whole(status)} It is being restored to prove it`;
+    return goesOn({ ...status, phase: 'Verifying' }, what, progress);
   }
   if (pod.status?.phase === 'Succeeded') {
-    const verified: StoreBackupStatus = { ...status, phase: 'Complete', verifiedAt: now };
+    const verified: StoreBackupStatus = {
+      ...withoutProgress(status),
+      phase: 'Complete',
+      verifiedAt: now,
+    };
     return {
       action: { kind: 'deletePod', pod },
       status: { ...verified, message: `${whole(verified)} It was restored and is equal.` },
@@ -158,7 +194,7 @@ function failed(status: StoreBackupStatus, pod: Pod, what: string): BackupPlan {
   return {
     action: { kind: 'deletePod', pod },
     status: {
-      ...status,
+      ...withoutProgress(status),
       phase: isLast ? 'Failed' : (status.phase ?? 'Pending'),
       failures,
       message,
@@ -202,19 +238,38 @@ interface Result {
   readonly deleted?: readonly string[];
 }
 
+/** Why a container that is started again and again ended last time; undefined where it did not fail. */
+export function lastFailure(
+  pod: Pod,
+): { readonly failure: string; readonly message: string } | undefined {
+  const { state, lastState } = pod.status?.containerStatuses?.[0] ?? {};
+  const ended = [state, lastState].find((each) => each?.terminated !== undefined);
+  if (ended?.terminated?.exitCode === undefined || ended.terminated.exitCode === 0)
+    return undefined;
+  const { failure = 'Failed', message = ended.terminated.message ?? '' } = resultIn(ended) ?? {};
+  return { failure, message: sentence(message.trim() || 'its pod failed') };
+}
+
 /** What a failed pod says of it, as a sentence. */
 export function whyFailed(pod: Pod): string {
   const { terminated } = pod.status?.containerStatuses?.[0]?.state ?? {};
   const lastWords = resultOf(pod)?.message ?? terminated?.message?.trim();
   const why = lastWords || pod.status?.message || pod.status?.reason || 'its pod failed';
-  return /[.!?]$/.test(why) ? why : `${why}.`;
+  return sentence(why);
+}
+
+function sentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 
 /** undefined when the container said nothing that can be read, as after an eviction. */
 export function resultOf(pod: Pod): Result | undefined {
-  const ended: ContainerState['terminated'] = pod.status?.containerStatuses?.[0]?.state?.terminated;
+  return resultIn(pod.status?.containerStatuses?.[0]?.state);
+}
+
+function resultIn(state: ContainerState | undefined): Result | undefined {
   try {
-    const result: unknown = JSON.parse(ended?.message ?? '');
+    const result: unknown = JSON.parse(state?.terminated?.message ?? '');
     return typeof result === 'object' && result !== null ? (result as Result) : undefined;
   } catch {
     return undefined;

@@ -146,15 +146,15 @@ function isVerifiedNext(every: number, backups: readonly StoreBackup[]): boolean
   return since < 0 || since >= every - 1;
 }
 
-/** Once after each backup that is good; the pod decides by what is in the target and says what it removed. */
+/** Once after each backup that is good, whoever made it; the pod decides by what is in the target and says what it removed. */
 function prune(
   observation: ScheduleObservation,
   status: StoreBackupScheduleStatus,
 ): SchedulePlan | undefined {
-  const { schedule, prune: pod, backups } = observation;
+  const { schedule, prune: pod, inTarget } = observation;
   const { keep } = schedule.spec;
   if (pod !== undefined) return watchPrune(observation, status, pod);
-  const last = lastGood(backups);
+  const last = lastGood(inTarget);
   if (keep === undefined || last === undefined) return undefined;
   if (status.prunedAfter === last.metadata.name) return undefined;
   const built = buildPrunePod(observation, keep);
@@ -191,7 +191,7 @@ function buildPrunePod(
 
 /** The StoreBackups of what was removed go one by one; then the pod, and it is written down that all is done. */
 function watchPrune(
-  { backups }: ScheduleObservation,
+  { inTarget }: ScheduleObservation,
   status: StoreBackupScheduleStatus,
   pod: Pod,
 ): SchedulePlan | undefined {
@@ -206,7 +206,7 @@ function watchPrune(
     };
   }
   const removed = new Set(result.deleted ?? []);
-  const gone = backups.find(({ status: each }) => each?.object && removed.has(each.object));
+  const gone = inTarget.find(({ status: each }) => each?.object && removed.has(each.object));
   if (gone !== undefined) {
     const message = `${gone.metadata.name} was removed: it is older than what is kept.`;
     return {
@@ -215,7 +215,7 @@ function watchPrune(
       event: { type: 'Normal', reason: 'BackupRemoved', message },
     };
   }
-  const last = removed.size < prunedAtOnce ? lastGood(backups) : undefined;
+  const last = removed.size < prunedAtOnce ? lastGood(inTarget) : undefined;
   return {
     action: { kind: 'deletePod', pod },
     status: last === undefined ? status : { ...status, prunedAfter: last.metadata.name },
@@ -245,6 +245,8 @@ function archive(
   }
   if (wanted === undefined || schedule.spec.suspend === true) return undefined;
   if (cluster === undefined || spec === undefined) return undefined;
+  // Changes follow a backup: before the first one there is nothing to begin from.
+  if (status.lastBackup === undefined) return undefined;
   const built = buildBackupPod(cluster, spec, {
     name: archivePodName(schedule),
     owner: scheduleOwner(schedule),
@@ -254,6 +256,8 @@ function archive(
       `--cluster=${cluster.metadata.name}`,
       `--cluster-uid=${cluster.metadata.uid}`,
       `--interval=${wanted.intervalSeconds ?? 60}s`,
+      // What it has written, it says as JSON.
+      '--write-out=json',
     ],
     target: schedule.spec.target,
     encryption: schedule.spec.encryption,
@@ -270,13 +274,15 @@ function archive(
 }
 
 function statusOf(observation: ScheduleObservation): StoreBackupScheduleStatus {
-  const { schedule, backups, now } = observation;
+  const { schedule, backups, now, archived } = observation;
   const good = lastGood(backups);
   const verified = backups.findLast(({ status }) => status?.verifiedAt !== undefined);
   const next = scheduleError(schedule.spec) === undefined ? nextTime(observation) : undefined;
   const { message: _message, ...previous } = schedule.status ?? {};
   return {
     ...previous,
+    ...(archived === undefined ? {} : { archivedTo: archived.revision }),
+    ...(archived?.at === undefined ? {} : { archivedAt: archived.at }),
     observedGeneration: schedule.metadata.generation ?? 0,
     backups: backups.filter(({ status }) => status?.object !== undefined).length,
     ...(next === undefined ? {} : { next: next.toISOString() }),
