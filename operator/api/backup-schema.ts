@@ -87,6 +87,11 @@ export const storeBackupStatus = {
       format: 'int32',
       description: 'Pods that failed; after the third one the backup has.',
     },
+    lastFailure: {
+      type: 'string',
+      description: 'Why the last pod that failed did.',
+      maxLength: 4096,
+    },
     conditions,
     observedGeneration: {
       type: 'integer',
@@ -237,6 +242,10 @@ export const storeBackupScheduleStatus = {
       type: 'string',
       description: 'Name of the last backup after which old ones were removed.',
       maxLength: 253,
+    },
+    pruneFailedAt: {
+      ...time,
+      description: 'When old ones could not be removed; message says why.',
     },
     archivedTo: {
       type: 'integer',

@@ -34,3 +34,16 @@ export interface ScheduleObservation {
   /** What the pod that archives said last. */
   readonly archived: ArchiveEnd | undefined;
 }
+
+/** Clocks of two machines may differ by so much. */
+export const clockSkewMsMax = 600_000;
+
+/** Oldest first. What seems to be of the future was made by a clock that was ahead then: before all of now. */
+export function byAge(now: string): (a: StoreBackup, b: StoreBackup) => number {
+  const latestMs = Date.parse(now) + clockSkewMsMax;
+  const ageOf = ({ metadata }: StoreBackup): string => {
+    const { creationTimestamp = '', name } = metadata;
+    return `${Date.parse(creationTimestamp) > latestMs ? '' : creationTimestamp} ${name}`;
+  };
+  return (a, b) => (ageOf(a) < ageOf(b) ? -1 : 1);
+}

@@ -12,7 +12,7 @@ import {
   verifyPodName,
 } from '../resources/backup-names.ts';
 import { backupLabel, scheduleLabel } from '../resources/backup-pod.ts';
-import type { BackupObservation, ScheduleObservation } from './backup-observation.ts';
+import { type BackupObservation, byAge, type ScheduleObservation } from './backup-observation.ts';
 import { observeArchive, observeProgress, type ReadLog } from './backup-words.ts';
 import { type ClusterKey, completeSpecOf } from './observe.ts';
 
@@ -55,7 +55,9 @@ export async function observeSchedule(
     kube.list<KubeList<StoreBackup>>(collectionPath('StoreBackup', key.namespace)),
   ]);
   const { cluster, target } = schedule.spec;
-  const ofCluster = backups.items.filter(({ spec }) => spec.cluster === cluster).toSorted(byAge);
+  const ofCluster = backups.items
+    .filter(({ spec }) => spec.cluster === cluster)
+    .toSorted(byAge(about.now));
   const named = (name: string) => ownPod(pods, name, schedule.metadata.uid);
   const archive = named(archivePodName(schedule));
   return {
@@ -90,9 +92,4 @@ function ownPod(pods: readonly Pod[], name: string, uid: string | undefined): Po
     ({ metadata }) =>
       metadata.name === name && metadata.ownerReferences?.some((owner) => owner.uid === uid),
   );
-}
-
-function byAge(a: StoreBackup, b: StoreBackup): number {
-  const [first = '', second = ''] = [a, b].map(({ metadata }) => metadata.creationTimestamp);
-  return first < second ? -1 : first > second ? 1 : a.metadata.name < b.metadata.name ? -1 : 1;
 }

@@ -68,7 +68,12 @@ function begin(observation: BackupObservation, status: StoreBackupStatus): Backu
   const startedAt = status.startedAt ?? now;
   return {
     action: { kind: 'createPod', pod },
-    status: { ...status, phase: 'Running', startedAt, message: 'The backup is being made.' },
+    status: {
+      ...status,
+      phase: 'Running',
+      startedAt,
+      message: triedAgain(status, 'The backup is being made.'),
+    },
     event: { type: 'Normal', reason: 'BackupStarted' },
   };
 }
@@ -113,8 +118,15 @@ function goesOn(
   const { step, doneBytes, totalBytes } = progress;
   const percent =
     totalBytes === 0 ? 100 : Math.min(100, Math.floor((100 * doneBytes) / totalBytes));
-  const message = `${what} (${step}: ${percent} % of ${describeBytes(totalBytes)}).`;
+  const told = `${what} (${step}: ${percent} % of ${describeBytes(totalBytes)}).`;
+  const message = triedAgain(status, told);
   return { action: undefined, status: { ...status, progress, message }, event: undefined };
+}
+
+/** What is done, and why once more: a person need not wait for the last try to see what is wrong. */
+function triedAgain({ failures = 0, lastFailure }: StoreBackupStatus, told: string): string {
+  if (failures === 0 || lastFailure === undefined) return told;
+  return `${told} Try ${failures + 1} of ${failuresMax}, since the one before failed: ${lastFailure}`;
 }
 
 /** Nothing is on its way any more. */
@@ -152,7 +164,7 @@ function beginVerify(observation: BackupObservation, status: StoreBackupStatus):
     needsScratch: true,
     restartPolicy: 'Never',
   });
-  const message = `${whole(status)} It is being restored to prove it.`;
+  const message = triedAgain(status, `${whole(status)} It is being restored to prove it.`);
   return {
     action: { kind: 'createPod', pod },
     status: { ...status, phase: 'Verifying', message },
@@ -197,6 +209,7 @@ function failed(status: StoreBackupStatus, pod: Pod, what: string): BackupPlan {
       ...withoutProgress(status),
       phase: isLast ? 'Failed' : (status.phase ?? 'Pending'),
       failures,
+      lastFailure: why,
       message,
     },
     event: { type: 'Warning', reason: isLast ? 'BackupFailed' : 'BackupRetried' },

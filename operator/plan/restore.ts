@@ -44,12 +44,17 @@ function noSource(backup: string | undefined): Decision {
   );
 }
 
-/** The backup has filled the volume of a member: it is not put there again. */
-function isRestored({ volumes }: Observation, restore: RestoreSource | undefined): boolean {
-  return volumes.some(
-    ({ metadata }) =>
-      restore !== undefined && metadata.annotations?.[restoredAnnotation] === restore.id,
-  );
+/**
+ * The backup has filled the volume of a member, or the store has begun with it: it is not put there again. Either may be
+ * gone by now, the member replaced or the status lost.
+ */
+function isRestored(
+  { volumes, cluster: { status } }: Observation,
+  restore: RestoreSource | undefined,
+): boolean {
+  if (restore === undefined) return false;
+  if (status?.restore?.id === restore.id && status.clusterID !== undefined) return true;
+  return volumes.some(({ metadata }) => metadata.annotations?.[restoredAnnotation] === restore.id);
 }
 
 function check(view: ClusterView, source: RestoreSource): Decision | undefined {

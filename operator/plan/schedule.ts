@@ -7,7 +7,7 @@ import type {
 } from '../api/backup-types.ts';
 import type { Pod } from '../api/objects.ts';
 import { apiVersion, group } from '../api/schema.ts';
-import type { ScheduleObservation } from '../observe/backup-observation.ts';
+import { clockSkewMsMax, type ScheduleObservation } from '../observe/backup-observation.ts';
 import { hasEnded, isTerminating } from '../observe/view.ts';
 import {
   archivePodName,
@@ -36,6 +36,8 @@ export type ScheduleAction =
 const failedKept = 3;
 /** Names of backups that fit into what a pod can say at its end. */
 const prunedAtOnce = 5;
+/** From a failure to the next try. */
+const pruneAgainMs = 600_000;
 
 /**
  * Pure. Makes the StoreBackup whose time has come, has old backups removed once a new one is good, and keeps a pod that
@@ -47,8 +49,16 @@ export function planSchedule(observation: ScheduleObservation): SchedulePlan {
     makeDue(observation, status) ??
     prune(observation, status) ??
     forgetFailed(observation, status) ??
-    archive(observation, status) ?? { action: undefined, status, event: undefined }
+    archive(observation, status) ?? { action: undefined, status, event: clockSetBack(observation) }
   );
+}
+
+/** Said once: the status that is written then is not ahead any more. */
+function clockSetBack({ schedule, now }: ScheduleObservation): SchedulePlan['event'] {
+  const { scheduledAt } = schedule.status ?? {};
+  if (scheduledAt === undefined || servedTime({ schedule, now }) === scheduledAt) return undefined;
+  const message = `It is ${now}, and the last backup was that of ${scheduledAt}: the clock was set back. Backups go on by the clock as it is now.`;
+  return warning('ClockSetBack', message);
 }
 
 /** Why a schedule can never be kept; undefined when it can. */
@@ -98,13 +108,28 @@ function makeDue(
 function dueTime({ schedule, now }: ScheduleObservation): Date | undefined {
   const { spec, status, metadata } = schedule;
   if (scheduleError(spec) !== undefined) return undefined;
-  const begun = metadata.creationTimestamp ?? now;
-  if (spec.immediate === true && status?.scheduledAt === undefined) return new Date(begun);
-  const servedMs = Date.parse(status?.scheduledAt ?? begun);
+  if (spec.immediate === true && status?.scheduledAt === undefined) {
+    return new Date(metadata.creationTimestamp ?? now);
+  }
+  const servedMs = Date.parse(servedTime({ schedule, now }) ?? metadata.creationTimestamp ?? now);
   const reached = new Date(Date.parse(now) - jitterMs(schedule) + 1);
   // Of several that were missed only the last one is made up for.
   const [due] = cronOf(spec).previousRuns(1, reached);
   return due !== undefined && due.getTime() > servedMs ? due : undefined;
+}
+
+/**
+ * Up to when the schedule is served. A clock that was ahead and was set right may have left a time of years to come:
+ * then it is served up to now, and waits for no such time.
+ */
+function servedTime({
+  schedule,
+  now,
+}: Pick<ScheduleObservation, 'schedule' | 'now'>): string | undefined {
+  const { creationTimestamp = now } = schedule.metadata;
+  const { scheduledAt } = schedule.status ?? {};
+  const isAhead = Date.parse(scheduledAt ?? creationTimestamp) > Date.parse(now) + clockSkewMsMax;
+  return isAhead ? now : scheduledAt;
 }
 
 /** Always the same for one schedule, so that the time between two backups is. */
@@ -127,7 +152,7 @@ function buildScheduled(
     apiVersion: `${group}/${apiVersion}`,
     kind: 'StoreBackup',
     metadata: {
-      name: scheduledName(schedule, due),
+      name: freeName(scheduledName(schedule, due), backups),
       namespace: metadata.namespace ?? 'default',
       labels: { [scheduleLabel]: metadata.name },
     },
@@ -138,6 +163,15 @@ function buildScheduled(
       verify: isVerifiedNext(spec.verifyEvery ?? 1, backups),
     },
   };
+}
+
+/** One that is over is of an earlier time: by a clock that was set back, the same hour comes twice. */
+function freeName(name: string, backups: readonly StoreBackup[]): string {
+  const isTaken = (candidate: string) =>
+    backups.some(({ metadata, status }) => metadata.name === candidate && isOver(status?.phase));
+  let free = name;
+  for (let number = 2; isTaken(free); number++) free = `${name}-${number}`;
+  return free;
 }
 
 function isVerifiedNext(every: number, backups: readonly StoreBackup[]): boolean {
@@ -156,10 +190,17 @@ function prune(
   if (pod !== undefined) return watchPrune(observation, status, pod);
   const last = lastGood(inTarget);
   if (keep === undefined || last === undefined) return undefined;
-  if (status.prunedAfter === last.metadata.name) return undefined;
+  if (status.prunedAfter === last.metadata.name || hasJustFailed(observation)) return undefined;
   const built = buildPrunePod(observation, keep);
   if (built === undefined) return undefined;
   return { action: { kind: 'createPod', pod: built }, status, event: undefined };
+}
+
+/** Nothing is the better for trying at once again. */
+function hasJustFailed({ schedule, now }: ScheduleObservation): boolean {
+  const { pruneFailedAt } = schedule.status ?? {};
+  if (pruneFailedAt === undefined) return false;
+  return Math.abs(Date.parse(now) - Date.parse(pruneFailedAt)) < pruneAgainMs;
 }
 
 function buildPrunePod(
@@ -191,7 +232,7 @@ function buildPrunePod(
 
 /** The StoreBackups of what was removed go one by one; then the pod, and it is written down that all is done. */
 function watchPrune(
-  { inTarget }: ScheduleObservation,
+  { inTarget, now }: ScheduleObservation,
   status: StoreBackupScheduleStatus,
   pod: Pod,
 ): SchedulePlan | undefined {
@@ -201,7 +242,7 @@ function watchPrune(
     const message = `Old backups could not be removed: ${whyFailed(pod)}`;
     return {
       action: { kind: 'deletePod', pod },
-      status: { ...status, message },
+      status: { ...status, message, pruneFailedAt: now },
       event: warning('PruneFailed', message),
     };
   }
@@ -218,9 +259,16 @@ function watchPrune(
   const last = removed.size < prunedAtOnce ? lastGood(inTarget) : undefined;
   return {
     action: { kind: 'deletePod', pod },
-    status: last === undefined ? status : { ...status, prunedAfter: last.metadata.name },
+    status: last === undefined ? status : pruned(status, last.metadata.name),
     event: undefined,
   };
+}
+
+function pruned(
+  { message: _message, pruneFailedAt: _failedAt, ...status }: StoreBackupScheduleStatus,
+  prunedAfter: string,
+): StoreBackupScheduleStatus {
+  return { ...status, prunedAfter };
 }
 
 function forgetFailed(
@@ -278,9 +326,13 @@ function statusOf(observation: ScheduleObservation): StoreBackupScheduleStatus {
   const good = lastGood(backups);
   const verified = backups.findLast(({ status }) => status?.verifiedAt !== undefined);
   const next = scheduleError(schedule.spec) === undefined ? nextTime(observation) : undefined;
-  const { message: _message, ...previous } = schedule.status ?? {};
+  const { message, ...previous } = schedule.status ?? {};
+  const scheduledAt = servedTime(observation);
   return {
     ...previous,
+    // Of old backups that could not be removed: it stays until they are.
+    ...(message === undefined || previous.pruneFailedAt === undefined ? {} : { message }),
+    ...(scheduledAt === undefined ? {} : { scheduledAt }),
     ...(archived === undefined ? {} : { archivedTo: archived.revision }),
     ...(archived?.at === undefined ? {} : { archivedAt: archived.at }),
     observedGeneration: schedule.metadata.generation ?? 0,

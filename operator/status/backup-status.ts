@@ -117,23 +117,23 @@ function archived(
   const type = 'Archived';
   const upTo =
     archivedTo === undefined
-      ? 'Nothing is archived yet.'
-      : `What is archived ends at revision ${archivedTo}${archivedAt === undefined ? '' : `, ${archivedAt}`}.`;
+      ? 'Nothing is archived yet'
+      : `What is archived ends at revision ${archivedTo}${archivedAt === undefined ? '' : `, ${archivedAt}`}`;
   if (schedule.spec.suspend === true) {
-    return { type, status: 'False', reason: 'Suspended', message: upTo };
+    return { type, status: 'False', reason: 'Suspended', message: `${upTo}.` };
   }
   // A pod that runs and says nothing yet has not got over what ended it last time.
   const failed = end === undefined && archive !== undefined ? lastFailure(archive) : undefined;
   if (failed !== undefined) {
     const reason = failed.failure === 'Gap' ? 'Gap' : 'ArchiveFailed';
-    return { type, status: 'False', reason, message: `${upTo} ${failed.message}` };
+    return { type, status: 'False', reason, message: `${upTo}: ${failed.message}` };
   }
   if (lastBackup === undefined) {
     const message = 'Changes are archived as soon as there is a backup that they follow.';
     return { type, status: 'Unknown', reason: 'NoBackupYet', message };
   }
   if (end === undefined && archivedTo === undefined) {
-    return { type, status: 'Unknown', reason: 'NotYet', message: upTo };
+    return { type, status: 'Unknown', reason: 'NotYet', message: `${upTo}.` };
   }
   return { type, status: 'True', reason: 'Following', message: 'Changes are archived.' };
 }

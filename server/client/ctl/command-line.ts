@@ -84,6 +84,7 @@ const commandOptions = {
     ...backupOptions,
     'backup-id': { type: 'string' },
     cluster: { type: 'string' },
+    'create-target': { type: 'boolean' },
   },
   'backup list': backupOptions,
   'backup verify': {

@@ -118,6 +118,7 @@ Of a cluster of three: on each machine, from the same file, with its own name an
   --backup-id ID                                 a retry with the same one makes no second backup [random]
   --cluster NAME                                 what people call the cluster
   --cluster-uid UID                              under what it is kept [the store's own id]
+  --create-target                                makes the directory of --target where it is not there
 ${targetHelp}`,
   'backup list': `Which backups there are, found by what is in the bucket alone.
 
