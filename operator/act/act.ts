@@ -187,6 +187,9 @@ async function performOnChild(
     case 'createPod':
       await kube.create(collectionPath('Pod', namespace), action.pod);
       return;
+    case 'createBackup':
+      await kube.create(collectionPath('StoreBackup', namespace), action.backup);
+      return;
     case 'recordMemberId': {
       const { resourceVersion } = action.volume.metadata;
       const annotations = { [memberIdAnnotation]: action.id };

@@ -125,8 +125,10 @@ function archived(
   // A pod that runs and says nothing yet has not got over what ended it last time.
   const failed = end === undefined && archive !== undefined ? lastFailure(archive) : undefined;
   if (failed !== undefined) {
-    const reason = failed.failure === 'Gap' ? 'Gap' : 'ArchiveFailed';
-    return { type, status: 'False', reason, message: `${upTo}: ${failed.message}` };
+    const message = `${upTo}: ${failed.message}`;
+    return failed.failure === 'Gap'
+      ? { type, status: 'False', reason: 'Gap', message }
+      : { type, status: 'False', reason: 'ArchiveFailed', message };
   }
   if (lastBackup === undefined) {
     const message = 'Changes are archived as soon as there is a backup that they follow.';
@@ -135,7 +137,7 @@ function archived(
   if (end === undefined && archivedTo === undefined) {
     return { type, status: 'Unknown', reason: 'NotYet', message: `${upTo}.` };
   }
-  return { type, status: 'True', reason: 'Following', message: 'Changes are archived.' };
+  return { type, status: 'True', reason: 'Archiving', message: 'Changes are archived.' };
 }
 
 function newestFailure(backups: readonly StoreBackup[]): StoreBackup | undefined {

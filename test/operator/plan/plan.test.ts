@@ -33,6 +33,8 @@ function describeAction(action: Action): string {
       const kept = flags.filter((flag) => isRestore || flag.startsWith('--initial-cluster'));
       return [`createPod ${action.pod.metadata.name}`, ...kept].join('\n').replaceAll('\n', ' ');
     }
+    case 'createBackup':
+      return `createBackup ${action.backup.metadata.name}`;
     case 'labelPod':
       return `labelPod ${action.pod.metadata.name} ${action.role}`;
     case 'deletePod':

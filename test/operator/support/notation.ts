@@ -13,6 +13,7 @@ import type {
 import type { StoreCluster, StoreClusterStatus } from '../../../operator/api/types.ts';
 import type {
   Alarm,
+  BackupFirst,
   MemberStatus,
   Observation,
   RaftMember,
@@ -50,6 +51,8 @@ import { parseSecurity } from './secret-notation.ts';
 //   alarm NOSPACE 2
 //   prior Wait MemberNotHealthy 09:50
 //   source ID                                               (what a restore that is wanted is from)
+//   schedule NAME                                           (a StoreBackupSchedule of this store)
+//   before Complete|Failed|... why                          (the StoreBackup that is made before a change of the image)
 //   work NAME running|terminating|done|failed why           (a pod that works on a backup)
 //   secret, loaded, auth, applied, access                   (see secret-notation.ts)
 
@@ -94,6 +97,7 @@ export function parseObservation(lines: readonly string[]): Observation {
     nodes: parseNodes(words),
     networkPolicy: undefined,
     restore: parseSource(words),
+    backupFirst: parseBackupFirst(words),
     ...parseSecurity(cluster, words),
     memberStatuses: new Map(
       members.flatMap(({ name, status }) => (status ? [[name, { leaderId, ...status }]] : [])),
@@ -106,6 +110,28 @@ function parseSource(lines: readonly string[][]): RestoreSource | undefined {
   if (id === undefined) return undefined;
   const target = { volume: { claimName: 'backups' } };
   return { id, target, encryption: undefined, which: [`backup-of-${id}`] };
+}
+
+function parseBackupFirst(lines: readonly string[][]): BackupFirst | undefined {
+  const [, name] = lines.find(([first]) => first === 'schedule') ?? [];
+  if (name === undefined) return undefined;
+  const [before, phase, ...why] = lines.find(([first]) => first === 'before') ?? [];
+  const apiVersion = 'mainstay.dev/v1alpha1';
+  const spec = { cluster: 'demo', target: { volume: { claimName: 'backups' } } };
+  const schedule = { ...spec, schedule: '@daily' };
+  return {
+    schedule: { apiVersion, kind: 'StoreBackupSchedule', metadata: { name }, spec: schedule },
+    backup:
+      before === undefined
+        ? undefined
+        : {
+            apiVersion,
+            kind: 'StoreBackup',
+            metadata: { name: 'demo-before-1' },
+            spec,
+            status: { phase: phase as 'Complete', message: why.join(' ') },
+          },
+  };
 }
 
 function parseWork(cluster: StoreCluster, [, name = '', state, ...why]: readonly string[]): Pod {
