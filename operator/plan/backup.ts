@@ -90,7 +90,10 @@ function watchSave(
   pod: Pod,
 ): BackupPlan {
   if (!hasEnded(pod) || isTerminating(pod)) {
-    return goesOn({ ...status, phase: 'Running' }, 'The backup is being made', progress);
+    return goesOn(
+      { ...status, phase: 'Running' },
+      { what: 'The backup is being made', pod, progress },
+    );
   }
   const result = resultOf(pod);
   if (pod.status?.phase === 'Succeeded' && result !== undefined) {
@@ -111,10 +114,25 @@ function watchSave(
 /** The status with how far it is; what the pod said last stays until it says more. */
 function goesOn(
   status: StoreBackupStatus,
-  what: string,
-  progress: Progress | undefined,
+  {
+    what,
+    pod,
+    progress,
+  }: { readonly what: string; readonly pod: Pod; readonly progress: Progress | undefined },
 ): BackupPlan {
-  if (progress === undefined) return { action: undefined, status, event: undefined };
+  const stuck = whyNotStarted(pod);
+  if (stuck !== undefined) {
+    const message = triedAgain(status, `${what}, but its pod does not start: ${stuck}`);
+    return { action: undefined, status: { ...status, message }, event: undefined };
+  }
+  if (progress === undefined) {
+    const message = status.progress === undefined ? triedAgain(status, `${what}.`) : status.message;
+    return {
+      action: undefined,
+      status: { ...status, ...(message && { message }) },
+      event: undefined,
+    };
+  }
   const { step, doneBytes, totalBytes } = progress;
   const percent =
     totalBytes === 0 ? 100 : Math.min(100, Math.floor((100 * doneBytes) / totalBytes));
@@ -130,7 +148,7 @@ function triedAgain({ failures = 0, lastFailure }: StoreBackupStatus, told: stri
 }
 
 /** Nothing is on its way any more. */
-function withoutProgress({ progress: _, ...status }: StoreBackupStatus): StoreBackupStatus {
+function withoutProgress({ progress: _progress, ...status }: StoreBackupStatus): StoreBackupStatus {
   return status;
 }
 
@@ -179,7 +197,7 @@ function watchVerify(
 ): BackupPlan {
   if (!hasEnded(pod) || isTerminating(pod)) {
     const what = `${whole(status)} It is being restored to prove it`;
-    return goesOn({ ...status, phase: 'Verifying' }, what, progress);
+    return goesOn({ ...status, phase: 'Verifying' }, { what, pod, progress });
   }
   if (pod.status?.phase === 'Succeeded') {
     const verified: StoreBackupStatus = {
@@ -249,6 +267,24 @@ interface Result {
   readonly message?: string;
   /** Names of backups that were removed. */
   readonly deleted?: readonly string[];
+}
+
+/** What keeps a pod from running, as the scheduler or the kubelet says it; undefined while nothing does. */
+export function whyNotStarted({ metadata, status }: Pod): string | undefined {
+  const unscheduled = (status?.conditions ?? []).find(
+    (condition) => condition.type === 'PodScheduled' && condition.status === 'False',
+  );
+  if (unscheduled !== undefined) {
+    return sentence(
+      `${metadata.name} finds no node (${unscheduled.message ?? unscheduled.reason})`,
+    );
+  }
+  const { reason, message } = status?.containerStatuses?.[0]?.state?.waiting ?? {};
+  const isOnItsWay = ['ContainerCreating', 'PodInitializing', 'CrashLoopBackOff'].includes(
+    reason ?? '',
+  );
+  if (reason === undefined || isOnItsWay) return undefined;
+  return sentence(message === undefined ? reason : `${reason}, ${message}`);
 }
 
 /** Why a container that is started again and again ended last time; undefined where it did not fail. */

@@ -9,7 +9,7 @@ import {
   type RestoreSource,
   restorePodName,
 } from '../resources/restore.ts';
-import { whyFailed } from './backup.ts';
+import { whyFailed, whyNotStarted } from './backup.ts';
 import { act, type Decision, type Rule, stopUntil, waitFor } from './decision.ts';
 import { minutes } from './limits.ts';
 
@@ -157,7 +157,11 @@ function letGo(pod: Pod | undefined): Decision | undefined {
 function watch(pod: Pod, message: string): Decision | undefined {
   if (isTerminating(pod)) return waitFor('PodsTerminating', message, minutes(5));
   if (pod.status?.phase === 'Succeeded') return undefined;
-  if (!hasEnded(pod)) return waitFor('Restoring', message, minutes(60));
+  if (!hasEnded(pod)) {
+    const stuck = whyNotStarted(pod);
+    const told = stuck === undefined ? message : `${message} But its pod does not start: ${stuck}`;
+    return waitFor('Restoring', told, minutes(60));
+  }
   return stopUntil(
     'RestoreFailed',
     `The backup cannot be restored: ${whyFailed(pod)} To try again, delete the pod ${pod.metadata.name}; to try another one, name it.`,

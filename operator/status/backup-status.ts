@@ -5,7 +5,7 @@ import type {
 } from '../api/backup-types.ts';
 import { type Finding, mergeConditions } from '../api/conditions.ts';
 import type { ScheduleObservation } from '../observe/backup-observation.ts';
-import { lastFailure } from '../plan/backup.ts';
+import { lastFailure, whyNotStarted } from '../plan/backup.ts';
 import { scheduleError } from '../plan/schedule.ts';
 
 /** The status of a StoreBackup with its conditions. Pure. */
@@ -124,6 +124,11 @@ function archived(
   }
   // A pod that runs and says nothing yet has not got over what ended it last time.
   const failed = end === undefined && archive !== undefined ? lastFailure(archive) : undefined;
+  const stuck = archive === undefined ? undefined : whyNotStarted(archive);
+  if (stuck !== undefined) {
+    const message = `${upTo}: the pod does not start. ${stuck}`;
+    return { type, status: 'False', reason: 'ArchiveFailed', message };
+  }
   if (failed !== undefined) {
     const message = `${upTo}: ${failed.message}`;
     return failed.failure === 'Gap'

@@ -19,6 +19,7 @@ import { scheduleLabel } from '../../../operator/resources/backup-pod.ts';
 //   created 08:00
 //   backup NAME 09:00 Complete|Failed|Running... [asked] {object: b1}    of the schedule; `asked`: made by hand
 //   pod save|verify|prune|archive running|terminating|done|failed|lost|crashing {name: b1, revision: 7}   and what it said
+//   pod save homeless, pod save waiting {reason: ImagePullBackOff, message: not found}
 //   said {step: saving, doneBytes: 5, totalBytes: 10} | {revision: 7, at: 09:59}
 
 const volume = { volume: { claimName: 'backups' } } as const;
@@ -139,10 +140,18 @@ function parsePod(name: string, line: string): Pod {
   const [, state = '', words = ''] = /^(\S+) ?(.*)$/.exec(line) ?? [];
   const message = words === '' ? undefined : JSON.stringify(yaml(words));
   const terminated = { exitCode: state === 'done' ? 0 : 1, ...(message && { message }) };
-  const phase = { done: 'Succeeded', failed: 'Failed', lost: 'Failed' }[state] ?? 'Running';
+  const phases = {
+    done: 'Succeeded',
+    failed: 'Failed',
+    lost: 'Failed',
+    homeless: 'Pending',
+    waiting: 'Pending',
+  };
+  const phase = phases[state as keyof typeof phases] ?? 'Running';
   const statuses = {
     done: [{ state: { terminated } }],
     failed: [{ state: { terminated } }],
+    waiting: [{ state: { waiting: yaml(words) } }],
     crashing: [{ state: { waiting: { reason: 'CrashLoopBackOff' } }, lastState: { terminated } }],
   }[state];
   return {
@@ -155,6 +164,9 @@ function parsePod(name: string, line: string): Pod {
     spec: { containers: [] },
     status: {
       phase,
+      ...(state === 'homeless'
+        ? { conditions: [{ type: 'PodScheduled', status: 'False', message: 'no room' }] }
+        : {}),
       ...(state === 'lost' ? { reason: 'Evicted', message: 'The node was low on memory.' } : {}),
       ...(statuses === undefined ? {} : { containerStatuses: statuses }),
     },
