@@ -127,6 +127,13 @@ export class TestedBackups {
     );
   }
 
+  /** All StoreBackups, as if by accident; what they speak of stays where it is. */
+  async forget(): Promise<void> {
+    for (const { metadata } of await this.list()) {
+      await this.#environment.remove(this.#path('StoreBackup', metadata.name));
+    }
+  }
+
   async untilCount(count: number): Promise<readonly StoreBackup[]> {
     let seen: readonly StoreBackup[] = [];
     await until(

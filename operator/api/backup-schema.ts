@@ -236,12 +236,26 @@ export const storeBackupScheduleStatus = {
     backups: {
       type: 'integer',
       format: 'int32',
-      description: 'Backups of this schedule that are there.',
+      description: 'Backups of the store in this target that have a StoreBackup.',
     },
     prunedAfter: {
       type: 'string',
       description: 'Name of the last backup after which old ones were removed.',
       maxLength: 253,
+    },
+    listed: {
+      type: 'object',
+      description:
+        'What was looked for in the target: backups that no StoreBackup speaks of any more.',
+      properties: {
+        before: {
+          type: 'string',
+          description: 'Those that are older than this one are still to be looked at.',
+          maxLength: 253,
+        },
+        at: { ...time, description: 'When all were looked at.' },
+        failedAt: { ...time, description: 'When it could not be done; message says why.' },
+      },
     },
     pruneFailedAt: {
       ...time,

@@ -122,9 +122,9 @@ export const storeBackupDefinition = definition({
   status: storeBackupStatus,
   rules: [
     {
-      rule: 'self.metadata.name.size() <= 57',
+      rule: 'self.metadata.name.size() <= 63',
       message:
-        'metadata.name becomes part of the names of pods and a label: use at most 57 characters',
+        'metadata.name becomes part of the names of pods and a label: use at most 63 characters',
     },
   ],
 });

@@ -2,6 +2,7 @@ import type { StoreBackup, StoreBackupSchedule } from '../api/backup-types.ts';
 import type { CompleteSpec } from '../api/defaults.ts';
 import type { Pod } from '../api/objects.ts';
 import type { StoreCluster } from '../api/types.ts';
+import { foundAnnotation, foundIn } from '../resources/found-backup.ts';
 import type { ArchiveEnd, Progress } from './backup-words.ts';
 
 /** What one pass knows of a StoreBackup. */
@@ -29,6 +30,7 @@ export interface ScheduleObservation {
   readonly backups: readonly StoreBackup[];
   /** All of the cluster in the same target, oldest first, whoever made them: what is kept is kept of these. */
   readonly inTarget: readonly StoreBackup[];
+  readonly list: Pod | undefined;
   readonly prune: Pod | undefined;
   readonly archive: Pod | undefined;
   /** What the pod that archives said last. */
@@ -42,8 +44,10 @@ export const clockSkewMsMax = 600_000;
 export function byAge(now: string): (a: StoreBackup, b: StoreBackup) => number {
   const latestMs = Date.parse(now) + clockSkewMsMax;
   const ageOf = ({ metadata }: StoreBackup): string => {
-    const { creationTimestamp = '', name } = metadata;
-    return `${Date.parse(creationTimestamp) > latestMs ? '' : creationTimestamp} ${name}`;
+    const { creationTimestamp = '', name, annotations } = metadata;
+    // One that was found again is as old as what it stands for.
+    const at = foundIn(annotations?.[foundAnnotation])?.finishedAt ?? creationTimestamp;
+    return `${Date.parse(at) > latestMs ? '' : at} ${name}`;
   };
   return (a, b) => (ageOf(a) < ageOf(b) ? -1 : 1);
 }

@@ -7,6 +7,7 @@ import type { KubeClient } from '../kube/client.ts';
 import { collectionPath, objectPath } from '../kube/paths.ts';
 import {
   archivePodName,
+  listPodName,
   prunePodName,
   savePodName,
   verifyPodName,
@@ -65,6 +66,7 @@ export async function observeSchedule(
     schedule,
     backups: ofCluster.filter(({ metadata }) => metadata.labels?.[scheduleLabel] === key.name),
     inTarget: ofCluster.filter(({ spec }) => isDeepStrictEqual(spec.target, target)),
+    list: named(listPodName(schedule)),
     prune: named(prunePodName(schedule)),
     archive,
     archived: await observeArchive(modules.readLog, archive),

@@ -6,6 +6,7 @@ import type { Progress } from '../observe/backup-words.ts';
 import { hasEnded, isTerminating } from '../observe/view.ts';
 import { backupOwner, savePodName, verifyPodName } from '../resources/backup-names.ts';
 import { backupLabel, buildBackupPod } from '../resources/backup-pod.ts';
+import { type FoundBackup, foundAnnotation, foundIn } from '../resources/found-backup.ts';
 
 /** What is done for one StoreBackup now, and what its status says then. */
 export interface BackupPlan {
@@ -31,6 +32,8 @@ export function planBackup(observation: BackupObservation): BackupPlan {
   const { backup, save, verify } = observation;
   const status: StoreBackupStatus = { phase: 'Pending', ...backup.status };
   if (status.phase === 'Complete' || status.phase === 'Failed') return finish(observation, status);
+  const found = foundIn(backup.metadata.annotations?.[foundAnnotation]);
+  if (found !== undefined && status.object === undefined) return takeUp(status, found);
   if (status.object === undefined) {
     return save === undefined ? begin(observation, status) : watchSave(observation, status, save);
   }
@@ -76,6 +79,18 @@ function begin(observation: BackupObservation, status: StoreBackupStatus): Backu
     },
     event: { type: 'Normal', reason: 'BackupStarted' },
   };
+}
+
+/** One that was there before this object. */
+function takeUp(status: StoreBackupStatus, found: FoundBackup): BackupPlan {
+  const known: StoreBackupStatus = {
+    ...status,
+    ...savedFields(found),
+    ...(found.finishedAt === undefined ? {} : { completedAt: found.finishedAt }),
+    ...(found.verifiedAt === undefined ? {} : { verifiedAt: found.verifiedAt }),
+    phase: 'Complete',
+  };
+  return say({ ...known, message: `${whole(known)} It was found in the target.` }, 'BackupFound');
 }
 
 function waitsFor({ cluster }: BackupObservation): string | undefined {
@@ -267,6 +282,8 @@ interface Result {
   readonly message?: string;
   /** Names of backups that were removed. */
   readonly deleted?: readonly string[];
+  /** What a list in brief has found. */
+  readonly backups?: readonly FoundBackup[];
 }
 
 /** What keeps a pod from running, as the scheduler or the kubelet says it; undefined while nothing does. */

@@ -17,6 +17,7 @@ import {
 } from '../resources/backup-names.ts';
 import { buildBackupPod, scheduleLabel } from '../resources/backup-pod.ts';
 import { resultOf, whyFailed } from './backup.ts';
+import { findBackups } from './find-backups.ts';
 
 export interface SchedulePlan {
   readonly action: ScheduleAction | undefined;
@@ -47,6 +48,7 @@ export function planSchedule(observation: ScheduleObservation): SchedulePlan {
   const status = statusOf(observation);
   return (
     makeDue(observation, status) ??
+    findBackups(observation, status) ??
     prune(observation, status) ??
     forgetFailed(observation, status) ??
     archive(observation, status) ?? { action: undefined, status, event: clockSetBack(observation) }
@@ -322,7 +324,7 @@ function archive(
 }
 
 function statusOf(observation: ScheduleObservation): StoreBackupScheduleStatus {
-  const { schedule, backups, now, archived } = observation;
+  const { schedule, backups, inTarget, now, archived } = observation;
   const good = lastGood(backups);
   const verified = backups.findLast(({ status }) => status?.verifiedAt !== undefined);
   const next = scheduleError(schedule.spec) === undefined ? nextTime(observation) : undefined;
@@ -330,13 +332,15 @@ function statusOf(observation: ScheduleObservation): StoreBackupScheduleStatus {
   const scheduledAt = servedTime(observation);
   return {
     ...previous,
-    // Of old backups that could not be removed: it stays until they are.
-    ...(message === undefined || previous.pruneFailedAt === undefined ? {} : { message }),
+    // Of what could not be done in the target: it stays until it is.
+    ...(message === undefined || (previous.pruneFailedAt ?? previous.listed?.failedAt) === undefined
+      ? {}
+      : { message }),
     ...(scheduledAt === undefined ? {} : { scheduledAt }),
     ...(archived === undefined ? {} : { archivedTo: archived.revision }),
     ...(archived?.at === undefined ? {} : { archivedAt: archived.at }),
     observedGeneration: schedule.metadata.generation ?? 0,
-    backups: backups.filter(({ status }) => status?.object !== undefined).length,
+    backups: inTarget.filter(({ status }) => status?.object !== undefined).length,
     ...(next === undefined ? {} : { next: next.toISOString() }),
     ...(good === undefined
       ? {}

@@ -107,7 +107,8 @@ function buildContainer(
       ...request.command,
       ...targetFlags(request.target),
       // The volume is mounted, or there were no pod: what is missing is its directory alone.
-      ...(request.command[0] === 'save' && request.target.volume?.path !== undefined
+      ...(['save', 'list'].includes(request.command[0] ?? '') &&
+      request.target.volume?.path !== undefined
         ? ['--create-target']
         : []),
       ...(request.encryption === undefined

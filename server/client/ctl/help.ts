@@ -124,6 +124,11 @@ ${targetHelp}`,
 
   mainstayctl backup list --target /backups
   mainstayctl backup list --target s3://backups/prod -w json
+  mainstayctl backup list --target /backups --brief --cluster prod -w json
+
+  --brief                                        the newest five, with what fits into a result file
+  --before NAME                                  of those that are older than this one
+  --cluster NAME                                 of the cluster that people call so, whatever its UID
 ${targetHelp}`,
   'backup verify': `Restore a backup into a scratch directory, open it, and compare it with what was recorded.
 

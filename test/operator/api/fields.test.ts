@@ -132,6 +132,15 @@ async function tryAll(context: TestContext, kube: HttpKubeClient): Promise<void>
     const subject = kind === 'StoreBackup' ? storeBackup : storeBackupSchedule;
     await context.test(title, () => tryEdit(kube, subject, { before: {}, after, sentence }));
   }
+  await context.test('a name of a StoreBackup fits into a label', async () => {
+    const path = collectionPath('StoreBackup', 'default');
+    const create = (length: number) =>
+      kube.create(path, objectOf('StoreBackup', 'x'.repeat(length), minimalBackup));
+    await assert.rejects(create(64), /use at most 63 characters/);
+    const { metadata } = await create(63);
+    const { name, uid = '', resourceVersion = '' } = metadata;
+    await kube.remove(`${path}/${name}`, { uid, resourceVersion });
+  });
   for (const subject of [storeBackup, storeBackupSchedule]) {
     await context.test(`what a ${subject.kind} must have`, () => tryWithout(kube, subject));
   }

@@ -9,6 +9,7 @@ import {
   type ScheduleObservation,
 } from '../../../operator/observe/backup-observation.ts';
 import { scheduleLabel } from '../../../operator/resources/backup-pod.ts';
+import { foundAnnotation } from '../../../operator/resources/found-backup.ts';
 
 // A compact text for what a pass knows of a StoreBackup or a StoreBackupSchedule. Times are of 2026-01-01 unless they
 // have a date; what is left out is as it should be.
@@ -17,8 +18,10 @@ import { scheduleLabel } from '../../../operator/resources/backup-pod.ts';
 //   cluster missing|starting                              Available by default
 //   spec {keep: {last: 3}}, status {scheduledAt: 09:00}   fields in YAML's flow style, over the usual ones
 //   created 08:00
+//   new                                                   (a schedule that has not looked into its target yet)
+//   found {name: b1, id: a}                               (a StoreBackup that was found in the target)
 //   backup NAME 09:00 Complete|Failed|Running... [asked] {object: b1}    of the schedule; `asked`: made by hand
-//   pod save|verify|prune|archive running|terminating|done|failed|lost|crashing {name: b1, revision: 7}   and what it said
+//   pod save|verify|list|prune|archive running|terminating|done|failed|lost|crashing {name: b1, revision: 7}   and what it said
 //   pod save homeless, pod save waiting {reason: ImagePullBackOff, message: not found}
 //   said {step: saving, doneBytes: 5, totalBytes: 10} | {revision: 7, at: 09:59}
 
@@ -50,7 +53,11 @@ export function parseScheduleObservation(lines: readonly string[]): ScheduleObse
     kind: 'StoreBackupSchedule',
     metadata: { ...metadataOf('nightly'), creationTimestamp: timeOf(created) },
     spec,
-    status: fields('status'),
+    // Once it has looked into its target.
+    status: {
+      ...(lines.includes('new') ? {} : { listed: { at: '2026-01-01T08:30:00.000Z' } }),
+      ...fields('status'),
+    },
   };
   const all = lines
     .filter((line) => line.startsWith('backup '))
@@ -62,6 +69,7 @@ export function parseScheduleObservation(lines: readonly string[]): ScheduleObse
     schedule,
     backups: all.filter(({ metadata }) => metadata.labels?.[scheduleLabel] !== undefined),
     inTarget: all,
+    list: pod('list'),
     prune: pod('prune'),
     archive: pod('archive'),
     archived: said(lines),
@@ -71,10 +79,16 @@ export function parseScheduleObservation(lines: readonly string[]): ScheduleObse
 export function parseBackupObservation(lines: readonly string[]): BackupObservation {
   const { now, about, fields, pod } = common(lines);
   const status = fields('status');
+  const found = lines.find((line) => line.startsWith('found '));
   const backup: StoreBackup = {
     apiVersion: 'mainstay.dev/v1alpha1',
     kind: 'StoreBackup',
-    metadata: metadataOf('first'),
+    metadata: {
+      ...metadataOf('first'),
+      ...(found === undefined
+        ? {}
+        : { annotations: { [foundAnnotation]: JSON.stringify(yaml(found.slice(6))) } }),
+    },
     spec: { cluster: 'demo', target: volume, ...fields('spec') },
     ...(Object.keys(status).length === 0 ? {} : { status }),
   };
