@@ -296,6 +296,21 @@ export const storeClusterStatus = {
       description: 'Image that a member gets while the spec names none.',
       maxLength: 512,
     },
+    beforeChange: {
+      type: 'object',
+      description: 'The backup that is made before the members change to another image.',
+      required: ['image', 'backup'],
+      properties: {
+        image: { type: 'string', description: 'The image that they change to.', maxLength: 512 },
+        backup: { type: 'string', description: 'Name of the StoreBackup.', maxLength: 253 },
+        takenAt: {
+          type: 'string',
+          description: 'When it was found to be whole; the members change from then on.',
+          format: 'date-time',
+          maxLength: 64,
+        },
+      },
+    },
     restore: {
       type: 'object',
       description: 'The restore into this store that is under way, or was the last.',

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { archiveChanges } from '../backup/archive.ts';
 import { BackupError } from '../backup/failure.ts';
 import { type Manifest } from '../backup/manifest.ts';
-import { checkedId } from '../backup/names.ts';
+import { checkedId, parseTimeName } from '../backup/names.ts';
 import { pruneBackups } from '../backup/prune.ts';
 import {
   type FoundBackup,
@@ -95,6 +95,7 @@ async function save(command: Command, target: Target): Promise<Outcome> {
 
 async function list({ line }: Command, target: Target): Promise<Outcome> {
   if (line.operands.length > 0) throw new UsageError('usage: backup list --target TARGET');
+  if (line.flag('brief')) return listBriefly(line, target);
   const { backups } = await inventoryOf(target, uidOf(line));
   const listed: ListedBackup[] = [];
   const unreadable: Record<string, string>[] = [];
@@ -116,6 +117,47 @@ async function list({ line }: Command, target: Target): Promise<Outcome> {
   return {
     fields: { backups: listed.map(listedFields), windows, unreadable },
     text: texts.join(''),
+  };
+}
+
+/** So many fit into what a pod can say at its end. */
+const briefMax = 5;
+
+/** Whoever has forgotten all finds it again here, five at a time from the newest on. */
+async function listBriefly(line: CommandLine, target: Target): Promise<Outcome> {
+  const [cluster, before] = [line.text('cluster'), line.text('before')];
+  const { backups } = await inventoryOf(target, uidOf(line));
+  const newestFirst = backups.toSorted((a, b) => (a.name > b.name ? -1 : 1));
+  const listed: ListedBackup[] = [];
+  for (const found of newestFirst) {
+    if (listed.length === briefMax) break;
+    if (before !== undefined && found.name >= before) continue;
+    const manifest = await manifestOrFailure(target, found);
+    if (manifest instanceof BackupError) continue;
+    if (cluster === undefined || manifest.cluster === cluster) listed.push({ found, manifest });
+  }
+  return {
+    fields: { backups: listed.map(briefFields) },
+    text: table([listHead, ...listed.map(listRow)]),
+  };
+}
+
+function briefFields({ found, manifest }: ListedBackup): Record<string, unknown> {
+  const { id, clusterUid, revision, keys, sizeBytes, hash, storageVersion, finishedAt } = manifest;
+  const isVerified = found.verified === 'yes';
+  const verifiedAt = isVerified ? new Date(parseTimeName(found.verifiedTime)) : undefined;
+  return {
+    name: found.name,
+    id,
+    clusterUid,
+    revision,
+    keys,
+    sizeBytes,
+    hash,
+    storageVersion,
+    finishedAt,
+    verified: found.verified,
+    ...(verifiedAt === undefined ? {} : { verifiedAt: verifiedAt.toISOString() }),
   };
 }
 

@@ -19,9 +19,10 @@ export function targetOf(line: CommandLine, env: Environment, signal: AbortSigna
     throw new UsageError('--target is missing: s3://BUCKET/PREFIX or a directory');
   }
   const url = /^([a-z0-9+]+):\/\/(.*)$/.exec(text);
-  if (url === null) return new DirectoryTarget(text);
+  const isCreated = line.flag('create-target');
+  if (url === null) return new DirectoryTarget(text, { isCreated });
   const [, scheme, rest = ''] = url;
-  if (scheme === 'file') return new DirectoryTarget(rest);
+  if (scheme === 'file') return new DirectoryTarget(rest, { isCreated });
   if (scheme !== 's3') throw new UsageError(`--target: "${text}" is neither s3:// nor a directory`);
   const [bucket = '', ...folders] = rest.replace(/\/+$/, '').split('/');
   if (bucket === '') throw new UsageError(`--target: "${text}" names no bucket`);

@@ -84,8 +84,15 @@ const commandOptions = {
     ...backupOptions,
     'backup-id': { type: 'string' },
     cluster: { type: 'string' },
+    'create-target': { type: 'boolean' },
   },
-  'backup list': backupOptions,
+  'backup list': {
+    ...backupOptions,
+    cluster: { type: 'string' },
+    brief: { type: 'boolean' },
+    before: { type: 'string' },
+    'create-target': { type: 'boolean' },
+  },
   'backup verify': {
     ...backupOptions,
     'scratch-dir': { type: 'string' },

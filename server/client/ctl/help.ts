@@ -118,11 +118,17 @@ Of a cluster of three: on each machine, from the same file, with its own name an
   --backup-id ID                                 a retry with the same one makes no second backup [random]
   --cluster NAME                                 what people call the cluster
   --cluster-uid UID                              under what it is kept [the store's own id]
+  --create-target                                makes the directory of --target where it is not there
 ${targetHelp}`,
   'backup list': `Which backups there are, found by what is in the bucket alone.
 
   mainstayctl backup list --target /backups
   mainstayctl backup list --target s3://backups/prod -w json
+  mainstayctl backup list --target /backups --brief --cluster prod -w json
+
+  --brief                                        the newest five, with what fits into a result file
+  --before NAME                                  of those that are older than this one
+  --cluster NAME                                 of the cluster that people call so, whatever its UID
 ${targetHelp}`,
   'backup verify': `Restore a backup into a scratch directory, open it, and compare it with what was recorded.
 

@@ -8,22 +8,22 @@ export interface FieldCase {
   readonly beside?: Readonly<Record<string, unknown>>;
 }
 
-const x = (length: number) => 'x'.repeat(length);
+export const x = (length: number) => 'x'.repeat(length);
 const many = <T>(count: number, item: (position: number) => T) =>
   Array.from({ length: count }, (_, position) => item(position));
 const labelsOf = (count: number) =>
   Object.fromEntries(many(count, (position) => [`k${position}`, 'v']));
 
-const tooLong = /may not be (longer|more) than|Too long|must have at most/i;
+export const tooLong = /may not be (longer|more) than|Too long|must have at most/i;
 const tooMany = /must have at most|Too many/i;
-const empty = /at least 1 chars|should be at least/i;
-const wrongChoice = /supported values|Unsupported value/i;
+export const empty = /at least 1 chars|should be at least/i;
+export const wrongChoice = /supported values|Unsupported value/i;
 const noBoolean = /must be of type boolean/;
-const noText = /must be of type string/;
-const noObject = /must be of type object/;
-const missing = /Required value/i;
-const pattern = /should match/;
-const bounds = /should be (greater|less) than or equal to/;
+export const noText = /must be of type string/;
+export const noObject = /must be of type object/;
+export const missing = /Required value/i;
+export const pattern = /should match/;
+export const bounds = /should be (greater|less) than or equal to/;
 
 const spread: FieldCase = {
   valid: 'Required',
@@ -39,7 +39,7 @@ const surname: FieldCase = {
     ['Mine!', pattern],
   ],
 };
-const anyName: FieldCase = {
+export const anyName: FieldCase = {
   valid: 'mine',
   edge: ['m', x(253)],
   invalid: [
@@ -55,7 +55,7 @@ const selector: FieldCase = {
     [{ a: x(64) }, tooLong],
   ],
 };
-const flag: FieldCase = { valid: true, edge: [false], invalid: [['yes', noBoolean]] };
+export const flag: FieldCase = { valid: true, edge: [false], invalid: [['yes', noBoolean]] };
 const word: FieldCase = { valid: '2026-01-01', edge: ['', x(64)], invalid: [[x(65), tooLong]] };
 const storeName: FieldCase = {
   valid: 'orders',
@@ -545,7 +545,7 @@ const s3 = {
 };
 
 /** The fields of a target and of a restore, below a path of the spec. */
-function sourceCases(
+export function sourceCases(
   path: string,
   around: (source: object) => Readonly<Record<string, unknown>>,
 ): Readonly<Record<string, FieldCase>> {

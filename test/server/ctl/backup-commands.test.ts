@@ -107,6 +107,40 @@ async function fakeFlags(fake: FakeS3): Promise<string[]> {
 }
 
 suite('mainstayctl backup', { timeout: 540_000 }, () => {
+  test('a list in brief fits into a result file, and goes on where it ended', async () => {
+    const target = newTarget();
+    const file = join(directory, 'brief.json');
+    const names: unknown[] = [];
+    for (let number = 1; number <= 6; number++) {
+      const cluster = number === 3 ? 'other' : 'demo';
+      const of = ['--backup-id', `b${number}`, '--cluster', cluster, '--cluster-uid', `u${number}`];
+      const { name } = await outcomeOf('save', '--target', target, ...of);
+      if (cluster === 'demo') names.unshift(name);
+    }
+    await outcomeOf('verify', '--target', target, 'b6');
+    const brief = async (...more: string[]) => {
+      const of = ['--brief', '--cluster', 'demo', '--result-file', file];
+      await outcomeOf('list', '--target', target, ...of, ...more);
+      const { backups } = JSON.parse(readFileSync(file, 'utf8')) as {
+        backups: Record<string, unknown>[];
+      };
+      return backups;
+    };
+    const all = await brief();
+    assert.deepEqual(
+      all.map(({ name }) => name),
+      names,
+    );
+    assert.ok(Date.parse(String(all[0]?.['verifiedAt'])) > 0);
+    assert.equal(all[1]?.['verifiedAt'], undefined);
+    const rest = await brief('--before', String(names[3]));
+    assert.deepEqual(
+      rest.map(({ name }) => name),
+      names.slice(4),
+    );
+    assert.deepEqual(await brief('--before', String(names[4])), []);
+  });
+
   test('save, list, verify: of a follower, and what is told is what is there', async () => {
     const target = newTarget();
     const file = join(directory, 'result.json');
