@@ -28,6 +28,7 @@ class App {
   readonly #state = byId('state');
   readonly #user = byId('user-menu');
   #view: View | undefined;
+  #shown: string | undefined;
   #isAsking = false;
 
   start(): void {
@@ -48,6 +49,9 @@ class App {
     if (this.#isAsking) return;
     const [name = '', query = ''] = location.hash.replace(/^#\/?/, '').split('?', 2);
     const shown = name in views ? name : 'overview';
+    const isSame = this.#view !== undefined && shown === this.#shown;
+    if (isSame && this.#view?.moved?.(new URLSearchParams(query)) === true) return;
+    this.#shown = shown;
     this.#view?.closed?.();
     for (const link of document.querySelectorAll<HTMLElement>('#views a')) {
       if (link.dataset['view'] === shown) link.setAttribute('aria-current', 'page');

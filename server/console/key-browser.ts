@@ -16,24 +16,24 @@ export class KeyBrowser implements View {
   readonly #surroundings: Surroundings;
   readonly #prefix: Uint8Array;
   readonly #delimiter: string;
-  readonly #opened: Uint8Array | undefined;
+  #opened: Uint8Array | undefined;
   readonly #list = h('ul', { class: 'keys' });
   readonly #status = h('p', { class: 'quiet', role: 'status' });
   readonly #message = h('div');
   readonly #more: HTMLButtonElement;
   readonly #field: HTMLInputElement;
   readonly #delimiterField: HTMLInputElement;
-  readonly #panel: KeyPanel | undefined;
+  readonly #split = h('div', { class: 'split' });
+  readonly #browser: HTMLElement;
+  #panel: KeyPanel | undefined;
   #next: Uint8Array | undefined;
   #isClosed = false;
 
   constructor(surroundings: Surroundings) {
-    const { query, gateway } = surroundings;
+    const { query } = surroundings;
     this.#surroundings = surroundings;
     this.#prefix = fromUrlText(query.get('p') ?? '') ?? new Uint8Array();
     this.#delimiter = query.get('d') ?? delimiterDefault;
-    const key = query.get('k');
-    this.#opened = key === null ? undefined : fromUrlText(key);
     this.#more = h(
       'button',
       { type: 'button', on: { click: () => void this.#read(this.#next) } },
@@ -52,12 +52,9 @@ export class KeyBrowser implements View {
       class: 'mono narrow',
       spellcheck: 'false',
       autocomplete: 'off',
-      value: this.#delimiter,
+      value: this.#delimiter === ' ' ? '' : this.#delimiter,
     });
-    this.#panel =
-      this.#opened &&
-      new KeyPanel(gateway, { key: this.#opened, above: this.#address({ prefix: this.#prefix }) });
-    const browser = h(
+    this.#browser = h(
       'section',
       { class: 'card key-list', 'aria-label': 'keys' },
       this.#path(),
@@ -66,27 +63,35 @@ export class KeyBrowser implements View {
       this.#list,
       this.#more,
     );
-    const hint = h(
-      'section',
-      { class: 'card placeholder' },
-      h(
-        'p',
-        { class: 'quiet' },
-        'Choose a key to see what it holds, live, and what it held before.',
-      ),
-    );
-    this.element = h(
-      'div',
-      { class: 'key-browser' },
-      this.#form(),
-      h(
-        'div',
-        { class: `split ${this.#opened === undefined ? '' : 'opened'}` },
-        browser,
-        this.#panel?.element ?? hint,
-      ),
-    );
+    this.element = h('div', { class: 'key-browser' }, this.#form(), this.#split);
+    this.#open(query);
     void this.#read(undefined);
+  }
+
+  /** Opening another key of the same level leaves the list as it is. */
+  moved(query: URLSearchParams): boolean {
+    const prefix = fromUrlText(query.get('p') ?? '') ?? new Uint8Array();
+    const delimiter = query.get('d') ?? delimiterDefault;
+    if (!isEqual(prefix, this.#prefix) || delimiter !== this.#delimiter) return false;
+    this.#open(query);
+    return true;
+  }
+
+  #open(query: URLSearchParams): void {
+    const key = query.get('k');
+    this.#opened = key === null ? undefined : fromUrlText(key);
+    this.#panel?.close();
+    const above = this.#address({ prefix: this.#prefix });
+    this.#panel =
+      this.#opened && new KeyPanel(this.#surroundings.gateway, { key: this.#opened, above });
+    this.#split.classList.toggle('opened', this.#opened !== undefined);
+    fill(this.#split, [this.#browser, this.#panel?.element ?? hint()]);
+    const name = this.#opened && toUrlText(this.#opened);
+    for (const link of this.#list.querySelectorAll('a')) {
+      if (link.dataset['key'] === name && name !== undefined)
+        link.setAttribute('aria-current', 'true');
+      else link.removeAttribute('aria-current');
+    }
   }
 
   refresh(): void {
@@ -150,18 +155,17 @@ export class KeyBrowser implements View {
 
   /** The prefix in its parts, each of which leads there. */
   #path(): HTMLElement {
-    const parts: Child[] = [
-      h('li', {}, h('a', { href: this.#address({ prefix: new Uint8Array() }) }, 'all keys')),
-    ];
-    for (const prefix of this.#prefixes()) {
-      const before = parts.length === 1 ? new Uint8Array() : this.#shownBefore;
-      this.#shownBefore = prefix;
-      const name = shownText(prefix.subarray(before.length));
-      parts.push(h('li', {}, h('a', { class: 'mono', href: this.#address({ prefix }) }, name)));
-    }
-    return h('nav', { 'aria-label': 'prefix' }, h('ol', { class: 'path' }, ...parts));
+    const part = (text: string, prefix: Uint8Array): HTMLElement =>
+      h('li', {}, h('a', { class: 'mono', href: this.#address({ prefix }) }, text));
+    let shownBytes = 0;
+    const parts = this.#prefixes().map((prefix) => {
+      const text = shownText(prefix.subarray(shownBytes));
+      shownBytes = prefix.length;
+      return part(text, prefix);
+    });
+    const all = part('all keys', new Uint8Array());
+    return h('nav', { 'aria-label': 'prefix' }, h('ol', { class: 'path' }, all, ...parts));
   }
-  #shownBefore: Uint8Array = new Uint8Array();
 
   #prefixes(): Uint8Array[] {
     const delimiter = this.#delimiterBytes;
@@ -236,7 +240,12 @@ export class KeyBrowser implements View {
       {},
       h(
         'a',
-        { class: `entry ${entry.kind}`, href, 'aria-current': isOpened ? 'true' : undefined },
+        {
+          class: `entry ${entry.kind}`,
+          href,
+          'data-key': entry.kind === 'key' ? toUrlText(bytes) : undefined,
+          'aria-current': isOpened ? 'true' : undefined,
+        },
         h('span', { class: 'mono name' }, name === '' ? '(the prefix itself)' : name),
         h('span', { class: 'quiet' }, about),
       ),
@@ -275,6 +284,11 @@ export class KeyBrowser implements View {
     this.#next = undefined;
     fill(this.#message, parts);
   }
+}
+
+function hint(): HTMLElement {
+  const text = 'Choose a key to see what it holds, live, and what it held before.';
+  return h('section', { class: 'card placeholder' }, h('p', { class: 'quiet' }, text));
 }
 
 function rangeAddress({

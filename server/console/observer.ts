@@ -166,7 +166,8 @@ export class Observer {
     const answer = await this.#ask('members', () =>
       this.#gateway.call<{ members?: Member[] }>('cluster/member/list', request),
     );
-    if (answer !== undefined) this.members = answer.members ?? [];
+    const byName = (a: Member, b: Member): number => ((a.name ?? '') < (b.name ?? '') ? -1 : 1);
+    if (answer !== undefined) this.members = (answer.members ?? []).toSorted(byName);
   }
 
   async #alarms(): Promise<void> {

@@ -14,6 +14,8 @@ export interface View {
   readonly element: HTMLElement;
   /** The store was looked at again. */
   looked?(): void;
+  /** Another part of the same view is asked for; false when it has to be made anew. */
+  moved?(query: URLSearchParams): boolean;
   /** `r` was pressed. */
   refresh?(): void;
   /** Another key; true when it meant something here. */
