@@ -1,7 +1,7 @@
 import { fromUrlText, isEqual, parseText, prefixEnd, shownText, toUrlText } from './bytes.ts';
 import { type Child, fill, h, notice, setText } from './dom.ts';
 import { countText } from './format.ts';
-import { GatewayError, textOf } from './gateway.ts';
+import { GatewayError, type KeyValue, textOf } from './gateway.ts';
 import { type LevelEntry, readLevel } from './key-level.ts';
 import { KeyPanel, keysText } from './key-panel.ts';
 import { ownRanges, rangeText } from './permissions.ts';
@@ -81,16 +81,25 @@ export class KeyBrowser implements View {
     const key = query.get('k');
     this.#opened = key === null ? undefined : fromUrlText(key);
     this.#panel?.close();
+    const name = this.#opened && toUrlText(this.#opened);
     const above = this.#address({ prefix: this.#prefix });
-    this.#panel =
-      this.#opened && new KeyPanel(this.#surroundings.gateway, { key: this.#opened, above });
+    const changed = ({ mod_revision }: KeyValue): void => this.#retell(name, mod_revision);
+    const { gateway } = this.#surroundings;
+    this.#panel = this.#opened && new KeyPanel(gateway, { key: this.#opened, above, changed });
     this.#split.classList.toggle('opened', this.#opened !== undefined);
     fill(this.#split, [this.#browser, this.#panel?.element ?? hint()]);
-    const name = this.#opened && toUrlText(this.#opened);
     for (const link of this.#list.querySelectorAll('a')) {
       if (link.dataset['key'] === name && name !== undefined)
         link.setAttribute('aria-current', 'true');
       else link.removeAttribute('aria-current');
+    }
+  }
+
+  /** The list says the same of a key as its panel. */
+  #retell(name: string | undefined, revision: string | undefined): void {
+    for (const link of this.#list.querySelectorAll('a')) {
+      const about = link.querySelector('.quiet');
+      if (about !== null && link.dataset['key'] === name) setText(about, revisionText(revision));
     }
   }
 
@@ -231,10 +240,7 @@ export class KeyBrowser implements View {
       entry.kind === 'folder'
         ? this.#address({ prefix: bytes })
         : this.#address({ prefix: this.#prefix, key: bytes });
-    const about =
-      entry.kind === 'folder'
-        ? 'prefix'
-        : `revision ${countText(Number(entry.keyValue.mod_revision))}`;
+    const about = entry.kind === 'folder' ? 'prefix' : revisionText(entry.keyValue.mod_revision);
     return h(
       'li',
       {},
@@ -284,6 +290,10 @@ export class KeyBrowser implements View {
     this.#next = undefined;
     fill(this.#message, parts);
   }
+}
+
+function revisionText(revision: string | undefined): string {
+  return `revision ${countText(Number(revision))}`;
 }
 
 function hint(): HTMLElement {

@@ -13,6 +13,7 @@ export class KeyPanel {
   readonly element: HTMLElement;
   readonly #gateway: Gateway;
   readonly #key: Uint8Array;
+  readonly #changed: (keyValue: KeyValue) => void;
   readonly #end = new AbortController();
   readonly #facts = h('dl', { class: 'facts' });
   readonly #message = h('div');
@@ -26,13 +27,19 @@ export class KeyPanel {
   /** Where the history goes on, backwards. */
   #nextRevision: number | undefined;
 
-  /** `above` is where the key is closed. */
+  /** `above` is where the key is closed; `changed` hears of each new version. */
   constructor(
     gateway: Gateway,
-    { key, above }: { readonly key: Uint8Array; readonly above: string },
+    options: {
+      readonly key: Uint8Array;
+      readonly above: string;
+      readonly changed: (keyValue: KeyValue) => void;
+    },
   ) {
+    const { key, above, changed } = options;
     this.#gateway = gateway;
     this.#key = key;
+    this.#changed = changed;
     this.#older = h(
       'button',
       { type: 'button', on: { click: () => void this.#readOlder() } },
@@ -125,7 +132,10 @@ export class KeyPanel {
     this.#value.element.hidden = false;
     this.#showVersion(keyValue);
     if (isFirst) this.#goOnFrom(keyValue);
-    if (isNew) flash(this.element);
+    if (isNew) {
+      this.#changed(keyValue);
+      flash(this.element);
+    }
   }
 
   #goOnFrom(keyValue: KeyValue): void {

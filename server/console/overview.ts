@@ -186,7 +186,7 @@ export class Overview implements View {
     const role = isLeader ? 'leader' : member.isLearner === true ? 'learner' : 'follower';
     const facts: ReadonlyArray<readonly [string, string | undefined]> = [
       ['id', hexText(member.ID)],
-      ['version', status?.version],
+      ['speaks', status?.version && `etcd ${status.version}`],
       [
         'database',
         status &&

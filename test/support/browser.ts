@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
@@ -8,6 +9,7 @@ import { toolPath } from './tools.ts';
 // A real browser, led by its own protocol over a pair of pipes: Chromium reads commands from descriptor 3 and answers on 4.
 
 const answerMsMax = 60_000;
+const closeMsMax = 10_000;
 const conditionMsMax = 60_000;
 const conditionPollMs = 50;
 
@@ -129,10 +131,13 @@ export class Browser {
     const ended = new Promise((resolve) => {
       this.#child.once('exit', resolve);
     });
-    this.#kill();
+    // By itself it ends its other processes first, which write to the profile; it may end before it has answered.
+    this.send('Browser.close').catch(() => undefined);
+    const timer = setTimeout(this.#kill, closeMsMax);
     await ended;
+    clearTimeout(timer);
     process.off('exit', this.#kill);
-    rmSync(this.#profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+    await rm(this.#profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   }
 
   readonly #kill = (): void => {
