@@ -69,6 +69,8 @@ class App {
   }
 
   #looked(): void {
+    // A look that was under way when the form came.
+    if (this.#isAsking) return;
     const { failures, answering, status } = this.#observer;
     const failure = failures.get('status');
     const text =
@@ -78,7 +80,7 @@ class App {
     this.#state.className = failure === undefined ? 'state good' : 'state bad';
     setText(this.#state, text);
     this.#showUser();
-    if (!this.#isAsking) this.#view?.looked?.();
+    this.#view?.looked?.();
   }
 
   #showUser(): void {

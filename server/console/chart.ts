@@ -143,11 +143,16 @@ export class Chart<Point> {
       );
     }
     this.#area.setAttribute('d', (lines[0] ?? []).map(areaBelow).join(''));
-    const [first] = this.#points;
-    setText(
-      this.#start,
-      first === undefined ? '' : timeText(new Date(this.#options.timeOf(first))),
-    );
+    setText(this.#start, this.#startText());
+  }
+
+  /** The time at the left edge: as long as the points do not reach it, by how far they are apart. */
+  #startText(): string {
+    const { timeOf } = this.#options;
+    const [first, last] = [this.#points[0], this.#points.at(-1)];
+    if (first === undefined || last === undefined || first === last) return '';
+    const stepMs = (timeOf(last) - timeOf(first)) / (this.#points.length - 1);
+    return timeText(new Date(timeOf(first) - this.#offset * stepMs));
   }
 
   /** Where nothing is known, the line has a gap. */

@@ -353,6 +353,7 @@ async function asReader(browser: Browser, store: Store): Promise<void> {
   const nothing = /hidden|secret|canary/;
   await page.goto(`${store.url}/console/#/keys`);
   await page.shows(/This store asks who you are/);
+  await page.shows(/^not logged in$/, '#state');
   assert.doesNotMatch(await page.text(), /shown|permitted|hidden|secret/);
   await keepPicture(page, 'login');
   await page.fill('#user', 'reader');
