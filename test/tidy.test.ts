@@ -18,6 +18,8 @@ const server: Record<string, readonly string[]> = {
   proto: ['base'],
   config: ['base'],
   client: ['base', 'proto'],
+  // Runs in a browser.
+  console: [],
   raft: ['base'],
   backend: ['base', 'config', 'proto'],
   mvcc: ['base', 'config', 'proto', 'backend'],

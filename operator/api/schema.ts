@@ -4,7 +4,7 @@ import { bootstrap, restoreInPlace } from './spec/backup.ts';
 import { adoptFrom, recovery, update } from './spec/life.ts';
 import { options } from './spec/options.ts';
 import { placement, podTemplate } from './spec/placement.ts';
-import { networkPolicy, service } from './spec/service.ts';
+import { consolePage, networkPolicy, service } from './spec/service.ts';
 import { storage } from './spec/storage.ts';
 import { tls } from './spec/tls.ts';
 import { secretName } from './spec/values.ts';
@@ -99,6 +99,7 @@ export const storeClusterSpec = {
     tls,
     auth,
     service,
+    console: consolePage,
     networkPolicy,
     disruptionBudget: {
       type: 'string',

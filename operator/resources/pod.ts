@@ -3,6 +3,7 @@ import { clientPort, metricsPort, peerPort } from '../api/defaults.ts';
 import type { Pod } from '../api/objects.ts';
 import { bytesOf } from '../api/quantity.ts';
 import type { StoreCluster } from '../api/types.ts';
+import { tagOf } from '../api/versions.ts';
 import {
   childLabels,
   ownerReference,
@@ -181,6 +182,7 @@ function storeFlags(cluster: StoreCluster, spec: CompleteSpec, request: PodReque
     `--initial-cluster-state=${request.clusterState}`,
     `--initial-cluster-token=${request.token}`,
     ...optionFlags(spec),
+    ...(hasConsole(spec) ? ['--enable-console'] : []),
     ...tlsFlags(cluster),
     ...(request.forceNewCluster === true ? [forceFlag] : []),
   ];
@@ -216,6 +218,11 @@ function optionFlags({ options = {}, quotaBytes }: CompleteSpec): string[] {
       value === undefined ? [] : [`--${flag}=${value}`],
     ),
   ];
+}
+
+/** A member of 0.1 would not start with a flag that it does not know; an upgrade makes its pod anew. */
+function hasConsole({ console: page, image }: CompleteSpec): boolean {
+  return page?.enabled === true && !tagOf(image).startsWith('0.1.');
 }
 
 function tlsFlags(cluster: StoreCluster): string[] {

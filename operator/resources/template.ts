@@ -39,6 +39,7 @@ function otherInputs(spec: CompleteSpec): Readonly<Record<string, unknown>> {
     client: client && [client.secretName, client.verifyClients ?? false],
     peer: peer && [peer.secretName],
     restart: spec.update?.restart,
+    console: spec.console?.enabled === true ? true : undefined,
   };
 }
 

@@ -424,6 +424,13 @@ const flags = [
   flag('metrics', 'HTTP', 'basic|extensive', 'basic', 'extensive: how long each RPC took, too.'),
   flag('enable-grpc-gateway', 'HTTP', 'true|false', 'true', 'The JSON gateway, /v3/*.'),
   flag(
+    'enable-console',
+    'HTTP',
+    'true|false',
+    'false',
+    'A page for people, /console/; it asks the JSON gateway.',
+  ),
+  flag(
     'cors',
     'HTTP',
     'ORIGINS',

@@ -12,6 +12,7 @@ import type { MaintenanceConfig } from '../config/maintenance.ts';
 import { isSecure } from '../config/tls.ts';
 import { listenAddress } from '../config/urls.ts';
 import { isOverTls } from './certificate-check.ts';
+import { ConsoleFiles } from './console-files.ts';
 import { GatewayServer } from './gateway.ts';
 import { GrpcServer } from './grpc.ts';
 import { HttpServer } from './http.ts';
@@ -40,6 +41,7 @@ export type ClientListenerConfig = Pick<
       | 'listenClientHttpUrls'
       | 'listenMetricsUrls'
       | 'hasGateway'
+      | 'hasConsole'
       | 'corsOrigins'
       | 'hostWhitelist'
       | 'concurrentStreamsMax'
@@ -111,7 +113,8 @@ export class ClientListener {
     const knowsByCertificate = (): boolean =>
       config.clientTls?.isClientCertRequired === true && port.auth.isEnabled;
     const web = { port, logger, scrape, probes };
-    this.#http = new HttpServer({ ...web, gateway, access, knowsByCertificate });
+    const consoleFiles = config.hasConsole === true ? new ConsoleFiles() : undefined;
+    this.#http = new HttpServer({ ...web, gateway, consoleFiles, access, knowsByCertificate });
     this.#metrics = new HttpServer(web, { isForMetrics: true });
     const options = { messageBytesMax, concurrentStreamsMax, ...maintenance };
     const isSplit = (config.listenClientHttpUrls ?? []).length > 0;

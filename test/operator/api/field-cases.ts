@@ -480,6 +480,8 @@ const fieldCases: Readonly<Record<string, FieldCase>> = {
     beside: { service: { type: 'NodePort' } },
   },
   'service.loadBalancerClass': { ...anyName, beside: { service: { type: 'LoadBalancer' } } },
+  console: { valid: { enabled: true }, edge: [{}], invalid: [[true, noObject]] },
+  'console.enabled': flag,
   networkPolicy: { valid: { clients: [] }, edge: [{}], invalid: [[true, noObject]] },
   'networkPolicy.clients': {
     valid: [{ podLabels: { app: 'orders' }, namespaceLabels: { team: 'a' } }],

@@ -15,6 +15,7 @@ import {
 } from '../../../operator/resources/names.ts';
 import { buildPod } from '../../../operator/resources/pod.ts';
 import { buildClientService, buildPeersService } from '../../../operator/resources/services.ts';
+import { isOutdated } from '../../../operator/resources/template.ts';
 import { buildVolume } from '../../../operator/resources/volume.ts';
 
 const cluster: StoreCluster = {
@@ -77,6 +78,30 @@ test('clients are asked for certificates where the spec says so, members always'
     '--client-cert-auth',
     ...ofPeers,
   ]);
+});
+
+test('the console is switched on where it is known, and a pod without it is outdated', () => {
+  const withConsole = (enabled: boolean | undefined, version?: string) => {
+    const page = enabled === undefined ? {} : { console: { enabled } };
+    const spec = { ...cluster.spec, ...page, ...(version === undefined ? {} : { version }) };
+    const complete = completeSpec(spec);
+    const pod = buildPod({ ...cluster, spec }, complete, {
+      member: 'demo-1',
+      role: 'voter',
+      clusterState: 'existing',
+      initialCluster: [{ name: 'demo-1', peerUrl: peerUrl(cluster, 'demo-1') }],
+      token: clusterToken(cluster, 'n1'),
+    });
+    const isOn = pod.spec.containers[0]?.args?.includes('--enable-console') === true;
+    return { spec: complete, pod, isOn };
+  };
+  const [unsaid, off, on] = [withConsole(undefined), withConsole(false), withConsole(true)];
+  assert.deepEqual([unsaid.isOn, off.isOn, on.isOn], [false, false, true]);
+  assert.equal(withConsole(true, '0.1.0').isOn, false);
+  assert.equal(withConsole(true, '0.2.0').isOn, true);
+  assert.equal(isOutdated(unsaid.pod, off.spec), false);
+  assert.equal(isOutdated(unsaid.pod, on.spec), true);
+  assert.equal(isOutdated(on.pod, off.spec), true);
 });
 
 test('the default release is the one of this repository', () => {
