@@ -1,3 +1,4 @@
+import type { Authenticator } from '../api/authenticator.ts';
 import type { Call, CallContext, Requests, Responses, StreamCall, UnaryCall } from '../api/call.ts';
 import { GrpcCode, type Status, statusOf, toStatus } from '../api/errors.ts';
 import { assert } from '../base/assert.ts';
@@ -7,6 +8,9 @@ import type { AuditLog } from './audit-log.ts';
 import { type AuditedCall, auditLine, logLine } from './event.ts';
 import type { AuditRules } from './rules.ts';
 import { type AuditRow, auditRows, type Subject } from './subject.ts';
+
+/** For calls that were refused before anyone has asked who calls. */
+type Users = Pick<Authenticator, 'nameOf'>;
 
 export interface AuditorModules {
   readonly log: AuditLog;
@@ -32,10 +36,16 @@ export class Auditor {
   readonly #member: string;
   /** Of every line, those that were dropped included: a gap tells of them. */
   #sequence = 0;
+  #users: Users | undefined;
 
   constructor(modules: AuditorModules, member: string) {
     this.#modules = modules;
     this.#member = member;
+  }
+
+  /** Who knows the users, once there is someone. */
+  bind(users: Users): void {
+    this.#users = users;
   }
 
   begin(facts: object): void {
@@ -125,11 +135,17 @@ export class Auditor {
       subject,
       status,
       ...record.facts,
-      user: record.user ?? (request === undefined ? undefined : row.userOf?.(request)),
+      user: this.#userOf(record, ended),
       durationMs: clock.nowMs() - record.startedMs,
     };
     const important = isRefused || subject.kind === 'auth' || subject.kind === 'admin';
     return this.#add((head) => auditLine(head, audited), { important });
+  }
+
+  /** Who logs in says his name; of the others some are refused before they are asked for it. */
+  #userOf({ user, context }: Recorded, { row, request }: EndedCall): string | undefined {
+    if (row.userOf !== undefined) return request === undefined ? undefined : row.userOf(request);
+    return user ?? this.#users?.nameOf(context);
   }
 
   #add(

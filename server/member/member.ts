@@ -133,6 +133,7 @@ async function openClients(
   const { logger, member, tls, audit } = modules;
   const ports = { port: member, clock: nodeClock, random: nodeRandom, logger };
   const authenticator = authenticatorOf(ports, config);
+  audit?.auditor.bind(authenticator);
   const metrics = new MemberMetrics({ ...modules, authenticator, auditLog: audit?.log }, config);
   const clients = await ClientListener.open(
     {
