@@ -181,6 +181,7 @@ function storeFlags(cluster: StoreCluster, spec: CompleteSpec, request: PodReque
     `--initial-cluster-state=${request.clusterState}`,
     `--initial-cluster-token=${request.token}`,
     ...optionFlags(spec),
+    ...auditFlags(spec),
     ...tlsFlags(cluster),
     ...(request.forceNewCluster === true ? [forceFlag] : []),
   ];
@@ -216,6 +217,25 @@ function optionFlags({ options = {}, quotaBytes }: CompleteSpec): string[] {
       value === undefined ? [] : [`--${flag}=${value}`],
     ),
   ];
+}
+
+function auditFlags({ audit }: CompleteSpec): string[] {
+  if (audit === undefined) return [];
+  const { target = 'Stdout', rules = [], maxFileSize, maxFiles, whenFull = 'Drop' } = audit;
+  const path = target === 'Stdout' ? '-' : `${dataMountPath}/audit/audit.log`;
+  const mebibytes = maxFileSize === undefined ? undefined : bytesOf(maxFileSize) / 1024 ** 2;
+  return [
+    `--audit-log-path=${path}`,
+    ...(rules.length === 0 ? [] : [`--audit-log-rules=${rules.map(ruleText).join(',')}`]),
+    ...(mebibytes === undefined ? [] : [`--audit-log-max-size-mb=${Math.ceil(mebibytes)}`]),
+    ...(maxFiles === undefined ? [] : [`--audit-log-max-files=${maxFiles}`]),
+    `--audit-log-when-full=${whenFull.toLowerCase()}`,
+  ];
+}
+
+/** Commas part rules, and Kubernetes reads variables where a dollar sign stands in arguments. */
+function ruleText(rule: string): string {
+  return rule.replaceAll(/[%,$ ]/g, (each) => `%${each.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
 function tlsFlags(cluster: StoreCluster): string[] {

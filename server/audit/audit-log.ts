@@ -1,9 +1,10 @@
 import { Buffer } from 'node:buffer';
-import type { Clock } from '../base/clock.ts';
+import type { Clock, Timer } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import {
   auditBatchBytesMax,
   auditCloseMsMax,
+  auditFlushMs,
   auditQueueBytesMax,
   auditReservedShare,
   auditRetryMs,
@@ -60,6 +61,9 @@ export class AuditLog {
   #batch: Batch | undefined;
   #isWriting = false;
   #isFailing = false;
+  /** Lines are gathered, for so long. */
+  #gather: Timer | undefined;
+  #isClosing = false;
   #isClosed = false;
   #room: (() => void)[] = [];
   #idle: (() => void)[] = [];
@@ -115,14 +119,16 @@ export class AuditLog {
 
   /** Writes what there is, if that succeeds in a while, and nothing more. */
   async close(): Promise<void> {
-    if (this.#isClosed) return;
+    if (this.#isClosing) return;
+    this.#isClosing = true;
     const written = new Promise<void>((resolve) => {
-      if (!this.#isWriting) resolve();
-      else this.#idle.push(resolve);
+      this.#idle.push(resolve);
     });
     const late = new Promise<void>((resolve) => {
       this.#modules.clock.after(auditCloseMsMax, resolve);
     });
+    if (this.#gather === undefined && !this.#isWriting) this.#begin();
+    if (this.#gather !== undefined) this.#stopGathering();
     await Promise.race([written, late]);
     this.#isClosed = true;
     const lost = this.#queue.length + (this.#batch?.count ?? 0);
@@ -132,32 +138,52 @@ export class AuditLog {
     await this.#modules.sink.close();
   }
 
+  /** Gathers lines for a while: a busy log is few writes then. */
   #begin(): void {
-    if (this.#isWriting) return;
+    if (this.#isWriting) {
+      if (this.#gather !== undefined && this.#isUrgent) this.#stopGathering();
+      return;
+    }
     this.#isWriting = true;
-    // What comes in the same turn is one write.
-    setImmediate(() => void this.#run());
+    this.#gather = this.#modules.clock.after(auditFlushMs, () => void this.#run());
   }
 
+  #stopGathering(): void {
+    this.#gather?.cancel();
+    void this.#run();
+  }
+
+  /** Writes until little is left; that is gathered again. */
   async #run(): Promise<void> {
-    while (this.#batch !== undefined || this.#queue.length > 0) {
+    this.#gather = undefined;
+    do {
       this.#batch ??= this.#nextBatch();
-      try {
-        await this.#write(this.#batch);
-        this.counters.written += this.#batch.count;
-        this.#batch = undefined;
-        this.#succeeded();
-      } catch (error) {
-        this.#failed(error);
-        await new Promise<void>((resolve) => {
-          this.#modules.clock.after(auditRetryMs, resolve);
-        });
-      }
+      await this.#tryToWrite(this.#batch);
       if (!this.isFull) this.#wake();
-      if (this.#isClosed) break;
-    }
+    } while (!this.#isClosed && this.#isUrgent);
     this.#isWriting = false;
-    for (const resolve of this.#idle.splice(0)) resolve();
+    if (this.#queue.length > 0 && !this.#isClosed) this.#begin();
+    else for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  get #isUrgent(): boolean {
+    if (this.#batch !== undefined) return true;
+    const isMuch = this.#queueBytes >= auditBatchBytesMax || this.isFull;
+    return this.#queue.length > 0 && (isMuch || this.#isClosing);
+  }
+
+  async #tryToWrite(batch: Batch): Promise<void> {
+    try {
+      await this.#write(batch);
+      this.counters.written += batch.count;
+      this.#batch = undefined;
+      this.#succeeded();
+    } catch (error) {
+      this.#failed(error);
+      await new Promise<void>((resolve) => {
+        this.#modules.clock.after(auditRetryMs, resolve);
+      });
+    }
   }
 
   /** What has been written of a batch is not written again. */

@@ -226,6 +226,8 @@ export const auditBatchBytesMax = 1 * mebibyte;
 /** Of a key, and of the keys of a call, what is shown. */
 export const auditKeyBytesMax = 512;
 export const auditRangesMax = 128;
+/** How long a line waits for others, so that a busy log is few writes; also what a killed member loses. */
+export const auditFlushMs = 100;
 /** After an attempt to write that failed. */
 export const auditRetryMs = 1_000;
 /** How long a stopping member waits for its last lines. */

@@ -49,15 +49,23 @@ async function turns(): Promise<void> {
   for (let count = 0; count < 20; count++) await turn();
 }
 
+/** The time for which lines are gathered passes. */
+async function gathered(clock: ManualClock): Promise<void> {
+  clock.fire();
+  await turns();
+}
+
 const important = { important: true };
 const usual = { important: false };
 /** Ten bytes. */
 const line = (number: number): string => `${String(number).padStart(9, '0')}\n`;
 
 test('lines of one turn are one write, in order', async () => {
-  const { sink, log } = open('drop');
+  const { sink, clock, log } = open('drop');
   for (let number = 0; number < 5; number++) log.add(line(number), usual);
   await turns();
+  assert.equal(sink.text, '');
+  await gathered(clock);
   assert.equal(sink.text, [0, 1, 2, 3, 4].map(line).join(''));
   assert.equal(sink.writes, 1);
   assert.equal(log.counters.written, 5);
@@ -65,7 +73,7 @@ test('lines of one turn are one write, in order', async () => {
 });
 
 test('what there is no room for is dropped and counted, the important last', async () => {
-  const { sink, log } = open('drop');
+  const { sink, clock, log } = open('drop');
   sink.isStuck = true;
   for (let number = 0; number < 12; number++) assert.equal(log.add(line(number), usual), undefined);
   assert.equal(log.counters.dropped, 4);
@@ -77,12 +85,12 @@ test('what there is no room for is dropped and counted, the important last', asy
   await turns();
   assert.equal(sink.text, [0, 1, 2, 3, 4, 5, 6, 7, 20, 21].map(line).join(''));
   log.add(line(30), usual);
-  await turns();
+  await gathered(clock);
   assert.ok(sink.text.endsWith(line(30)));
 });
 
 test('where callers block, nothing is lost and they go on when there is room', async () => {
-  const { sink, log } = open('block');
+  const { sink, clock, log } = open('block');
   sink.isStuck = true;
   let waiting = 0;
   for (let number = 0; number < 15; number++) {
@@ -96,6 +104,7 @@ test('where callers block, nothing is lost and they go on when there is room', a
   sink.goOn();
   await turns();
   assert.equal(waiting, 0);
+  await gathered(clock);
   assert.equal(sink.text, Array.from({ length: 15 }, (_, number) => line(number)).join(''));
   assert.equal(log.counters.dropped, 0);
 });
@@ -104,16 +113,15 @@ test('a write that fails is tried again, without writing anything twice', async 
   const { sink, clock, log } = open('drop', 1_000);
   sink.bytesMax = 7;
   for (let number = 0; number < 3; number++) log.add(line(number), usual);
-  await turns();
+  await gathered(clock);
   const expected = [0, 1, 2].map(line).join('');
   assert.equal(sink.text, expected);
   sink.failure = new Error('no space');
   log.add(line(3), usual);
-  await turns();
+  await gathered(clock);
   assert.equal(log.counters.failures, 1);
   sink.failure = undefined;
-  clock.fire();
-  await turns();
+  await gathered(clock);
   assert.equal(sink.text, expected + line(3));
   assert.equal(log.counters.written, 4);
 });
@@ -134,7 +142,7 @@ test('a disk that is stuck holds the end up for a while only', async () => {
   const { sink, clock, log } = open('drop');
   sink.isStuck = true;
   log.add(line(1), usual);
-  await turns();
+  await gathered(clock);
   const closed = log.close();
   await turns();
   clock.fire();

@@ -65,6 +65,7 @@ class Audited {
   }
 
   async lines(): Promise<Line[]> {
+    this.#clock.fire();
     for (let count = 0; count < 10; count++) await turn();
     const lines = this.#text.split('\n').filter((line) => line !== '');
     return lines.map((line) => JSON.parse(line) as Line);
