@@ -230,6 +230,8 @@ export const auditRangesMax = 128;
 export const auditFlushMs = 100;
 /** After an attempt to write that failed. */
 export const auditRetryMs = 1_000;
+/** How often a full pipe is looked at again. */
+export const auditOutputPollMs = 20;
 /** How long a stopping member waits for its last lines. */
 export const auditCloseMsMax = 5_000;
 /** `--audit-log-max-size-mb`, `--audit-log-max-files`. */

@@ -42,7 +42,7 @@ export async function openAudit(
 }
 
 async function sinkOf(config: AuditConfig): Promise<AuditSink> {
-  if (config.path === '-') return new StandardOutput();
+  if (config.path === '-') return new StandardOutput({ clock: nodeClock });
   try {
     return await RotatedFile.open(config);
   } catch (error) {

@@ -62,7 +62,7 @@ const line = (number: number): string => `${String(number).padStart(9, '0')}\n`;
 
 test('lines of one turn are one write, in order', async () => {
   const { sink, clock, log } = open('drop');
-  for (let number = 0; number < 5; number++) log.add(line(number), usual);
+  for (let number = 0; number < 5; number++) void log.add(line(number), usual);
   await turns();
   assert.equal(sink.text, '');
   await gathered(clock);
@@ -77,14 +77,14 @@ test('what there is no room for is dropped and counted, the important last', asy
   sink.isStuck = true;
   for (let number = 0; number < 12; number++) assert.equal(log.add(line(number), usual), undefined);
   assert.equal(log.counters.dropped, 4);
-  for (let number = 20; number < 25; number++) log.add(line(number), important);
+  for (let number = 20; number < 25; number++) void log.add(line(number), important);
   assert.equal(log.counters.dropped, 7);
   assert.equal(log.isFull, true);
   await turns();
   sink.goOn();
   await turns();
   assert.equal(sink.text, [0, 1, 2, 3, 4, 5, 6, 7, 20, 21].map(line).join(''));
-  log.add(line(30), usual);
+  void log.add(line(30), usual);
   await gathered(clock);
   assert.ok(sink.text.endsWith(line(30)));
 });
@@ -112,12 +112,12 @@ test('where callers block, nothing is lost and they go on when there is room', a
 test('a write that fails is tried again, without writing anything twice', async () => {
   const { sink, clock, log } = open('drop', 1_000);
   sink.bytesMax = 7;
-  for (let number = 0; number < 3; number++) log.add(line(number), usual);
+  for (let number = 0; number < 3; number++) void log.add(line(number), usual);
   await gathered(clock);
   const expected = [0, 1, 2].map(line).join('');
   assert.equal(sink.text, expected);
   sink.failure = new Error('no space');
-  log.add(line(3), usual);
+  void log.add(line(3), usual);
   await gathered(clock);
   assert.equal(log.counters.failures, 1);
   sink.failure = undefined;
@@ -128,11 +128,11 @@ test('a write that fails is tried again, without writing anything twice', async 
 
 test('what is given before the end is written, and nothing after it', async () => {
   const { sink, log } = open('drop');
-  log.add(line(1), usual);
+  void log.add(line(1), usual);
   await log.close();
   assert.equal(sink.text, line(1));
   assert.equal(sink.isClosed, true);
-  log.add(line(2), important);
+  void log.add(line(2), important);
   await turns();
   assert.equal(sink.text, line(1));
   assert.equal(log.counters.dropped, 1);
@@ -141,7 +141,7 @@ test('what is given before the end is written, and nothing after it', async () =
 test('a disk that is stuck holds the end up for a while only', async () => {
   const { sink, clock, log } = open('drop');
   sink.isStuck = true;
-  log.add(line(1), usual);
+  void log.add(line(1), usual);
   await gathered(clock);
   const closed = log.close();
   await turns();

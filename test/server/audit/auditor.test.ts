@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { CallContext, StreamCall, UnaryCall } from '../../../server/api/call.ts';
 import { servicesOf } from '../../../server/api/services.ts';
-import { AuditLog } from '../../../server/audit/audit-log.ts';
+import { AuditLog, type AuditLogOptions } from '../../../server/audit/audit-log.ts';
 import { Auditor } from '../../../server/audit/auditor.ts';
 import { AuditRules } from '../../../server/audit/rules.ts';
 import { EtcdError } from '../../../server/base/errors.ts';
@@ -12,6 +12,7 @@ import { type AuditRule, auditRules } from '../../../server/config/audit.ts';
 import {
   KV,
   Lease,
+  LeaseGrantRequest,
   LeaseRevokeRequest,
   PutRequest,
   RangeRequest,
@@ -39,17 +40,20 @@ class Audited {
   readonly #clock = new ManualClock();
   readonly #services;
   #text = '';
+  /** The disk writes nothing until it is resolved. */
+  stuck: Promise<void> | undefined;
 
-  constructor(rules: readonly AuditRule[]) {
+  constructor(rules: readonly AuditRule[], options: AuditLogOptions = { whenFull: 'drop' }) {
     const sink = {
       write: async (bytes: Buffer) => {
+        await this.stuck;
         this.#text += bytes.toString();
         return bytes.length;
       },
       close: async () => {},
     };
     const clock = this.#clock;
-    const log = new AuditLog({ sink, clock, logger: silentLogger }, { whenFull: 'drop' });
+    const log = new AuditLog({ sink, clock, logger: silentLogger }, options);
     const leaseKeys = (): Uint8Array[] => this.member.leaseKeys();
     const auditor = new Auditor({ log, rules: new AuditRules(rules), clock, leaseKeys }, 'a1');
     const audit = (call: Parameters<Auditor['audit']>[0]) => auditor.audit(call);
@@ -186,4 +190,33 @@ test('a stream that is refused as it begins is written down', async () => {
   );
   const [line] = await audited.lines();
   assert.equal(line?.error, 'etcdserver: rpc not supported for learner');
+});
+
+test('where callers block, an answer waits for room, and a refusal as well', async () => {
+  const audited = new Audited(auditRules('write:*'), { whenFull: 'block', queueBytesMax: 100 });
+  let goOn = (): void => {};
+  audited.stuck = new Promise((resolve) => {
+    goOn = resolve;
+  });
+  const put = audited.unary(KV.methods.put);
+  // Its line fills the queue.
+  await put.run(PutRequest.create({ key: key('1') }), context());
+  const outcomes: string[] = [];
+  void put.run(PutRequest.create({ key: key('2') }), context()).then(() => outcomes.push('put'));
+  void audited
+    .unary(Lease.methods.leaseGrant)
+    .run(LeaseGrantRequest.create({ TTL: 5 }), context())
+    .then(() => outcomes.push('grant'));
+  put
+    .run(PutRequest.create({ key: key('3'), lease: 9n, ignoreLease: true }), context())
+    .catch(() => outcomes.push('refused put'));
+  for (let count = 0; count < 10; count++) await turn();
+  // What is not written down waits for nothing.
+  assert.deepEqual(outcomes, ['grant']);
+  goOn();
+  const lines = await audited.lines();
+  assert.deepEqual(outcomes.toSorted(), ['grant', 'put', 'refused put']);
+  // Refusals are quicker than what goes through the log of the store.
+  const written = lines.map(({ outcome }) => outcome).toSorted();
+  assert.deepEqual(written, ['INVALID_ARGUMENT', 'OK', 'OK']);
 });
