@@ -80,6 +80,27 @@ test('clients are asked for certificates where the spec says so, members always'
   ]);
 });
 
+test('the default release is the one of this repository', () => {
+  assert.equal(JSON.parse(readFileSync('package.json', 'utf8')).version, versionDefault);
+});
+
+test('member names and peer URLs are each other’s inverse', () => {
+  assert.equal(serialOf(cluster, 'demo-12'), 12);
+  for (const name of ['demo-0', 'demo-012', 'demo-', 'demo-x', 'other-1', 'demo-1-1']) {
+    assert.equal(serialOf(cluster, name), undefined, name);
+  }
+  assert.equal(memberOfPeerUrl(cluster, peerUrl(cluster, 'demo-7')), 'demo-7');
+  assert.equal(memberOfPeerUrl(cluster, 'http://demo-7.demo-peers.other.svc:2380'), undefined);
+  assert.equal(memberOfPeerUrl(cluster, 'http://127.0.0.1:2380'), undefined);
+});
+
+test('a pod is reached by its address', () => {
+  const pod = (podIP: string) => ({ status: { podIP } }) as Parameters<typeof podEndpoint>[1];
+  assert.equal(podEndpoint(cluster, pod('10.0.0.1')), 'http://10.0.0.1:2379');
+  assert.equal(podEndpoint(cluster, pod('fd00::1')), 'http://[fd00::1]:2379');
+  assert.equal(podEndpoint(cluster, pod('')), undefined);
+});
+
 test('the audit log is what the spec says, in words that Kubernetes leaves alone', () => {
   const flagsOf = (audit: StoreCluster['spec']['audit'] | undefined) => {
     const spec = { ...cluster.spec, ...(audit && { audit }) };
@@ -115,27 +136,6 @@ test('the audit log is what the spec says, in words that Kubernetes leaves alone
     { kind: 'read', prefix: '' },
     { kind: 'lease' },
   ]);
-});
-
-test('the default release is the one of this repository', () => {
-  assert.equal(JSON.parse(readFileSync('package.json', 'utf8')).version, versionDefault);
-});
-
-test('member names and peer URLs are each other’s inverse', () => {
-  assert.equal(serialOf(cluster, 'demo-12'), 12);
-  for (const name of ['demo-0', 'demo-012', 'demo-', 'demo-x', 'other-1', 'demo-1-1']) {
-    assert.equal(serialOf(cluster, name), undefined, name);
-  }
-  assert.equal(memberOfPeerUrl(cluster, peerUrl(cluster, 'demo-7')), 'demo-7');
-  assert.equal(memberOfPeerUrl(cluster, 'http://demo-7.demo-peers.other.svc:2380'), undefined);
-  assert.equal(memberOfPeerUrl(cluster, 'http://127.0.0.1:2380'), undefined);
-});
-
-test('a pod is reached by its address', () => {
-  const pod = (podIP: string) => ({ status: { podIP } }) as Parameters<typeof podEndpoint>[1];
-  assert.equal(podEndpoint(cluster, pod('10.0.0.1')), 'http://10.0.0.1:2379');
-  assert.equal(podEndpoint(cluster, pod('fd00::1')), 'http://[fd00::1]:2379');
-  assert.equal(podEndpoint(cluster, pod('')), undefined);
 });
 
 test('quorum and the budget’s floor', () => {
