@@ -1,4 +1,5 @@
 import type { JsonSchema } from './json-schema.ts';
+import { audit } from './spec/audit.ts';
 import { auth } from './spec/auth.ts';
 import { bootstrap, restoreInPlace } from './spec/backup.ts';
 import { adoptFrom, recovery, update } from './spec/life.ts';
@@ -98,6 +99,7 @@ export const storeClusterSpec = {
     podTemplate,
     tls,
     auth,
+    audit,
     service,
     console: consolePage,
     networkPolicy,

@@ -178,6 +178,7 @@ function storeFlags(cluster: StoreCluster, spec: CompleteSpec, request: PodReque
     `--listen-peer-urls=${schemeOf(peer)}://$(POD_IP):${peerPort}`,
     `--initial-advertise-peer-urls=${peerUrl(cluster, member)}`,
     `--listen-metrics-urls=http://$(POD_IP):${metricsPort}`,
+    ...auditFlags(spec),
     initialClusterFlag(request.initialCluster),
     `--initial-cluster-state=${request.clusterState}`,
     `--initial-cluster-token=${request.token}`,
@@ -249,6 +250,25 @@ function tlsFlags(cluster: StoreCluster): string[] {
       ? []
       : ['--peer-skip-client-san-verification']),
   ];
+}
+
+function auditFlags({ audit }: CompleteSpec): string[] {
+  if (audit === undefined) return [];
+  const { target = 'Stdout', rules = [], maxFileSize, maxFiles, whenFull = 'Drop' } = audit;
+  const path = target === 'Stdout' ? '-' : `${dataMountPath}/audit/audit.log`;
+  const mebibytes = maxFileSize === undefined ? undefined : bytesOf(maxFileSize) / 1024 ** 2;
+  return [
+    `--audit-log-path=${path}`,
+    ...(rules.length === 0 ? [] : [`--audit-log-rules=${rules.map(ruleText).join(',')}`]),
+    ...(mebibytes === undefined ? [] : [`--audit-log-max-size-mb=${Math.ceil(mebibytes)}`]),
+    ...(maxFiles === undefined ? [] : [`--audit-log-max-files=${maxFiles}`]),
+    `--audit-log-when-full=${whenFull.toLowerCase()}`,
+  ];
+}
+
+/** Commas part rules, and Kubernetes reads variables where a dollar sign stands in arguments. */
+function ruleText(rule: string): string {
+  return rule.replaceAll(/[%,$ ]/g, (each) => `%${each.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
 type Placement = NonNullable<CompleteSpec['placement']>;

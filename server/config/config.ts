@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import type { LogLevel } from '../base/logging.ts';
+import { type AuditConfig, auditConfig } from './audit.ts';
 import { readConfigFile } from './config-file.ts';
 import { durationMs } from './duration.ts';
 import { type FlagName, readSettings, type Settings, UsageError } from './flags.ts';
@@ -61,6 +62,8 @@ export interface Config {
   readonly corsOrigins: readonly string[];
   readonly hostWhitelist: readonly string[];
   readonly logLevel: LogLevel;
+  /** Undefined: nothing is written down. */
+  readonly audit: AuditConfig | undefined;
   readonly maintenance: MaintenanceConfig;
   readonly clientTls: TlsConfig;
   readonly peerTls: TlsConfig;
@@ -157,6 +160,7 @@ function configOf(values: Values, env: Environment): Config {
     corsOrigins: corsOrigins(values),
     hostWhitelist: list(values, 'host-whitelist'),
     logLevel: logLevel(values),
+    audit: auditConfig(values),
     maintenance: maintenanceConfig(values, env),
     clientTls: tlsConfig(values, ''),
     peerTls: tlsConfig(values, 'peer-'),

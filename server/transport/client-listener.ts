@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Authenticator } from '../api/authenticator.ts';
+import type { Call } from '../api/call.ts';
 import { Gateway } from '../api/gateway.ts';
 import type { MemberPort } from '../api/member-port.ts';
 import type { ProbeCounters } from '../api/probe-counters.ts';
@@ -59,6 +60,8 @@ export interface ClientListenerModules {
   /** For URLs of https and unixs. */
   readonly tls?: TlsCredentials | undefined;
   readonly metrics?: ClientMetrics;
+  /** Writes calls down. */
+  readonly audit?: ((call: Call) => Call) | undefined;
 }
 
 /** Without it nothing is counted, and there is no `/metrics`. */
@@ -95,7 +98,14 @@ export class ClientListener {
     const counters = modules.metrics?.rpc;
     const services = servicesOf(
       modules.port,
-      { txnOpsMax, messageBytesMax, requestBytesMax, counters, ...maintenance },
+      {
+        txnOpsMax,
+        messageBytesMax,
+        requestBytesMax,
+        counters,
+        audit: modules.audit,
+        ...maintenance,
+      },
       modules.authenticator,
     );
     const { port, logger, tls: credentials } = modules;

@@ -490,6 +490,45 @@ const fieldCases: Readonly<Record<string, FieldCase>> = {
   },
   'networkPolicy.clients[].podLabels': selector,
   'networkPolicy.clients[].namespaceLabels': selector,
+  audit: {
+    valid: { target: 'Stdout', rules: ['write:/secrets/', 'lease'] },
+    edge: [{}],
+    invalid: [
+      [true, noObject],
+      [{ maxFiles: 3 }, /need audit.target Volume/],
+      [{ target: 'Stdout', maxFileSize: '10Mi' }, /need audit.target Volume/],
+    ],
+  },
+  'audit.target': { valid: 'Volume', edge: ['Stdout'], invalid: [['File', wrongChoice]] },
+  'audit.rules': {
+    valid: ['read:*', 'write:/a,b/', 'inspect'],
+    edge: [[], many(32, () => 'lease')],
+    invalid: [
+      [many(33, () => 'lease'), tooMany],
+      [['reads:*'], pattern],
+      [['lease:/a'], pattern],
+      [[`read:${x(508)}`], tooLong],
+    ],
+  },
+  'audit.maxFileSize': {
+    valid: '10Mi',
+    edge: ['1Mi'],
+    invalid: [
+      ['1023Ki', /at least 1Mi/],
+      ['big', pattern],
+    ],
+    beside: { audit: { target: 'Volume' } },
+  },
+  'audit.maxFiles': {
+    valid: 3,
+    edge: [1, 1_000],
+    invalid: [
+      [0, bounds],
+      [1_001, bounds],
+    ],
+    beside: { audit: { target: 'Volume' } },
+  },
+  'audit.whenFull': { valid: 'Block', edge: ['Drop'], invalid: [['Wait', wrongChoice]] },
   disruptionBudget: {
     valid: 'Disabled',
     edge: ['Enabled'],

@@ -43,6 +43,7 @@ suite('config', () => {
       snapshotCount: 10_000,
       requestBytesMax: 1_572_864,
       txnOpsMax: 128,
+      audit: undefined,
       authToken: { kind: 'simple' },
       authTokenTtlMs: 300_000,
       bcryptCost: 10,
