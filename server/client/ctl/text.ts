@@ -56,3 +56,23 @@ export function sizeText(bytes: number): string {
   }
   return `${unit === 0 ? size : size.toFixed(1)} ${units[unit]}`;
 }
+
+/** As etcdctl prints sizes: powers of 1000, two digits at least. */
+export function decimalSize(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  if (bytes < 10) return `${bytes} B`;
+  const unit = Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3));
+  const size = Math.floor((bytes / 1000 ** unit) * 10 + 0.5) / 10;
+  return `${size.toFixed(size < 10 ? 1 : 0)} ${units[unit]}`;
+}
+
+/** A lease's id as etcdctl prints it: sixteen digits. */
+export function leaseText(id: bigint): string {
+  return hexId(id).padStart(16, '0');
+}
+
+/** How long something took, for people: `1.2 ms`. */
+export function milliseconds(ms: number): string {
+  if (ms >= 1_000) return `${(ms / 1_000).toFixed(2)} s`;
+  return `${ms.toFixed(ms < 10 ? 2 : ms < 100 ? 1 : 0)} ms`;
+}
