@@ -4,7 +4,7 @@ import { ClientError } from '../errors.ts';
 import { writeForms } from './answer.ts';
 import { type Command, CommandError, type CommandSpec, commandOf } from './command.ts';
 import { etcdJson, jsonString } from './etcd-json.ts';
-import { type Field, headerFields, quotedText } from './fields.ts';
+import { type Field, headerFields, itemEnd, quotedText } from './fields.ts';
 import type { Flag } from './flags.ts';
 import { decimalSize } from './text.ts';
 
@@ -143,6 +143,7 @@ function statusFields({ endpoint, answer }: Told<StatusResponse>): Field[] {
     ['RaftAppliedIndex', answer.raftAppliedIndex],
     ['Errors', `[${answer.errors.join(' ')}]`],
     ['Endpoint', quotedText(endpoint)],
+    itemEnd,
   ];
 }
 
@@ -160,6 +161,7 @@ async function hashKV(command: Command): Promise<boolean> {
         ...headerFields(answer.header),
         ['Endpoint', quotedText(endpoint)],
         ['Hash', answer.hash],
+        itemEnd,
       ]),
     table: () => [['ENDPOINT', 'HASH'], ...told.map(row)],
   });
@@ -202,6 +204,7 @@ async function health(command: Command): Promise<boolean> {
         ['Health', isWell],
         ['Took', took(tookMs)],
         ['Error', error],
+        itemEnd,
       ]),
     table: () => [['ENDPOINT', 'HEALTH', 'TOOK', 'ERROR'], ...found.map(row)],
   });

@@ -15,8 +15,12 @@ import { goQuoted } from './etcd-json.ts';
 
 export type Field = readonly [name: string, value: string | number | bigint | boolean];
 
+/** Stands behind each item of a list, as an empty line. */
+export const itemEnd: Field = ['', ''];
+
 export function fieldLines(fields: readonly Field[]): string {
-  return fields.map(([name, value]) => `"${name}" : ${value}\n`).join('');
+  const line = ([name, value]: Field) => (name === '' ? '\n' : `"${name}" : ${value}\n`);
+  return fields.map(line).join('');
 }
 
 export function quotedText(text: string): string {

@@ -12,7 +12,7 @@ import { type Command, CommandError, type CommandSpec, commandOf } from './comma
 import { idOf, wholeOf } from './command-line.ts';
 import { alarmName, clusterFlag, endpointsFor } from './endpoint.ts';
 import { etcdJson } from './etcd-json.ts';
-import { type Field, headerFields } from './fields.ts';
+import { type Field, headerFields, itemEnd } from './fields.ts';
 import { jsonOf } from './text.ts';
 
 const chapter = 'Members';
@@ -118,6 +118,7 @@ function writeAlarms(command: Command, answer: AlarmResponse): void {
       ...alarms.flatMap(({ memberID, alarm }): Field[] => [
         ['MemberID', memberID],
         ['AlarmType', alarmName(alarm)],
+        itemEnd,
       ]),
     ],
   });

@@ -14,7 +14,7 @@ import { writeDone, writeForms } from './answer.ts';
 import { type Command, type CommandSpec, commandOf } from './command.ts';
 import { type CommandLine, idOf } from './command-line.ts';
 import { etcdJson } from './etcd-json.ts';
-import { type Field, headerFields, quotedText } from './fields.ts';
+import { type Field, headerFields, itemEnd, quotedText } from './fields.ts';
 import { type Flag, UsageError } from './flags.ts';
 
 const chapter = 'Members';
@@ -138,6 +138,7 @@ function memberFields({ ID, name, peerURLs, clientURLs, isLearner }: Member): Fi
     ...peerURLs.map((url): Field => ['PeerURL', quotedText(url)]),
     ...clientURLs.map((url): Field => ['ClientURL', quotedText(url)]),
     ['IsLearner', isLearner],
+    itemEnd,
   ];
 }
 
