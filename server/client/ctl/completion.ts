@@ -9,7 +9,7 @@ const shells = { bash, zsh, fish } as const;
 
 const notes: Readonly<Record<keyof typeof shells, string>> = {
   bash: 'completion bash > ~/.local/share/bash-completion/completions/mainstayctl',
-  zsh: 'completion zsh > "${fpath[1]}/_mainstayctl"',
+  zsh: 'completion zsh > ~/.zfunc/_mainstayctl',
   fish: 'completion fish > ~/.config/fish/completions/mainstayctl.fish',
 };
 

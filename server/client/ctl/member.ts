@@ -59,10 +59,7 @@ export const memberCommands: readonly CommandSpec[] = [
       peerUrlsFlag,
       { name: 'learner', summary: 'it only follows and counts for no quorum until it is promoted' },
     ],
-    examples: [
-      { words: 'member add d --peer-urls http://10.0.0.4:2380 --learner' },
-      { words: 'member add d --peer-urls http://10.0.0.4:2380' },
-    ],
+    examples: [{ words: 'member add d --peer-urls http://10.0.0.4:2380 --learner' }],
     run: add,
   }),
   commandOf({

@@ -45,7 +45,7 @@ export const perfCommand: CommandSpec = commandOf({
   ],
   examples: [
     { words: 'check perf --duration 2s' },
-    { words: 'check perf --load m --duration 30s -w json' },
+    { words: 'check perf --load m --duration 5s -w json' },
   ],
   notes: [
     'A put counts from when it was due, also when it had to wait for those before. It passes when 90 % of the load were done,',
