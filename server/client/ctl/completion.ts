@@ -158,6 +158,7 @@ ${words.join('\n')}
   _describe command next
 }
 compdef _mainstayctl mainstayctl
+[ "\${funcstack[1]}" = _mainstayctl ] && _mainstayctl
 `;
 }
 
