@@ -52,6 +52,7 @@ function specOf(
     ...spec,
     name: `backup ${verb}`,
     flags: [...spec.flags, ...backupFlags],
+    endsItself: true,
     run: reported(verb, run),
   });
 }

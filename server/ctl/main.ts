@@ -2,7 +2,7 @@
 import { buffer } from 'node:stream/consumers';
 import { runCtl } from '../client/ctl/ctl.ts';
 import { ctlCommands } from './commands.ts';
-import { askSecret, inputLines } from './standard-input.ts';
+import { inputLines, secretPrompt } from './standard-input.ts';
 
 const enough = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -26,7 +26,7 @@ const terminal = {
   },
   readInput: () => buffer(process.stdin),
   inputLines: () => inputLines(process.stdin, enough.signal),
-  askSecret: process.stdin.isTTY && process.stderr.isTTY ? askSecret : undefined,
+  askSecret: process.stdin.isTTY && process.stderr.isTTY ? secretPrompt(process) : undefined,
   screen: process.stdout.isTTY
     ? () => ({ rows: process.stdout.rows, columns: process.stdout.columns })
     : undefined,
@@ -42,3 +42,5 @@ process.exitCode = await runCtl(process.argv.slice(2), process.env, {
   terminal,
   commands: ctlCommands,
 });
+// Nothing reads on: a pipe or a terminal that stays open is nothing to wait for.
+process.stdin.destroy();

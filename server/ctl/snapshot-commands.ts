@@ -58,6 +58,7 @@ export const snapshotCommands: readonly CommandSpec[] = [
       { words: 'snapshot save backup.db' },
       { words: 'snapshot save backup.db --endpoints 127.0.0.1:2379', note: 'of this member' },
     ],
+    endsItself: true,
     run: told(save),
   }),
   commandOf({
@@ -67,6 +68,7 @@ export const snapshotCommands: readonly CommandSpec[] = [
     summary: 'What is in a snapshot: hash, revision, keys, size and storage version.',
     formats: ['simple', 'table', 'json'],
     examples: [{ words: 'snapshot status backup.db -w table' }],
+    endsItself: true,
     run: told(status),
   }),
   commandOf({
@@ -108,6 +110,7 @@ export const snapshotCommands: readonly CommandSpec[] = [
           'snapshot restore backup.db --data-dir restored/bumped --bump-revision 1000000000 --mark-compacted',
       },
     ],
+    endsItself: true,
     run: told(restore),
   }),
 ];

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
+import { CommandError } from '../client/ctl/command.ts';
 
 /** Lines without their ends, as they come. What stands behind the last end is none: whoever wrote it was cut off. */
 export async function* inputLines(
@@ -27,28 +28,49 @@ export async function* inputLines(
 }
 
 const controlC = '\u0003';
-const controlD = '\u0004';
+/** Enter, and Ctrl-D. */
+const ends = ['\r', '\n', '\u0004'];
 const backspaces = ['\u007f', '\b'];
 
-/** What a person types at the terminal, which is not shown. */
-export async function askSecret(prompt: string): Promise<string> {
-  const { stdin, stderr } = process;
-  stderr.write(prompt);
-  stdin.setRawMode(true);
-  stdin.setEncoding('utf8');
-  let secret = '';
-  try {
-    for await (const text of stdin.iterator({ destroyOnReturn: false })) {
-      for (const character of text as string) {
-        if (character === controlC) throw new Error('interrupted');
-        if (character === '\r' || character === '\n' || character === controlD) return secret;
-        secret = backspaces.includes(character) ? secret.slice(0, -1) : secret + character;
+/** A terminal that a person types at. */
+export interface Keyboard {
+  readonly stdin: Readable & { setRawMode(isRaw: boolean): unknown };
+  readonly stderr: { write(text: string): unknown };
+}
+
+/** Asks for what a person types without showing it. What was typed ahead is for the next question. */
+export function secretPrompt({ stdin, stderr }: Keyboard): (prompt: string) => Promise<string> {
+  const decoder = new StringDecoder('utf8');
+  let ahead = '';
+  return async (prompt) => {
+    stderr.write(prompt);
+    stdin.setRawMode(true);
+    const typed: string[] = [];
+    /** Whether the secret is whole. */
+    const take = (text: string): boolean => {
+      const characters = Array.from(text);
+      for (const [at, character] of characters.entries()) {
+        if (character === controlC) throw new CommandError('interrupted');
+        if (ends.includes(character)) {
+          ahead = characters.slice(at + 1).join('');
+          return true;
+        }
+        if (backspaces.includes(character)) typed.pop();
+        else typed.push(character);
       }
+      ahead = '';
+      return false;
+    };
+    try {
+      if (take(ahead)) return typed.join('');
+      for await (const chunk of stdin.iterator({ destroyOnReturn: false })) {
+        if (take(decoder.write(chunk as Buffer))) break;
+      }
+      return typed.join('');
+    } finally {
+      stdin.setRawMode(false);
+      stdin.pause();
+      stderr.write('\n');
     }
-    return secret;
-  } finally {
-    stdin.setRawMode(false);
-    stdin.pause();
-    stderr.write('\n');
-  }
+  };
 }

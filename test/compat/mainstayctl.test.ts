@@ -28,6 +28,7 @@ const kv: readonly (Case | string)[] = [
   'put -- p/minus -1',
   { line: 'put p/stdin', input: 'from stdin\n' },
   { line: 'put p/odd', input: '<&>"\\\t\u0001\u00e4\u{1f600}' },
+  { line: 'put p/blank', input: '\u0085\u00a0\u2003\u200b\ufffd' },
   'get p/ --prefix',
   'get p/ --prefix -w json',
   'get p/ --prefix -w fields',
@@ -64,6 +65,7 @@ const txn: readonly (Case | string)[] = [
     'value("t/a") = "2"\n\nput t/b yes\n\nput t/b no\ndel t/a --prev-kv\n\n',
     'create("t/none") = "0"\nver("t/b") > "0"\n\nget t/ --prefix\n\n\n',
     'm("t/b") < "1"\n\n\nget t/b\nput "t/quoted \\"x\\"" \'a b\'\n\n',
+    'value("t/\\xc3\\xa4") = "\\303\\244"\n\nget t/a\n\nput "t/\\u00e4" "\\xc3\\xa4"\n\n',
     'val("t/b") != "x"\n\ndel t/b --prev-kv\nput t/c 1 --prev-kv\n\n\n',
   ].flatMap((input): Case[] => [
     { line: 'txn', input },

@@ -22,16 +22,22 @@ export function wishOf(
   commands: readonly CommandSpec[],
   env: Environment,
 ): Wish {
-  const { words, rest } = commandWords(argv, commands);
+  const { words, rest, next, behind } = commandWords(argv, commands);
   const spec = commands.find(({ name }) => name === words.join(' '));
   const before = argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv;
   const isHelp = before.includes('--help') || before.includes('-h');
-  const next = rest.find((word) => !isFlag(word));
-  if (words.length === 0 && (next === 'help' || (next === undefined && !unknown(rest)))) {
-    const asked = argv.filter((word) => !isFlag(word));
-    return { kind: 'help', words: asked.slice(asked.indexOf('help') + 1) };
+  if (words.length === 0 && next === 'help') {
+    const asked = commandWords(behind, commands);
+    return {
+      kind: 'help',
+      words: [...asked.words, ...(asked.next === undefined ? [] : [asked.next])],
+    };
   }
   if (spec === undefined) {
+    if (words.length === 0 && next === undefined) {
+      parseWords(rest, globalFlags, 'mainstayctl');
+      return { kind: 'help', words };
+    }
     if (isHelp && next === undefined) return { kind: 'help', words };
     throw unknownCommand(words, next, commands);
   }
@@ -39,20 +45,26 @@ export function wishOf(
   return { kind: 'command', line: new CommandLine(spec, rest, env) };
 }
 
-/** Without a command: whether there is a flag that none of them has in common. */
-function unknown(words: readonly string[]): boolean {
-  if (words.length > 0) parseWords(words, globalFlags, 'mainstayctl');
-  return false;
+interface CommandWords {
+  /** Those that name a command or a group of them, wherever flags stand between them. */
+  readonly words: readonly string[];
+  /** All the others. */
+  readonly rest: readonly string[];
+  /** The first of the others that is neither a flag nor the value of one. */
+  readonly next: string | undefined;
+  /** What stands behind `next`. */
+  readonly behind: readonly string[];
 }
 
-/** The words that name a command, wherever flags stand between them, and all the others. */
-function commandWords(argv: readonly string[], commands: readonly CommandSpec[]) {
+function commandWords(argv: readonly string[], commands: readonly CommandSpec[]): CommandWords {
   const words: string[] = [];
   const rest: string[] = [];
   for (let at = 0; at < argv.length; at++) {
     const word = argv[at] ?? '';
     const candidates = commands.filter(({ name }) => begins(name, words));
-    if (word === '--') return { words, rest: [...rest, ...argv.slice(at)] };
+    if (word === '--') {
+      return { words, rest: [...rest, ...argv.slice(at)], next: argv[at + 1], behind: [] };
+    }
     if (isFlag(word)) {
       const flags = [...globalFlags, ...candidates.flatMap((each) => each.flags)];
       const end = at + wordsTaken(word, flags);
@@ -61,11 +73,11 @@ function commandWords(argv: readonly string[], commands: readonly CommandSpec[])
       continue;
     }
     if (!candidates.some(({ name }) => begins(name, [...words, word]))) {
-      return { words, rest: [...rest, ...argv.slice(at)] };
+      return { words, rest: [...rest, ...argv.slice(at)], next: word, behind: argv.slice(at + 1) };
     }
     words.push(word);
   }
-  return { words, rest };
+  return { words, rest, next: undefined, behind: [] };
 }
 
 function begins(name: string, words: readonly string[]): boolean {

@@ -90,6 +90,8 @@ export interface CommandSpec {
   readonly notes?: readonly string[];
   /** Whether doing it twice is not the same as once: then what is not known is said when it fails. */
   readonly isWrite?: boolean;
+  /** Whether it ends by itself at Ctrl-C, and puts things in order; any other is left where it is. */
+  readonly endsItself?: boolean;
   readonly run: Run;
 }
 

@@ -1,4 +1,4 @@
-import { Buffer } from 'node:buffer';
+import { isUtf8 } from 'node:buffer';
 import { asBuffer } from '../../base/bytes.ts';
 import type { FieldDescriptor, MessageDescriptor } from '../../proto/descriptor.ts';
 import { descriptors } from '../../proto/gen/descriptors.ts';
@@ -83,14 +83,35 @@ function capital(name: string): string {
   return name.replaceAll(/(^|_)(\w)/g, (_all, _line, letter: string) => letter.toUpperCase());
 }
 
-/** A string as Go's %q prints it. */
+/** A string as Go's %q prints it: what is no UTF-8 byte by byte, what has no look of its own as escapes. */
 export function goQuoted(bytes: Uint8Array): string {
-  const text = asBuffer(bytes).toString('utf8');
-  if (!Buffer.from(text).equals(bytes)) {
-    const latin = asBuffer(bytes).toString('latin1');
-    return `"${latin.replaceAll(/[^\x20-\x7e]|["\\]/g, escaped)}"`;
+  const buffer = asBuffer(bytes);
+  if (isUtf8(buffer)) return `"${goEscaped(buffer.toString())}"`;
+  let quoted = '';
+  for (let at = 0; at < buffer.length; ) {
+    const part = buffer.subarray(at, at + sequenceLength(buffer[at] ?? 0));
+    const isWhole = isUtf8(part);
+    quoted += isWhole ? goEscaped(part.toString()) : byteEscape(buffer[at] ?? 0);
+    at += isWhole ? part.length : 1;
   }
-  return `"${text.replaceAll(/[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Cn}"\\]/gu, escaped)}"`;
+  return `"${quoted}"`;
+}
+
+/** How many bytes a character has that begins with this one. */
+function sequenceLength(first: number): number {
+  if (first < 0xc0) return 1;
+  if (first < 0xe0) return 2;
+  return first < 0xf0 ? 3 : 4;
+}
+
+function goEscaped(text: string): string {
+  return text.replaceAll(/[\p{C}\p{Z}"\\]/gu, (character) =>
+    character === ' ' ? character : escaped(character),
+  );
+}
+
+function byteEscape(byte: number): string {
+  return `\\x${byte.toString(16).padStart(2, '0')}`;
 }
 
 const goEscapes: Readonly<Record<string, string>> = {
@@ -109,7 +130,7 @@ function escaped(character: string): string {
   const code = character.codePointAt(0) ?? 0;
   const known = goEscapes[character];
   if (known !== undefined) return known;
-  if (code < 0x100) return `\\x${code.toString(16).padStart(2, '0')}`;
+  if (code < 0x80) return byteEscape(code);
   if (code < 0x10000) return `\\u${code.toString(16).padStart(4, '0')}`;
   return `\\U${code.toString(16).padStart(8, '0')}`;
 }

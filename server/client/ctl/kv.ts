@@ -13,7 +13,7 @@ import type { Keys } from '../keys.ts';
 import type { PutFields, RangeFields } from '../txn.ts';
 import { type Output, writeForms } from './answer.ts';
 import { type Command, type CommandSpec, commandOf } from './command.ts';
-import type { CommandLine } from './command-line.ts';
+import { type CommandLine, listed } from './command-line.ts';
 import { etcdJson } from './etcd-json.ts';
 import { deleteFields, putFields, rangeFields } from './fields.ts';
 import { type Flag, UsageError } from './flags.ts';
@@ -221,7 +221,7 @@ function choiceOf<T>(
   if (text === undefined || text === '') return undefined;
   const choice = of[text.toUpperCase()];
   if (choice !== undefined) return choice;
-  throw new UsageError(`--${flag}: "${text}" is not ${Object.keys(of).join(', ')}`);
+  throw new UsageError(`--${flag}: "${text}" is not ${listed(Object.keys(of))}`);
 }
 
 async function del(command: Command): Promise<boolean> {

@@ -69,6 +69,7 @@ export const leaseCommands: readonly CommandSpec[] = [
       { words: `lease keep-alive ${idExample}`, goesOn: true },
       { words: `lease keep-alive --once ${idExample}` },
     ],
+    endsItself: true,
     run: keepAlive,
   }),
   commandOf({

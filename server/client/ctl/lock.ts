@@ -35,9 +35,10 @@ export const lockCommands: readonly CommandSpec[] = [
       { words: 'lock report -- sh -c "date >> report"' },
     ],
     notes: [
-      'The program is told by ETCD_LOCK_KEY and ETCD_LOCK_REV; its exit status is that of the command. It stands in the same',
-      'line as etcdctl lock.',
+      'The program is told by ETCD_LOCK_KEY and ETCD_LOCK_REV; its exit status is that of the command. Whoever holds the lock',
+      'through etcdctl keeps it from mainstayctl, and the other way round.',
     ],
+    endsItself: true,
     run: lock,
   }),
   commandOf({
@@ -51,6 +52,7 @@ export const lockCommands: readonly CommandSpec[] = [
       { words: 'elect scheduler node-1', goesOn: true },
       { words: 'elect scheduler --listen', goesOn: true },
     ],
+    endsItself: true,
     run: elect,
   }),
 ];
@@ -64,7 +66,7 @@ async function lock(command: Command): Promise<boolean> {
     const held = await client.lock(name, { session, signal: terminal.signal });
     if (program.length > 0) return await runHolding(command, held, program);
     writeHolder(command, await client.range(oneKey(held.key)));
-    await untilLost(held, terminal.signal);
+    await untilLost(held, 'the lock', terminal.signal);
     return true;
   } catch (error) {
     if (terminal.signal.aborted && !(error instanceof ExitStatus)) return true;
@@ -75,14 +77,14 @@ async function lock(command: Command): Promise<boolean> {
 }
 
 /** Resolves at Ctrl-C; throws when what is held is lost before. */
-async function untilLost({ lost }: Held, signal: AbortSignal): Promise<void> {
+async function untilLost({ lost }: Held, what: string, signal: AbortSignal): Promise<void> {
   await new Promise<void>((resolve) => {
     for (const each of [lost, signal]) {
       if (each.aborted) resolve();
       else whenAborted(each, resolve);
     }
   });
-  if (!signal.aborted) throw new CommandError('session expired: the lock may be held by others');
+  if (!signal.aborted) throw new CommandError(`session expired: another may have ${what} now`);
 }
 
 async function runHolding(
@@ -125,7 +127,7 @@ async function elect(command: Command): Promise<boolean> {
   try {
     const leadership = await election.campaign(proposal, { session, signal: terminal.signal });
     writeHolder(command, await client.range(oneKey(leadership.key)));
-    await untilLost(leadership, terminal.signal);
+    await untilLost(leadership, 'the lead', terminal.signal);
     return true;
   } catch (error) {
     if (terminal.signal.aborted) return true;

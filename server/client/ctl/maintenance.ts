@@ -141,5 +141,10 @@ async function leaderOf({ client }: Command): Promise<{ endpoint: string; id: bi
   const { leader } = await client.call(Maintenance.methods.status, {}, { repeat: 'harmless' });
   const endpoint = members.find(({ ID }) => ID === leader)?.clientURLs[0];
   if (endpoint !== undefined) return { endpoint, id: leader };
-  throw new CommandError('no member leads now: an election is under way, or too few are up');
+  if (leader === 0n) {
+    throw new CommandError('no member leads now: an election is under way, or too few are up');
+  }
+  throw new CommandError(
+    `the leader ${hexId(leader)} has told no client URL; who has: mainstayctl member list`,
+  );
 }

@@ -1,7 +1,6 @@
 import { Buffer, isUtf8 } from 'node:buffer';
 import { asBuffer } from '../../base/bytes.ts';
 import { hexId } from '../../base/ids.ts';
-import type { KeyValue } from '../../proto/gen/kv.ts';
 
 /** For people: one line, and what is no text as hex escapes. */
 export function lineOf(bytes: Uint8Array): string {
@@ -13,28 +12,9 @@ export function lineOf(bytes: Uint8Array): string {
   });
 }
 
-/** For programs: ids as hex texts, bytes as text, or as base64 under a name that says so. */
+/** For programs: ids as hex texts, bytes in base64. */
 export function jsonOf(value: unknown): string {
   return `${JSON.stringify(plain(value))}\n`;
-}
-
-export function kvFields(kv: KeyValue): Record<string, unknown> {
-  const { createRevision, modRevision, version, lease } = kv;
-  return {
-    ...bytesField('key', kv.key),
-    ...bytesField('value', kv.value),
-    createRevision,
-    modRevision,
-    version,
-    ...(lease === 0n ? {} : { lease }),
-  };
-}
-
-function bytesField(name: string, bytes: Uint8Array): Record<string, string> {
-  const buffer = asBuffer(bytes);
-  return isUtf8(bytes)
-    ? { [name]: buffer.toString() }
-    : { [`${name}Base64`]: buffer.toString('base64') };
 }
 
 function plain(value: unknown): unknown {

@@ -1,3 +1,4 @@
+import { Buffer, isUtf8 } from 'node:buffer';
 import { UsageError } from './flags.ts';
 
 /** One comparison of a transaction, as people write it: `mod("key") > "7"`. */
@@ -43,7 +44,7 @@ export function compareOf(line: string): TextCompare {
 
 const wordPattern = /"(?:[^"\\]|\\.)*"|'[^']*'|[^\s"']\S*/g;
 
-/** The words of a line, between blanks or in quotes. */
+/** The words of a line, between blanks or in quotes. Throws {@link UsageError}. */
 export function wordsOf(line: string): string[] {
   return [...line.matchAll(wordPattern)].map(([word]) => unquoted(word));
 }
@@ -56,18 +57,44 @@ const escapes: Readonly<Record<string, string>> = {
   r: '\r',
   t: '\t',
   v: '\v',
+  '"': '"',
+  '\\': '\\',
 };
+const escapePattern =
+  /\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|(.))/gs;
+const codePointMax = 0x10ffff;
 
-/** A word in double quotes has Go's escapes, one in single quotes or backquotes none. */
+/** A word in double quotes has Go's escapes, one in single quotes or backquotes none. Throws {@link UsageError}. */
 function unquoted(word: string): string {
   const quote = word[0];
   if (quote === "'" || quote === '`') return word.slice(1, -1);
   if (quote !== '"') return word;
-  const escape = /\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|(.))/gs;
-  return word.slice(1, -1).replaceAll(escape, (_all, x, u, long, octal, letter) => {
-    const hex = (x ?? u ?? long) as string | undefined;
-    if (hex !== undefined) return String.fromCodePoint(Number.parseInt(hex, 16));
-    if (octal !== undefined) return String.fromCodePoint(Number.parseInt(octal as string, 8));
-    return escapes[letter as string] ?? (letter as string);
-  });
+  const text = word.slice(1, -1);
+  const parts: Buffer[] = [];
+  let end = 0;
+  for (const match of text.matchAll(escapePattern)) {
+    parts.push(Buffer.from(text.slice(end, match.index)), escapedBytes(match, word));
+    end = match.index + match[0].length;
+  }
+  const bytes = Buffer.concat([...parts, Buffer.from(text.slice(end))]);
+  if (isUtf8(bytes)) return bytes.toString();
+  throw new UsageError(
+    `${word} is no text in UTF-8: a value of other bytes goes through "mainstayctl put KEY < FILE"`,
+  );
+}
+
+/** What an escape stands for: \\x and octal for one byte, \\u and \\U for a character. */
+function escapedBytes(
+  [escape, x, u, long, octal, letter = '']: RegExpExecArray,
+  word: string,
+): Buffer {
+  if (x !== undefined) return Buffer.of(Number.parseInt(x, 16));
+  const byte = Number.parseInt(octal ?? '', 8);
+  if (byte <= 0xff) return Buffer.of(byte);
+  const code = Number.parseInt(u ?? long ?? '', 16);
+  const isSurrogate = code >= 0xd800 && code <= 0xdfff;
+  if (code <= codePointMax && !isSurrogate) return Buffer.from(String.fromCodePoint(code));
+  const character = escapes[letter];
+  if (character !== undefined) return Buffer.from(character);
+  throw new UsageError(`${word}: ${escape} is no escape; write \\\\ for a backslash`);
 }

@@ -16,7 +16,6 @@ import { ClientError } from '../errors.ts';
 import { writeDone, writeForms } from './answer.ts';
 import { type Command, CommandError, type CommandSpec, commandOf } from './command.ts';
 import { etcdJson } from './etcd-json.ts';
-import { headerFields } from './fields.ts';
 import { type Flag, UsageError } from './flags.ts';
 import { roleText } from './role.ts';
 
@@ -232,7 +231,6 @@ async function list(command: Command): Promise<boolean> {
   writeForms(command, {
     simple: () => answer.users.map((user) => `${user}\n`),
     json: () => etcdJson(AuthUserListResponse, answer),
-    fields: () => headerFields(answer.header),
   });
   return true;
 }

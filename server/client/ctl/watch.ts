@@ -6,6 +6,7 @@ import type { Watch, WatchBatch, WatchEvent } from '../watch.ts';
 import { type Output, writeForms } from './answer.ts';
 import { type Command, CommandError, type CommandSpec, commandOf } from './command.ts';
 import { CommandLine } from './command-line.ts';
+import { complain } from './complaint.ts';
 import { etcdJson, goQuoted } from './etcd-json.ts';
 import { watchFields } from './fields.ts';
 import { UsageError } from './flags.ts';
@@ -54,6 +55,7 @@ export const watchCommand: CommandSpec = commandOf({
       goesOn: true,
     },
   ],
+  endsItself: true,
   run: watch,
 });
 
@@ -76,7 +78,8 @@ function apart(line: CommandLine): { operands: readonly string[]; program: reado
   );
   const fromEnv = [key, end].filter((word) => word !== undefined);
   const operands = given.length > 0 ? given : fromEnv;
-  if (operands.length < 1 || operands.length > 2) throw line.wrongOperands();
+  if (operands.length === 0) throw new UsageError('watch needs a KEY, or MAINSTAYCTL_WATCH_KEY');
+  if (operands.length > 2) throw line.wrongOperands();
   return { operands, program };
 }
 
@@ -168,21 +171,39 @@ async function runFor(
 async function watchInteractively(command: Command): Promise<boolean> {
   const { terminal, line } = command;
   const watches: Watch[] = [];
-  const following: Promise<void>[] = [];
+  const following: Promise<boolean>[] = [];
   for await (const text of terminal.inputLines()) {
-    const [word, ...words] = wordsOf(text);
-    if (word === 'progress') {
-      for (const each of watches) await each.requestProgress();
-    } else if (word === 'watch') {
-      const asked = new CommandLine(line.spec, words, line.env);
-      const { operands, program } = apart(asked);
-      const watched = begin(command, asked, operands);
-      watches.push(watched);
-      following.push(follow({ ...command, line: asked }, watched, program));
-    } else if (word !== undefined) {
-      terminal.complain(`"${text}" is neither watch nor progress\n`);
+    try {
+      const [word, ...words] = wordsOf(text);
+      if (word === 'progress') {
+        for (const each of watches) await each.requestProgress();
+      } else if (word === 'watch') {
+        const asked = new CommandLine(line.spec, words, line.env);
+        const { operands, program } = apart(asked);
+        const watched = begin(command, asked, operands);
+        watches.push(watched);
+        following.push(followed({ ...command, line: asked }, watched, program));
+      } else if (word !== undefined) {
+        throw new UsageError(`"${text}" is neither watch nor progress`);
+      }
+    } catch (error) {
+      complain(error, terminal);
     }
   }
-  await Promise.all(following);
-  return true;
+  return (await Promise.all(following)).every(Boolean);
+}
+
+/** One watch of several: when it fails, the others go on. */
+async function followed(
+  command: Command,
+  watched: Watch,
+  program: readonly string[],
+): Promise<boolean> {
+  try {
+    await follow(command, watched, program);
+    return true;
+  } catch (error) {
+    complain(error, command.terminal);
+    return false;
+  }
 }

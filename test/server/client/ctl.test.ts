@@ -107,6 +107,36 @@ suite('mainstayctl', () => {
     enough = new AbortController();
   });
 
+  test('watch --interactive tells of what is wrong with one line or one watch, and goes on', async () => {
+    const ran = runCommand(['watch', '-i'], {
+      env: { ETCDCTL_ENDPOINTS: endpoint },
+      input: 'watch a --bogus\nfrob\nwatch a "\\xff"\nwatch a --rev 1\nwatch b\n',
+      signal: enough.signal,
+    });
+    while (member.streams.length < 2 || !member.streams.every(({ calls }) => calls.length > 0)) {
+      await new Promise(setImmediate);
+    }
+    const [first, second] = member.streams;
+    first?.send({ watchId: 0n, canceled: true, compactRevision: 12 }, 20);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const kv = KeyValue.create({ key: Buffer.from('b'), value: Buffer.from('v'), modRevision: 21 });
+    second?.send({ watchId: 0n, events: [{ type: 0, kv, prevKv: undefined }] }, 21);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    enough.abort();
+    const { code, out, err } = await ran;
+    enough = new AbortController();
+    assert.equal(out, 'PUT\nb\nv\n');
+    assert.equal(code, 1);
+    for (const said of [
+      /unknown flag --bogus/,
+      /"frob" is neither/,
+      /no text in UTF-8/,
+      /--rev 12/,
+    ]) {
+      assert.match(err, said);
+    }
+  });
+
   test('status tells of members that are not there, and fails then', async () => {
     const well = await ctl(['status']);
     assert.equal(well.code, 0);
@@ -146,6 +176,11 @@ suite('mainstayctl', () => {
     assert.match((await ctl(['put', '--help'])).out, /^mainstayctl put KEY .*\n\nWrite a key/);
     assert.match((await ctl(['help', 'member', 'list'])).out, /\n\nWho is in the cluster/);
     assert.match((await ctl(['member', '--help'])).out, /\n {2}member promote MEMBER_ID +Make a/);
+    const flags = ['--endpoints', endpoint, '-w', 'json'];
+    assert.match((await ctl([...flags, 'help', 'get'])).out, /^mainstayctl get KEY/);
+    assert.match((await ctl(['help', ...flags, 'get'])).out, /^mainstayctl get KEY/);
+    assert.match((await ctl([...flags, 'member', '--help'])).out, /^mainstayctl member has these/);
+    assert.match((await ctl(flags)).out, /^mainstayctl talks to/);
     for (const { name, summary } of ctlCommands) {
       const { code, out } = await ctl([...name.split(' '), '--help']);
       assert.equal(code, 0);
@@ -159,6 +194,12 @@ suite('mainstayctl', () => {
     [['gte', 'a'], /unknown command "gte"; did you mean "get"\?/],
     [['member', 'lst'], /unknown command "member lst"; did you mean "member list"\?/],
     [['member'], /"member" needs one more word: list, add, promote, update, remove/],
+    [['-w', 'json', 'member'], /"member" needs one more word: list, add/],
+    [['-w', 'json', 'member', 'lst'], /"member lst"; did you mean "member list"\?/],
+    [['--bogus'], /unknown flag --bogus of "mainstayctl"/],
+    [['--endpoints'], /--endpoints needs a value/],
+    [['watch'], /watch needs a KEY/],
+    [['check', 'perf', '--duration', '0s'], /--duration: 0 is too short/],
     [['help', 'membr'], /unknown command "membr"; did you mean "member"\?/],
     [['put'], /usage: mainstayctl put KEY \[VALUE\]/],
     [['get'], /usage: mainstayctl get KEY \[RANGE_END\]/],
@@ -167,7 +208,7 @@ suite('mainstayctl', () => {
     [['get', 'a', '--prefix=yes'], /--prefix: "yes" is not true or false/],
     [['get', 'a', '--limit'], /--limit needs a value: COUNT/],
     [['get', 'a', '--consistency', 'x'], /--consistency: "x" is not l or s/],
-    [['get', 'a', '--order', 'up'], /--order: "up" is not ASCEND, DESCEND/],
+    [['get', 'a', '--order', 'up'], /--order: "up" is not ASCEND or DESCEND/],
     [['put', 'k', 'v', '-w', 'table'], /--write-out: "table" is not simple, json or fields/],
     [['elect', 'x'], /either a PROPOSAL or --listen/],
     [['role', 'grant-permission', 'r', 'all', 'k'], /"all" is not read, write or readwrite/],
@@ -179,7 +220,7 @@ suite('mainstayctl', () => {
     [['get', 'a', '--command-timeout', '5'], /no time like 5s/],
     [['status', '--endpoints', 'unix://a:1'], /not of the form HOST:PORT/],
     [['get', 'k', '--cert', 'c.pem'], /KeyFile and CertFile must both be present/],
-    [['get', 'k', '--cacert', '/no/such/file'], /ENOENT/],
+    [['get', 'k', '--cacert', '/no/such/file'], /--cacert: ENOENT/],
     [['get', 'k', '--insecure-transport=1'], /"1" is not true or false/],
     [['get', 'a', '--user', 'nobody'], /--user has no password/],
     [['status', '--endpoints', 'a:b'], /not of the form HOST:PORT/],
