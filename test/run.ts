@@ -7,7 +7,7 @@ import { collectRows, scenarioTable } from '../e2e/scenarios/results.ts';
 
 // Runs every compiled test file, or those whose path contains one of the arguments:
 //   node --enable-source-maps dist/test/run.js [server/wal ...]
-// The last lines say which files took longest, and what was skipped and why: nothing passes silently. The files with
+// The last lines say which tests took longest, and what was skipped and why: nothing passes silently. The files with
 // failures are left in dist/test/failed.txt, in the words that run them again.
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -46,10 +46,10 @@ function closingLine(skipped: ReadonlyMap<string, number>): string {
   return `Skipped: ${parts.join('; ')}.`;
 }
 
-/** The files that took longest, and where time is to be won. `tookMs`: by source file. */
+/** Where time is to be won. `tookMs`: by the name of a test that is in no other. */
 function longestLine(tookMs: ReadonlyMap<string, number>): string {
   const longest = [...tookMs].toSorted(([, a], [, b]) => b - a).slice(0, longestMax);
-  return `Longest: ${longest.map(([name, ms]) => `${name} ${(ms / 1000).toFixed(1)} s`).join(', ')}.`;
+  return `Longest: ${longest.map(([name, ms]) => `"${name}" ${(ms / 1000).toFixed(1)} s`).join(', ')}.`;
 }
 
 function main(): void {
@@ -66,19 +66,18 @@ function main(): void {
   const skipped = new Map<string, number>();
   const failed = new Set<string>();
   const tookMs = new Map<string, number>();
-  const count = (file: string | undefined, nesting: number, durationMs: number) => {
-    if (file === undefined || nesting > 0) return;
-    tookMs.set(sourceOf(file), (tookMs.get(sourceOf(file)) ?? 0) + durationMs);
+  const count = (name: string, nesting: number, durationMs: number) => {
+    if (nesting === 0) tookMs.set(name, (tookMs.get(name) ?? 0) + durationMs);
   };
   const events = run({ files, concurrency, timeout: fileTimeoutMs });
-  events.on('test:pass', ({ skip, file, nesting, details }) => {
-    count(file, nesting, details.duration_ms);
+  events.on('test:pass', ({ name, skip, nesting, details }) => {
+    count(name, nesting, details.duration_ms);
     if (skip === undefined || skip === false) return;
     const reason = typeof skip === 'string' ? skip : 'its author says so';
     skipped.set(reason, (skipped.get(reason) ?? 0) + 1);
   });
-  events.on('test:fail', ({ todo, file, nesting, details }) => {
-    count(file, nesting, details.duration_ms);
+  events.on('test:fail', ({ name, todo, file, nesting, details }) => {
+    count(name, nesting, details.duration_ms);
     if (todo !== undefined && todo !== false) return;
     process.exitCode = 1;
     if (file !== undefined) failed.add(sourceOf(file));
