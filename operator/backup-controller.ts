@@ -26,6 +26,8 @@ export class BackupController {
   readonly #modules: BackupControllerModules;
   readonly #queue: WorkQueue;
   readonly #metrics = new BackupMetrics();
+  /** The StoreCluster of each StoreBackupSchedule, by the schedule's key. */
+  readonly #schedules = new Map<string, string>();
   readonly #reflectors: readonly Reflector<KubeObject>[];
 
   constructor(modules: BackupControllerModules, namespace: string | undefined) {
@@ -46,11 +48,15 @@ export class BackupController {
         if (isGone) this.#metrics.backupGone(object);
         else this.#metrics.backupSeen(object as StoreBackup);
         this.#onObject('backup', object, previous);
-        this.#add('schedule', object.metadata, scheduleLabel);
+        this.#addSchedulesOf(object as StoreBackup);
       }),
       follow('StoreBackupSchedule', {}, (object, previous, isGone) => {
         if (isGone) this.#metrics.scheduleGone(object);
         else this.#metrics.scheduleSeen(object as StoreBackupSchedule);
+        const { metadata, spec } = object as StoreBackupSchedule;
+        const key = `schedule/${metadata.namespace}/${metadata.name}`;
+        if (isGone) this.#schedules.delete(key);
+        else this.#schedules.set(key, `${metadata.namespace}/${spec.cluster}`);
         this.#onObject('schedule', object, previous);
       }),
       follow('Pod', ours, ({ metadata }) => {
@@ -82,6 +88,12 @@ export class BackupController {
       previous?.generation === metadata.generation &&
       previous?.resourceVersion !== metadata.resourceVersion;
     if (!isSame) this.#queue.add(`${kind}/${metadata.namespace}/${metadata.name}`);
+  }
+
+  /** What becomes of a backup concerns all schedules of its store: what they keep, they keep of all in their target. */
+  #addSchedulesOf({ metadata, spec }: StoreBackup): void {
+    const cluster = `${metadata.namespace}/${spec.cluster}`;
+    for (const [key, of] of this.#schedules) if (of === cluster) this.#queue.add(key);
   }
 
   #add(kind: Key['kind'], { namespace, labels }: ObjectMeta, label: string): void {

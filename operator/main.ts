@@ -148,6 +148,9 @@ function controllerOf(
   );
 }
 
+/** Of a log; a line that is longer is not one of ours. */
+const lastLine = { tailLines: '1', limitBytes: '4096' };
+
 function backupControllerOf(
   flags: OperatorFlags,
   modules: {
@@ -163,6 +166,7 @@ function backupControllerOf(
       random: systemRandom,
       wallMs: () => systemClock.wallMs(),
       imageRepository: flags.imageRepository,
+      readLog: (path) => modules.kube.request({ method: 'GET', path, query: lastLine }),
     },
     flags.namespace,
   );

@@ -18,6 +18,8 @@ export type BackupModules = BackupObserveModules & BackupActModules;
 
 const busyMs = 2_000;
 const idleMs = 30_000;
+/** How old what the status says of an archive may be. */
+const archivingMs = 5_000;
 
 /** Milliseconds after which to look again; undefined when the StoreBackup is gone. Throws when the pass failed. */
 export async function reconcileBackup(
@@ -49,8 +51,9 @@ export async function reconcileSchedule(
   if (planned.event !== undefined) modules.recorder.record(schedule, planned.event);
   await writeStatus(modules, schedule, scheduleStatus(observation, planned.status));
   if (planned.action !== undefined) return busyMs;
+  const restMs = schedule.spec.archive === undefined ? idleMs : archivingMs;
   const untilNextMs = Date.parse(planned.status.next ?? '') - Date.parse(now);
-  return Math.max(busyMs, Math.min(idleMs, Number.isNaN(untilNextMs) ? idleMs : untilNextMs));
+  return Math.max(busyMs, Math.min(restMs, Number.isNaN(untilNextMs) ? restMs : untilNextMs));
 }
 
 async function writeStatus(

@@ -7,12 +7,13 @@ import { collectRows, scenarioTable } from '../e2e/scenarios/results.ts';
 
 // Runs every compiled test file, or those whose path contains one of the arguments:
 //   node --enable-source-maps dist/test/run.js [server/wal ...]
-// The last line says what was skipped and why: nothing passes silently. The files with failures are left in
-// dist/test/failed.txt, in the words that run them again.
+// The last lines say which tests took longest, and what was skipped and why: nothing passes silently. The files with
+// failures are left in dist/test/failed.txt, in the words that run them again.
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 /** More than the cores of a small machine: members that start, elect and wait take most of the time. */
 const concurrency = Number(process.env['MAINSTAY_TEST_FILES_AT_ONCE'] ?? '3');
+const longestMax = Number(process.env['MAINSTAY_TEST_LONGEST'] ?? '5');
 const fileTimeoutMs = process.env['MAINSTAY_FULL'] === '1' ? 40 * 60_000 : 10 * 60_000;
 
 /** The compiled form of every test file in the source tree: what was deleted there is not run again. */
@@ -45,6 +46,12 @@ function closingLine(skipped: ReadonlyMap<string, number>): string {
   return `Skipped: ${parts.join('; ')}.`;
 }
 
+/** Where time is to be won. `tookMs`: by the name of a test that is in no other. */
+function longestLine(tookMs: ReadonlyMap<string, number>): string {
+  const longest = [...tookMs].toSorted(([, a], [, b]) => b - a).slice(0, longestMax);
+  return `Longest: ${longest.map(([name, ms]) => `"${name}" ${(ms / 1000).toFixed(1)} s`).join(', ')}.`;
+}
+
 function main(): void {
   const files = testFiles(process.argv.slice(2));
   const missing = files.filter((file) => !existsSync(file));
@@ -58,13 +65,19 @@ function main(): void {
   collectRows(join(root, `dist/test/scenarios.${process.pid}.jsonl`));
   const skipped = new Map<string, number>();
   const failed = new Set<string>();
+  const tookMs = new Map<string, number>();
+  const count = (name: string, nesting: number, durationMs: number) => {
+    if (nesting === 0) tookMs.set(name, (tookMs.get(name) ?? 0) + durationMs);
+  };
   const events = run({ files, concurrency, timeout: fileTimeoutMs });
-  events.on('test:pass', ({ skip }) => {
+  events.on('test:pass', ({ name, skip, nesting, details }) => {
+    count(name, nesting, details.duration_ms);
     if (skip === undefined || skip === false) return;
     const reason = typeof skip === 'string' ? skip : 'its author says so';
     skipped.set(reason, (skipped.get(reason) ?? 0) + 1);
   });
-  events.on('test:fail', ({ todo, file }) => {
+  events.on('test:fail', ({ name, todo, file, nesting, details }) => {
+    count(name, nesting, details.duration_ms);
     if (todo !== undefined && todo !== false) return;
     process.exitCode = 1;
     if (file !== undefined) failed.add(sourceOf(file));
@@ -77,7 +90,7 @@ function main(): void {
     );
     const table = scenarioTable();
     if (table !== '') process.stdout.write(`\n${table}\n`);
-    process.stdout.write(`\n${closingLine(skipped)}\n`);
+    process.stdout.write(`\n${longestLine(tookMs)}\n${closingLine(skipped)}\n`);
   });
   report.pipe(process.stdout, { end: false });
 }

@@ -18,6 +18,8 @@ const server: Record<string, readonly string[]> = {
   proto: ['base'],
   config: ['base'],
   client: ['base', 'proto'],
+  // Runs in a browser.
+  console: [],
   raft: ['base'],
   backend: ['base', 'config', 'proto'],
   mvcc: ['base', 'config', 'proto', 'backend'],
@@ -46,6 +48,8 @@ const server: Record<string, readonly string[]> = {
     'backend',
     'watch',
   ].concat(['lease', 'auth', 'snapshot']),
+  // Writes down what goes through calls.
+  audit: ['base', 'config', 'proto', 'api', 'mvcc'],
   transport: ['base', 'config', 'proto', 'api', 'types:raft', 'types:member'],
   // Reads counters where they are kept, when someone asks for the metrics.
   metrics: ['base', 'config', 'proto', 'types:api', 'types:transport', 'types:member'].concat([
@@ -53,6 +57,7 @@ const server: Record<string, readonly string[]> = {
     'types:lease',
     'types:watch',
     'types:auth',
+    'types:audit',
   ]),
   member: [
     'metrics',
@@ -66,7 +71,7 @@ const server: Record<string, readonly string[]> = {
     'wal',
     'apply',
     'mvcc',
-  ].concat(['backend', 'watch', 'lease', 'auth', 'snapshot', 'client']),
+  ].concat(['backend', 'watch', 'lease', 'auth', 'snapshot', 'client', 'audit']),
   // Takes snapshots as a client does, reads them as they pass by, and makes and opens data directories as a member does.
   backup: ['base', 'config', 'proto', 'client', 'mvcc', 'backend', 'lease', 'auth', 'apply'].concat(
     ['snapshot', 'member'],

@@ -52,6 +52,7 @@ export function prepareContext(options: ContextOptions): string {
   for (const folder of ['server', 'operator']) copyProgram(source, app, folder);
   // The example is what shows on a cluster how an application connects; release 0.1 has none.
   if (existsSync(join(source, 'dist', example))) copyProgram(source, app, example);
+  copyPage(source, app);
   for (const name of ['LICENSE', 'crds'])
     cpSync(join(source, name), join(app, name), { recursive: true });
   copyPackages(source, app, options.platform);
@@ -68,6 +69,16 @@ export function prepareContext(options: ContextOptions): string {
   for (const name of Object.keys(programs)) chmodSync(join(target, 'bin', name), 0o755);
   chmodSync(join(target, 'var/lib/mainstay'), 0o777);
   return version;
+}
+
+/** What of the console is not compiled. A release before 0.2 has none. */
+function copyPage(source: string, app: string): void {
+  const folder = 'server/console';
+  if (!existsSync(join(source, folder))) return;
+  cpSync(join(source, folder), join(app, folder), {
+    recursive: true,
+    filter: (file) => ['', '.html', '.css', '.svg'].includes(extname(file)),
+  });
 }
 
 function copyProgram(source: string, app: string, folder: string): void {

@@ -1,7 +1,8 @@
-// [io] Writes docs/REFERENCE.md: `node dist/e2e/reference/main.js`.
+// [io] Writes docs/REFERENCE.md and docs/CTL.md: `node dist/e2e/reference/main.js`.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { ctlText } from './ctl.ts';
 import { fieldChapters } from './fields.ts';
 import { flagChapters } from './flags.ts';
 import { metricChapters } from './metrics.ts';
@@ -26,5 +27,7 @@ export function referenceText(): string {
   return `${chapters.join('\n\n')}\n`;
 }
 
-if (import.meta.filename === process.argv[1])
+if (import.meta.filename === process.argv[1]) {
   writeFileSync(join(root, 'docs/REFERENCE.md'), referenceText());
+  writeFileSync(join(root, 'docs/CTL.md'), ctlText());
+}

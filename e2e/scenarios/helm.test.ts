@@ -10,7 +10,7 @@ import { versionDefault } from '../../operator/api/defaults.ts';
 import { Client } from '../../server/client/client.ts';
 import { needs, toolPath } from '../../test/support/tools.ts';
 import { root } from './definition.ts';
-import { isReal } from './scenario.ts';
+import { isReal } from './real-cluster.ts';
 import { seconds, until } from './waiting.ts';
 
 // The charts on a real Kubernetes, as a person uses them: helm and kubectl, and a client of the store.

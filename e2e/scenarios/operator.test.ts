@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { skipWithoutApiServerControl } from './api-server-commands.ts';
-import { isFull, isReal, scenario } from './scenario.ts';
+import { isReal } from './real-cluster.ts';
+import { isFull, scenario } from './scenario.ts';
 
 const outageMs = isFull || isReal ? 60_000 : 10_000;
 const outageGapMsMax = 1_000;

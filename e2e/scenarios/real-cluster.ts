@@ -7,3 +7,5 @@ export function realKubeconfig(): string | undefined {
   const image = process.env['MAINSTAY_IMAGE'] ?? '';
   return file === '' || image === '' ? undefined : file;
 }
+
+export const isReal = realKubeconfig() !== undefined;

@@ -2,7 +2,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Environment, Release } from './environment.ts';
 import { openEnvironment } from './open-environment.ts';
-import { realKubeconfig } from './real-cluster.ts';
+import { isReal } from './real-cluster.ts';
 import { skipWithoutReleaseBefore } from './release-before.ts';
 import { recordRow } from './results.ts';
 import { TestedCluster } from './store-cluster.ts';
@@ -36,7 +36,6 @@ const logLengthMax = 8_000;
 
 /** Set in CI, where the long ones run too. */
 export const isFull = process.env['MAINSTAY_FULL'] === '1';
-export const isReal = realKubeconfig() !== undefined;
 /** Set by `npm run e2e -- --kill-operator`. */
 const killsEverywhere = process.env['MAINSTAY_E2E_KILL_OPERATOR'] === '1';
 
@@ -45,6 +44,7 @@ export class Stage {
   readonly environment: Environment;
   readonly #context: TestContext;
   readonly #loads: WriteLoad[] = [];
+  #loadCount = 0;
   readonly #clusters: TestedCluster[] = [];
   /** The longest time without a write, over all that was measured; undefined: nothing was. */
   gapMs: number | undefined;
@@ -70,7 +70,7 @@ export class Stage {
   /** Clients that write until the scenario ends; then no write may be lost, repeated or out of order. */
   async load(cluster: TestedCluster, options: LoadOptions = {}): Promise<WriteLoad> {
     const { endpoint = await cluster.endpoint(), ...access } = options;
-    const load = new WriteLoad(endpoint, String(this.#loads.length), access);
+    const load = new WriteLoad(endpoint, String(this.#loadCount++), access);
     this.#loads.push(load);
     await load.untilMore(20);
     return load;
@@ -88,14 +88,16 @@ export class Stage {
     this.note([`${what}: ${seconds(tookMs)}`, ...gap].join(', '));
   }
 
-  /** Ends the load and looks at what became of every write. */
+  /** Ends the loads that there are and looks at what became of every write. */
   async verify(): Promise<void> {
     for (const load of this.#loads) {
       await load.stop();
       await load.verify();
+      load.close();
       const failed = `${load.failures} attempts failed`;
       this.note(`${load.count} writes, each there once and in order; ${failed}`);
     }
+    this.#loads.length = 0;
   }
 
   /** What helps to understand a failure. */
@@ -104,7 +106,7 @@ export class Stage {
       `--- the operator's log\n${(await this.environment.operator.log()).slice(-logLengthMax)}`,
     ];
     for (const cluster of this.#clusters) {
-      const { status } = await cluster.get();
+      const status = await cluster.get().then((found) => found.status, String);
       parts.push(`--- ${cluster.name}\n${JSON.stringify(status, undefined, 1)}`);
       for (const { metadata, status: pod } of await cluster.pods()) {
         const containers = JSON.stringify(pod?.containerStatuses);

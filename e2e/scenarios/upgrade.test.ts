@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { openPlace } from './backup-place.ts';
 import { type Stage, scenario } from './scenario.ts';
 import type { TestedCluster } from './store-cluster.ts';
+import { TestedBackups } from './tested-backups.ts';
 
 /** A second is the aim, and what a machine with nothing else to do shows; other tests run beside this one. */
 const gapMsMax = 4_000;
@@ -30,6 +32,36 @@ scenario('upgrade v0.1.0 to now', { needsBefore: true }, async (stage) => {
   assert.equal(load.failures, 0, 'no write fails');
   assert.ok((stage.gapMs ?? 0) <= gapMsMax, `nobody could write for ${stage.gapMs} ms`);
 });
+
+scenario(
+  'upgrade v0.1.0 to now, with a backup first',
+  { isLong: true, needsBefore: true },
+  async (stage) => {
+    const { images } = stage.environment;
+    const place = await openPlace(stage.environment, 'volume');
+    try {
+      const cluster = await before(stage);
+      const { target } = place;
+      const backups = new TestedBackups(stage.environment, { cluster: cluster.name, target });
+      await backups.schedule('nightly', { schedule: '0 0 1 1 *' });
+      await stage.load(cluster);
+      const pods = await cluster.podUids();
+      await stage.measure('backed up and upgraded', async () => {
+        await cluster.edit({ image: images.now });
+        await cluster.untilSaid(/BackupFirst: The backup upgraded-before-/);
+        assert.deepEqual(await cluster.podUids(), pods, 'nobody has changed yet');
+        await cluster.untilSettled(3);
+      });
+      await checkImages(cluster, images.now);
+      const [backup, ...others] = await backups.list();
+      assert.equal(others.length, 0);
+      assert.equal(backup?.status?.phase, 'Complete');
+      assert.ok(backup.status.verifiedAt !== undefined, 'it was proven to restore');
+    } finally {
+      await place.close();
+    }
+  },
+);
 
 scenario(
   'upgrade v0.1.0 to now, with surge',

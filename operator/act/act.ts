@@ -119,6 +119,11 @@ async function perform(
     case 'recordApplied':
       await performOnSecret(modules.kube, observation, action);
       return undefined;
+    case 'createBackup': {
+      const namespace = namespaceOf(observation.cluster);
+      await modules.kube.create(collectionPath('StoreBackup', namespace), action.backup);
+      return undefined;
+    }
     case 'changeAuth':
       await changeAuth(modules, observation, action.change);
       return undefined;
@@ -148,13 +153,15 @@ type StoreAction = Extract<
 type SpaceAction = Extract<Action, { kind: 'compact' | 'defragment' }>;
 type GrowAction = Extract<Action, { kind: 'growVolume' }>;
 type AuthAction = Extract<Action, { kind: 'changeAuth' }>;
+type BackupAction = Extract<Action, { kind: 'createBackup' }>;
 type OtherAction =
   | ClusterAction
   | StoreAction
   | SpaceAction
   | GrowAction
   | SecretAction
-  | AuthAction;
+  | AuthAction
+  | BackupAction;
 type ChildAction = Exclude<Action, OtherAction>;
 
 async function performOnCluster(

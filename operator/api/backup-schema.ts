@@ -70,6 +70,16 @@ export const storeBackupStatus = {
       description: 'The metadata.uid of the StoreCluster that it was taken from.',
       maxLength: 64,
     },
+    progress: {
+      type: 'object',
+      description: 'How far its pod is, while it runs.',
+      required: ['step', 'doneBytes', 'totalBytes'],
+      properties: {
+        step: { type: 'string', description: 'What it does now.', maxLength: 64 },
+        doneBytes: { type: 'integer', format: 'int64', description: 'Bytes that are done.' },
+        totalBytes: { type: 'integer', format: 'int64', description: 'Bytes of the whole step.' },
+      },
+    },
     startedAt: { ...time, description: 'When its pod started.' },
     completedAt: { ...time, description: 'When it was whole in its target.' },
     verifiedAt: { ...time, description: 'When it was restored and found equal.' },
@@ -77,6 +87,11 @@ export const storeBackupStatus = {
       type: 'integer',
       format: 'int32',
       description: 'Pods that failed; after the third one the backup has.',
+    },
+    lastFailure: {
+      type: 'string',
+      description: 'Why the last pod that failed did.',
+      maxLength: 4096,
     },
     conditions,
     observedGeneration: {
@@ -223,17 +238,39 @@ export const storeBackupScheduleStatus = {
     backups: {
       type: 'integer',
       format: 'int32',
-      description: 'Backups of this schedule that are there.',
+      description: 'Backups of the store in this target that have a StoreBackup.',
     },
     prunedAfter: {
       type: 'string',
       description: 'Name of the last backup after which old ones were removed.',
       maxLength: 253,
     },
+    listed: {
+      type: 'object',
+      description:
+        'What was looked for in the target: backups that no StoreBackup speaks of any more.',
+      properties: {
+        before: {
+          type: 'string',
+          description: 'Those that are older than this one are still to be looked at.',
+          maxLength: 253,
+        },
+        at: { ...time, description: 'When all were looked at.' },
+        failedAt: { ...time, description: 'When it could not be done; message says why.' },
+      },
+    },
+    pruneFailedAt: {
+      ...time,
+      description: 'When old ones could not be removed; message says why.',
+    },
     archivedTo: {
       type: 'integer',
       format: 'int64',
       description: 'Revision up to which changes are archived.',
+    },
+    archivedAt: {
+      ...time,
+      description: 'Time up to which changes are archived, and so can be restored.',
     },
     message: { type: 'string', description: 'A sentence for people.', maxLength: 4096 },
     conditions,

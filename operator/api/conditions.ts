@@ -12,6 +12,7 @@ export const conditionTypes = [
   'Stalled',
   'Verified',
   'Current',
+  'Archived',
 ] as const;
 export type ConditionType = (typeof conditionTypes)[number];
 

@@ -120,7 +120,13 @@ export const storeBackupDefinition = definition({
   ],
   spec: storeBackupSpec,
   status: storeBackupStatus,
-  rules: [],
+  rules: [
+    {
+      rule: 'self.metadata.name.size() <= 63',
+      message:
+        'metadata.name becomes part of the names of pods and a label: use at most 63 characters',
+    },
+  ],
 });
 
 export const storeBackupScheduleDefinition = definition({

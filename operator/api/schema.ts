@@ -1,10 +1,11 @@
 import type { JsonSchema } from './json-schema.ts';
+import { audit } from './spec/audit.ts';
 import { auth } from './spec/auth.ts';
 import { bootstrap, restoreInPlace } from './spec/backup.ts';
 import { adoptFrom, recovery, update } from './spec/life.ts';
 import { options } from './spec/options.ts';
 import { placement, podTemplate } from './spec/placement.ts';
-import { networkPolicy, service } from './spec/service.ts';
+import { consolePage, networkPolicy, service } from './spec/service.ts';
 import { storage } from './spec/storage.ts';
 import { tls } from './spec/tls.ts';
 import { secretName } from './spec/values.ts';
@@ -98,7 +99,9 @@ export const storeClusterSpec = {
     podTemplate,
     tls,
     auth,
+    audit,
     service,
+    console: consolePage,
     networkPolicy,
     disruptionBudget: {
       type: 'string',
@@ -302,6 +305,21 @@ export const storeClusterStatus = {
       type: 'string',
       description: 'Image that a member gets while the spec names none.',
       maxLength: 512,
+    },
+    beforeChange: {
+      type: 'object',
+      description: 'The backup that is made before the members change to another image.',
+      required: ['image', 'backup'],
+      properties: {
+        image: { type: 'string', description: 'The image that they change to.', maxLength: 512 },
+        backup: { type: 'string', description: 'Name of the StoreBackup.', maxLength: 253 },
+        takenAt: {
+          type: 'string',
+          description: 'When it was found to be whole; the members change from then on.',
+          format: 'date-time',
+          maxLength: 64,
+        },
+      },
     },
     restore: {
       type: 'object',

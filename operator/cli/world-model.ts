@@ -58,6 +58,11 @@ export function after(observation: Observation, action: Action): Observation | u
     case 'labelPod':
     case 'deletePod':
       return afterPod(observation, action);
+    case 'createBackup': {
+      const { backupFirst } = observation;
+      const backup = { ...action.backup, status: { phase: 'Complete' as const } };
+      return { ...observation, backupFirst: backupFirst && { ...backupFirst, backup } };
+    }
     case 'writeSecret':
       return withSecret(observation, action.content);
     case 'deleteSecret': {

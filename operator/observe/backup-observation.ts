@@ -2,6 +2,8 @@ import type { StoreBackup, StoreBackupSchedule } from '../api/backup-types.ts';
 import type { CompleteSpec } from '../api/defaults.ts';
 import type { Pod } from '../api/objects.ts';
 import type { StoreCluster } from '../api/types.ts';
+import { foundAnnotation, foundIn } from '../resources/found-backup.ts';
+import type { ArchiveEnd, Progress } from './backup-words.ts';
 
 /** What one pass knows of a StoreBackup. */
 export interface BackupObservation {
@@ -13,6 +15,8 @@ export interface BackupObservation {
   readonly spec: CompleteSpec | undefined;
   readonly save: Pod | undefined;
   readonly verify: Pod | undefined;
+  /** Of the pod that works on it now. */
+  readonly progress: Progress | undefined;
 }
 
 /** What one pass knows of a StoreBackupSchedule. */
@@ -24,6 +28,26 @@ export interface ScheduleObservation {
   readonly spec: CompleteSpec | undefined;
   /** That this schedule made, oldest first. */
   readonly backups: readonly StoreBackup[];
+  /** All of the cluster in the same target, oldest first, whoever made them: what is kept is kept of these. */
+  readonly inTarget: readonly StoreBackup[];
+  readonly list: Pod | undefined;
   readonly prune: Pod | undefined;
   readonly archive: Pod | undefined;
+  /** What the pod that archives said last. */
+  readonly archived: ArchiveEnd | undefined;
+}
+
+/** Clocks of two machines may differ by so much. */
+export const clockSkewMsMax = 600_000;
+
+/** Oldest first. What seems to be of the future was made by a clock that was ahead then: before all of now. */
+export function byAge(now: string): (a: StoreBackup, b: StoreBackup) => number {
+  const latestMs = Date.parse(now) + clockSkewMsMax;
+  const ageOf = ({ metadata }: StoreBackup): string => {
+    const { creationTimestamp = '', name, annotations } = metadata;
+    // One that was found again is as old as what it stands for.
+    const at = foundIn(annotations?.[foundAnnotation])?.finishedAt ?? creationTimestamp;
+    return `${Date.parse(at) > latestMs ? '' : at} ${name}`;
+  };
+  return (a, b) => (ageOf(a) < ageOf(b) ? -1 : 1);
 }

@@ -1,3 +1,4 @@
+import type { StoreBackup, StoreBackupSchedule } from '../api/backup-types.ts';
 import type { CompleteSpec } from '../api/defaults.ts';
 import type {
   NetworkPolicy,
@@ -48,8 +49,18 @@ export interface Observation {
   readonly memberStatuses: ReadonlyMap<string, MemberStatus>;
   /** What a restore that is wanted is from; undefined where none is, or what it names is not there. */
   readonly restore: RestoreSource | undefined;
+  /** What members wait for before they change to another image; undefined where they need not. */
+  readonly backupFirst: BackupFirst | undefined;
   /** By name; undefined where the operator may not see nodes (it then knows nothing of drains and dead nodes). */
   readonly nodes: ReadonlyMap<string, Node> | undefined;
+}
+
+/** A backup is wanted before the members change. */
+export interface BackupFirst {
+  /** To whose target it goes. */
+  readonly schedule: StoreBackupSchedule;
+  /** The one that `status.beforeChange` names, where it is there. */
+  readonly backup: StoreBackup | undefined;
 }
 
 /** What the store says of its membership. `silent` means that nobody could say it, never that nobody is there. */

@@ -1,4 +1,5 @@
 // [io] 1. One observation of a backup or a schedule: everything read live, nothing from a cache.
+import { isDeepStrictEqual } from 'node:util';
 import type { StoreBackup, StoreBackupSchedule } from '../api/backup-types.ts';
 import type { KubeList, Pod } from '../api/objects.ts';
 import type { StoreCluster } from '../api/types.ts';
@@ -6,18 +7,21 @@ import type { KubeClient } from '../kube/client.ts';
 import { collectionPath, objectPath } from '../kube/paths.ts';
 import {
   archivePodName,
+  listPodName,
   prunePodName,
   savePodName,
   verifyPodName,
 } from '../resources/backup-names.ts';
 import { backupLabel, scheduleLabel } from '../resources/backup-pod.ts';
-import type { BackupObservation, ScheduleObservation } from './backup-observation.ts';
+import { type BackupObservation, byAge, type ScheduleObservation } from './backup-observation.ts';
+import { observeArchive, observeProgress, type ReadLog } from './backup-words.ts';
 import { type ClusterKey, completeSpecOf } from './observe.ts';
 
 export interface BackupObserveModules {
   readonly kube: KubeClient;
   readonly wallMs: () => number;
   readonly imageRepository: string;
+  readonly readLog: ReadLog;
 }
 
 /** undefined when the StoreBackup is gone. */
@@ -32,12 +36,9 @@ export async function observeBackup(
     podsOf(modules.kube, key.namespace, `${backupLabel}=${key.name}`),
   ]);
   const named = (name: string) => ownPod(pods, name, backup.metadata.uid);
-  return {
-    ...about,
-    backup,
-    save: named(savePodName(backup)),
-    verify: named(verifyPodName(backup)),
-  };
+  const [save, verify] = [named(savePodName(backup)), named(verifyPodName(backup))];
+  const progress = await observeProgress(modules.readLog, [save, verify]);
+  return { ...about, backup, save, verify, progress };
 }
 
 /** undefined when the StoreBackupSchedule is gone. */
@@ -52,17 +53,23 @@ export async function observeSchedule(
   const [about, pods, backups] = await Promise.all([
     observeCluster(modules, key.namespace, schedule.spec.cluster),
     podsOf(kube, key.namespace, selector),
-    kube.list<KubeList<StoreBackup>>(collectionPath('StoreBackup', key.namespace), {
-      labelSelector: selector,
-    }),
+    kube.list<KubeList<StoreBackup>>(collectionPath('StoreBackup', key.namespace)),
   ]);
+  const { cluster, target } = schedule.spec;
+  const ofCluster = backups.items
+    .filter(({ spec }) => spec.cluster === cluster)
+    .toSorted(byAge(about.now));
   const named = (name: string) => ownPod(pods, name, schedule.metadata.uid);
+  const archive = named(archivePodName(schedule));
   return {
     ...about,
     schedule,
-    backups: backups.items.toSorted(byAge),
+    backups: ofCluster.filter(({ metadata }) => metadata.labels?.[scheduleLabel] === key.name),
+    inTarget: ofCluster.filter(({ spec }) => isDeepStrictEqual(spec.target, target)),
+    list: named(listPodName(schedule)),
     prune: named(prunePodName(schedule)),
-    archive: named(archivePodName(schedule)),
+    archive,
+    archived: await observeArchive(modules.readLog, archive),
   };
 }
 
@@ -87,9 +94,4 @@ function ownPod(pods: readonly Pod[], name: string, uid: string | undefined): Po
     ({ metadata }) =>
       metadata.name === name && metadata.ownerReferences?.some((owner) => owner.uid === uid),
   );
-}
-
-function byAge(a: StoreBackup, b: StoreBackup): number {
-  const [first = '', second = ''] = [a, b].map(({ metadata }) => metadata.creationTimestamp);
-  return first < second ? -1 : first > second ? 1 : a.metadata.name < b.metadata.name ? -1 : 1;
 }

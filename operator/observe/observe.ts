@@ -1,6 +1,6 @@
 // [io] 1. One observation: everything read live, nothing from a cache.
 
-import type { StoreBackup } from '../api/backup-types.ts';
+import type { StoreBackup, StoreBackupSchedule } from '../api/backup-types.ts';
 import { type CompleteSpec, completeSpec } from '../api/defaults.ts';
 import type {
   KubeList,
@@ -29,7 +29,7 @@ import { isReplaced } from '../resources/secret-facts.ts';
 import { accessesOf } from './access.ts';
 import { observeLoaded, type ReadMetrics } from './loaded-certificates.ts';
 import { type NodeSource, readNodes } from './nodes.ts';
-import type { MemberStatus, Observation, StoreAnswer } from './observation.ts';
+import type { BackupFirst, MemberStatus, Observation, StoreAnswer } from './observation.ts';
 import { type ObservedSecrets, observeSecrets } from './secrets.ts';
 import { AccessRefused, type StoreAccess, type StoreAdmin, type StoreAuth } from './store-admin.ts';
 
@@ -68,12 +68,14 @@ export async function observe(
   const isRotating = ownSides(cluster).some((side) =>
     isReplaced(secrets.facts.get(authoritySecretName(cluster, side))),
   );
+  const spec = completeSpecOf(cluster, children.pods, modules.imageRepository);
   return Object.freeze({
     now: new Date(modules.wallMs()).toISOString(),
     nonce: modules.newNonce(),
     cluster,
-    spec: completeSpecOf(cluster, children.pods, modules.imageRepository),
+    spec,
     ...children,
+    backupFirst: await observeBackupFirst(modules.kube, cluster, spec),
     restore: await observeRestore(modules.kube, cluster),
     secrets: secrets.facts,
     clusterDomain: modules.clusterDomain,
@@ -90,6 +92,29 @@ export function completeSpecOf(
   repository: string,
 ): CompleteSpec {
   return completeSpec(cluster.spec, { repository, present: presentImages(cluster, pods) });
+}
+
+/** Asked for only while the members are to change to another image and nothing is known of a backup. */
+async function observeBackupFirst(
+  kube: KubeClient,
+  { metadata, status }: StoreCluster,
+  { image }: CompleteSpec,
+): Promise<BackupFirst | undefined> {
+  const { clusterID, image: present, beforeChange } = status ?? {};
+  if (clusterID === undefined || present === undefined || present === image) return undefined;
+  const isPlanned = beforeChange?.image === image;
+  if (isPlanned && beforeChange.takenAt !== undefined) return undefined;
+  const { name, namespace = 'default' } = metadata;
+  const path = collectionPath('StoreBackupSchedule', namespace);
+  const { items } = await kube.list<KubeList<StoreBackupSchedule>>(path);
+  const [schedule] = items
+    .filter((each) => each.spec.cluster === name && each.spec.suspend !== true)
+    .filter((each) => each.metadata.deletionTimestamp === undefined)
+    .toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
+  if (schedule === undefined) return undefined;
+  const at = { namespace, name: isPlanned ? beforeChange.backup : '' };
+  const backup = isPlanned ? await kube.get<StoreBackup>(objectPath('StoreBackup', at)) : undefined;
+  return { schedule, backup };
 }
 
 /** While it can still be wanted: before the store began, or where one is to take its place. */

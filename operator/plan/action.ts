@@ -1,3 +1,4 @@
+import type { StoreBackup } from '../api/backup-types.ts';
 import type {
   NetworkPolicy,
   ObjectMeta,
@@ -48,6 +49,7 @@ export type Action =
   | { readonly kind: 'compact'; readonly revision: number }
   | { readonly kind: 'defragment'; readonly member: string; readonly pod: Pod }
   | { readonly kind: 'disarm'; readonly alarm: Alarm }
+  | { readonly kind: 'createBackup'; readonly backup: StoreBackup }
   | SecretAction
   | { readonly kind: 'changeAuth'; readonly change: AuthChange };
 
@@ -99,7 +101,7 @@ export interface SecretCopy {
 
 /** What must be written down before the step that relies on it. */
 export type StatusRecord = Partial<
-  Pick<StoreClusterStatus, 'nextSerial' | 'restore'> & {
+  Pick<StoreClusterStatus, 'nextSerial' | 'restore' | 'beforeChange'> & {
     /** undefined: the store that was is forgotten. */
     bootstrap: StoreClusterStatus['bootstrap'] | undefined;
     clusterID: string | undefined;

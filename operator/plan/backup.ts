@@ -1,10 +1,12 @@
-import type { StoreBackup, StoreBackupStatus } from '../api/backup-types.ts';
+import type { StoreBackupStatus } from '../api/backup-types.ts';
 import type { ContainerState, Pod } from '../api/objects.ts';
 import { describeBytes } from '../api/quantity.ts';
 import type { BackupObservation } from '../observe/backup-observation.ts';
+import type { Progress } from '../observe/backup-words.ts';
 import { hasEnded, isTerminating } from '../observe/view.ts';
 import { backupOwner, savePodName, verifyPodName } from '../resources/backup-names.ts';
 import { backupLabel, buildBackupPod } from '../resources/backup-pod.ts';
+import { type FoundBackup, foundAnnotation, foundIn } from '../resources/found-backup.ts';
 
 /** What is done for one StoreBackup now, and what its status says then. */
 export interface BackupPlan {
@@ -19,15 +21,19 @@ export type BackupAction =
   | { readonly kind: 'deletePod'; readonly pod: Pod };
 
 const failuresMax = 3;
+/** How often a pod says how far it is, and the status with it. */
+const toldEvery = '--progress=5s';
 
 /**
  * Pure. One pod saves, another restores what was saved and compares; each leaves one line of JSON as its last word. What
  * is in the target is not touched afterwards: only a schedule removes backups.
  */
 export function planBackup(observation: BackupObservation): BackupPlan {
-  const { backup, save, verify, now } = observation;
+  const { backup, save, verify } = observation;
   const status: StoreBackupStatus = { phase: 'Pending', ...backup.status };
   if (status.phase === 'Complete' || status.phase === 'Failed') return finish(observation, status);
+  const found = foundIn(backup.metadata.annotations?.[foundAnnotation]);
+  if (found !== undefined && status.object === undefined) return takeUp(status, found);
   if (status.object === undefined) {
     return save === undefined ? begin(observation, status) : watchSave(observation, status, save);
   }
@@ -35,7 +41,7 @@ export function planBackup(observation: BackupObservation): BackupPlan {
     return say({ ...status, phase: 'Complete', message: whole(status) }, 'BackupComplete');
   }
   if (verify === undefined) return beginVerify(observation, status);
-  return watchVerify({ backup, now }, status, verify);
+  return watchVerify(observation, status, verify);
 }
 
 function begin(observation: BackupObservation, status: StoreBackupStatus): BackupPlan {
@@ -51,6 +57,7 @@ function begin(observation: BackupObservation, status: StoreBackupStatus): Backu
     labels: { [backupLabel]: backup.metadata.name },
     command: [
       'save',
+      toldEvery,
       `--backup-id=${backup.metadata.uid}`,
       `--cluster=${cluster.metadata.name}`,
       `--cluster-uid=${cluster.metadata.uid}`,
@@ -64,9 +71,26 @@ function begin(observation: BackupObservation, status: StoreBackupStatus): Backu
   const startedAt = status.startedAt ?? now;
   return {
     action: { kind: 'createPod', pod },
-    status: { ...status, phase: 'Running', startedAt, message: 'The backup is being made.' },
+    status: {
+      ...status,
+      phase: 'Running',
+      startedAt,
+      message: triedAgain(status, 'The backup is being made.'),
+    },
     event: { type: 'Normal', reason: 'BackupStarted' },
   };
+}
+
+/** One that was there before this object. */
+function takeUp(status: StoreBackupStatus, found: FoundBackup): BackupPlan {
+  const known: StoreBackupStatus = {
+    ...status,
+    ...savedFields(found),
+    ...(found.finishedAt === undefined ? {} : { completedAt: found.finishedAt }),
+    ...(found.verifiedAt === undefined ? {} : { verifiedAt: found.verifiedAt }),
+    phase: 'Complete',
+  };
+  return say({ ...known, message: `${whole(known)} It was found in the target.` }, 'BackupFound');
 }
 
 function waitsFor({ cluster }: BackupObservation): string | undefined {
@@ -75,13 +99,24 @@ function waitsFor({ cluster }: BackupObservation): string | undefined {
   return `Waiting for the StoreCluster ${cluster.metadata.name}: ${available?.message ?? 'it is new'}`;
 }
 
-function watchSave({ now }: BackupObservation, status: StoreBackupStatus, pod: Pod): BackupPlan {
+function watchSave(
+  { now, progress }: BackupObservation,
+  status: StoreBackupStatus,
+  pod: Pod,
+): BackupPlan {
   if (!hasEnded(pod) || isTerminating(pod)) {
-    return { action: undefined, status: { ...status, phase: 'Running' }, event: undefined };
+    return goesOn(
+      { ...status, phase: 'Running' },
+      { what: 'The backup is being made', pod, progress },
+    );
   }
   const result = resultOf(pod);
   if (pod.status?.phase === 'Succeeded' && result !== undefined) {
-    const saved: StoreBackupStatus = { ...status, ...savedFields(result), completedAt: now };
+    const saved: StoreBackupStatus = {
+      ...withoutProgress(status),
+      ...savedFields(result),
+      completedAt: now,
+    };
     return {
       action: { kind: 'deletePod', pod },
       status: { ...saved, message: whole(saved) },
@@ -89,6 +124,47 @@ function watchSave({ now }: BackupObservation, status: StoreBackupStatus, pod: P
     };
   }
   return failed(status, pod, 'The backup was not made');
+}
+
+/** The status with how far it is; what the pod said last stays until it says more. */
+function goesOn(
+  status: StoreBackupStatus,
+  {
+    what,
+    pod,
+    progress,
+  }: { readonly what: string; readonly pod: Pod; readonly progress: Progress | undefined },
+): BackupPlan {
+  const stuck = whyNotStarted(pod);
+  if (stuck !== undefined) {
+    const message = triedAgain(status, `${what}, but its pod does not start: ${stuck}`);
+    return { action: undefined, status: { ...status, message }, event: undefined };
+  }
+  if (progress === undefined) {
+    const message = status.progress === undefined ? triedAgain(status, `${what}.`) : status.message;
+    return {
+      action: undefined,
+      status: { ...status, ...(message && { message }) },
+      event: undefined,
+    };
+  }
+  const { step, doneBytes, totalBytes } = progress;
+  const percent =
+    totalBytes === 0 ? 100 : Math.min(100, Math.floor((100 * doneBytes) / totalBytes));
+  const told = `${what} (${step}: ${percent} % of ${describeBytes(totalBytes)}).`;
+  const message = triedAgain(status, told);
+  return { action: undefined, status: { ...status, progress, message }, event: undefined };
+}
+
+/** What is done, and why once more: a person need not wait for the last try to see what is wrong. */
+function triedAgain({ failures = 0, lastFailure }: StoreBackupStatus, told: string): string {
+  if (failures === 0 || lastFailure === undefined) return told;
+  return `${told} Try ${failures + 1} of ${failuresMax}, since the one before failed: ${lastFailure}`;
+}
+
+/** Nothing is on its way any more. */
+function withoutProgress({ progress: _progress, ...status }: StoreBackupStatus): StoreBackupStatus {
+  return status;
 }
 
 function savedFields(result: Result): Partial<StoreBackupStatus> {
@@ -114,14 +190,14 @@ function beginVerify(observation: BackupObservation, status: StoreBackupStatus):
     name: verifyPodName(backup),
     owner: backupOwner(backup),
     labels: { [backupLabel]: backup.metadata.name },
-    command: ['verify', status.object ?? 'latest', `--cluster-uid=${status.clusterUID}`],
+    command: ['verify', toldEvery, status.object ?? 'latest', `--cluster-uid=${status.clusterUID}`],
     target: backup.spec.target,
     encryption: backup.spec.encryption,
     asksStore: false,
     needsScratch: true,
     restartPolicy: 'Never',
   });
-  const message = `${whole(status)} It is being restored to prove it.`;
+  const message = triedAgain(status, `${whole(status)} It is being restored to prove it.`);
   return {
     action: { kind: 'createPod', pod },
     status: { ...status, phase: 'Verifying', message },
@@ -130,15 +206,20 @@ function beginVerify(observation: BackupObservation, status: StoreBackupStatus):
 }
 
 function watchVerify(
-  { now }: { readonly backup: StoreBackup; readonly now: string },
+  { now, progress }: BackupObservation,
   status: StoreBackupStatus,
   pod: Pod,
 ): BackupPlan {
   if (!hasEnded(pod) || isTerminating(pod)) {
-    return { action: undefined, status: { ...status, phase: 'Verifying' }, event: undefined };
+    const what = `${whole(status)} It is being restored to prove it`;
+    return goesOn({ ...status, phase: 'Verifying' }, { what, pod, progress });
   }
   if (pod.status?.phase === 'Succeeded') {
-    const verified: StoreBackupStatus = { ...status, phase: 'Complete', verifiedAt: now };
+    const verified: StoreBackupStatus = {
+      ...withoutProgress(status),
+      phase: 'Complete',
+      verifiedAt: now,
+    };
     return {
       action: { kind: 'deletePod', pod },
       status: { ...verified, message: `${whole(verified)} It was restored and is equal.` },
@@ -158,9 +239,10 @@ function failed(status: StoreBackupStatus, pod: Pod, what: string): BackupPlan {
   return {
     action: { kind: 'deletePod', pod },
     status: {
-      ...status,
+      ...withoutProgress(status),
       phase: isLast ? 'Failed' : (status.phase ?? 'Pending'),
       failures,
+      lastFailure: why,
       message,
     },
     event: { type: 'Warning', reason: isLast ? 'BackupFailed' : 'BackupRetried' },
@@ -200,6 +282,38 @@ interface Result {
   readonly message?: string;
   /** Names of backups that were removed. */
   readonly deleted?: readonly string[];
+  /** What a list in brief has found. */
+  readonly backups?: readonly FoundBackup[];
+}
+
+/** What keeps a pod from running, as the scheduler or the kubelet says it; undefined while nothing does. */
+export function whyNotStarted({ metadata, status }: Pod): string | undefined {
+  const unscheduled = (status?.conditions ?? []).find(
+    (condition) => condition.type === 'PodScheduled' && condition.status === 'False',
+  );
+  if (unscheduled !== undefined) {
+    return sentence(
+      `${metadata.name} finds no node (${unscheduled.message ?? unscheduled.reason})`,
+    );
+  }
+  const { reason, message } = status?.containerStatuses?.[0]?.state?.waiting ?? {};
+  const isOnItsWay = ['ContainerCreating', 'PodInitializing', 'CrashLoopBackOff'].includes(
+    reason ?? '',
+  );
+  if (reason === undefined || isOnItsWay) return undefined;
+  return sentence(message === undefined ? reason : `${reason}, ${message}`);
+}
+
+/** Why a container that is started again and again ended last time; undefined where it did not fail. */
+export function lastFailure(
+  pod: Pod,
+): { readonly failure: string; readonly message: string } | undefined {
+  const { state, lastState } = pod.status?.containerStatuses?.[0] ?? {};
+  const ended = [state, lastState].find((each) => each?.terminated !== undefined);
+  if (ended?.terminated?.exitCode === undefined || ended.terminated.exitCode === 0)
+    return undefined;
+  const { failure = 'Failed', message = ended.terminated.message ?? '' } = resultIn(ended) ?? {};
+  return { failure, message: sentence(message.trim() || 'its pod failed') };
 }
 
 /** What a failed pod says of it, as a sentence. */
@@ -207,14 +321,21 @@ export function whyFailed(pod: Pod): string {
   const { terminated } = pod.status?.containerStatuses?.[0]?.state ?? {};
   const lastWords = resultOf(pod)?.message ?? terminated?.message?.trim();
   const why = lastWords || pod.status?.message || pod.status?.reason || 'its pod failed';
-  return /[.!?]$/.test(why) ? why : `${why}.`;
+  return sentence(why);
+}
+
+function sentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 
 /** undefined when the container said nothing that can be read, as after an eviction. */
 export function resultOf(pod: Pod): Result | undefined {
-  const ended: ContainerState['terminated'] = pod.status?.containerStatuses?.[0]?.state?.terminated;
+  return resultIn(pod.status?.containerStatuses?.[0]?.state);
+}
+
+function resultIn(state: ContainerState | undefined): Result | undefined {
   try {
-    const result: unknown = JSON.parse(ended?.message ?? '');
+    const result: unknown = JSON.parse(state?.terminated?.message ?? '');
     return typeof result === 'object' && result !== null ? (result as Result) : undefined;
   } catch {
     return undefined;

@@ -3,6 +3,7 @@ import { type ClusterView, viewOf } from '../observe/view.ts';
 import { accessRefused } from './access-refused.ts';
 import { askTheStore } from './ask-the-store.ts';
 import { auth, authWaits } from './auth.ts';
+import { backupFirst } from './backup-first.ts';
 import { bootstrap, endBootstrap } from './bootstrap.ts';
 import { budget } from './budget.ts';
 import { authorities, certificates, foreignSecrets } from './certificates.ts';
@@ -90,6 +91,7 @@ const rules: readonly Rule[] = [
   endBootstrap,
   auth,
   rotateAuthorities,
+  backupFirst,
   scaleUp,
   roll,
   removalLeftovers,

@@ -9,7 +9,7 @@ import {
   type RestoreSource,
   restorePodName,
 } from '../resources/restore.ts';
-import { whyFailed } from './backup.ts';
+import { whyFailed, whyNotStarted } from './backup.ts';
 import { act, type Decision, type Rule, stopUntil, waitFor } from './decision.ts';
 import { minutes } from './limits.ts';
 
@@ -44,12 +44,17 @@ function noSource(backup: string | undefined): Decision {
   );
 }
 
-/** The backup has filled the volume of a member: it is not put there again. */
-function isRestored({ volumes }: Observation, restore: RestoreSource | undefined): boolean {
-  return volumes.some(
-    ({ metadata }) =>
-      restore !== undefined && metadata.annotations?.[restoredAnnotation] === restore.id,
-  );
+/**
+ * The backup has filled the volume of a member, or the store has begun with it: it is not put there again. Either may be
+ * gone by now, the member replaced or the status lost.
+ */
+function isRestored(
+  { volumes, cluster: { status } }: Observation,
+  restore: RestoreSource | undefined,
+): boolean {
+  if (restore === undefined) return false;
+  if (status?.restore?.id === restore.id && status.clusterID !== undefined) return true;
+  return volumes.some(({ metadata }) => metadata.annotations?.[restoredAnnotation] === restore.id);
 }
 
 function check(view: ClusterView, source: RestoreSource): Decision | undefined {
@@ -152,7 +157,11 @@ function letGo(pod: Pod | undefined): Decision | undefined {
 function watch(pod: Pod, message: string): Decision | undefined {
   if (isTerminating(pod)) return waitFor('PodsTerminating', message, minutes(5));
   if (pod.status?.phase === 'Succeeded') return undefined;
-  if (!hasEnded(pod)) return waitFor('Restoring', message, minutes(60));
+  if (!hasEnded(pod)) {
+    const stuck = whyNotStarted(pod);
+    const told = stuck === undefined ? message : `${message} But its pod does not start: ${stuck}`;
+    return waitFor('Restoring', told, minutes(60));
+  }
   return stopUntil(
     'RestoreFailed',
     `The backup cannot be restored: ${whyFailed(pod)} To try again, delete the pod ${pod.metadata.name}; to try another one, name it.`,

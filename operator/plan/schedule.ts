@@ -7,7 +7,7 @@ import type {
 } from '../api/backup-types.ts';
 import type { Pod } from '../api/objects.ts';
 import { apiVersion, group } from '../api/schema.ts';
-import type { ScheduleObservation } from '../observe/backup-observation.ts';
+import { clockSkewMsMax, type ScheduleObservation } from '../observe/backup-observation.ts';
 import { hasEnded, isTerminating } from '../observe/view.ts';
 import {
   archivePodName,
@@ -17,6 +17,7 @@ import {
 } from '../resources/backup-names.ts';
 import { buildBackupPod, scheduleLabel } from '../resources/backup-pod.ts';
 import { resultOf, whyFailed } from './backup.ts';
+import { findBackups } from './find-backups.ts';
 
 export interface SchedulePlan {
   readonly action: ScheduleAction | undefined;
@@ -36,6 +37,8 @@ export type ScheduleAction =
 const failedKept = 3;
 /** Names of backups that fit into what a pod can say at its end. */
 const prunedAtOnce = 5;
+/** From a failure to the next try. */
+const pruneAgainMs = 600_000;
 
 /**
  * Pure. Makes the StoreBackup whose time has come, has old backups removed once a new one is good, and keeps a pod that
@@ -45,10 +48,19 @@ export function planSchedule(observation: ScheduleObservation): SchedulePlan {
   const status = statusOf(observation);
   return (
     makeDue(observation, status) ??
+    findBackups(observation, status) ??
     prune(observation, status) ??
     forgetFailed(observation, status) ??
-    archive(observation, status) ?? { action: undefined, status, event: undefined }
+    archive(observation, status) ?? { action: undefined, status, event: clockSetBack(observation) }
   );
+}
+
+/** Said once: the status that is written then is not ahead any more. */
+function clockSetBack({ schedule, now }: ScheduleObservation): SchedulePlan['event'] {
+  const { scheduledAt } = schedule.status ?? {};
+  if (scheduledAt === undefined || servedTime({ schedule, now }) === scheduledAt) return undefined;
+  const message = `It is ${now}, and the last backup was that of ${scheduledAt}: the clock was set back. Backups go on by the clock as it is now.`;
+  return warning('ClockSetBack', message);
 }
 
 /** Why a schedule can never be kept; undefined when it can. */
@@ -98,13 +110,28 @@ function makeDue(
 function dueTime({ schedule, now }: ScheduleObservation): Date | undefined {
   const { spec, status, metadata } = schedule;
   if (scheduleError(spec) !== undefined) return undefined;
-  const begun = metadata.creationTimestamp ?? now;
-  if (spec.immediate === true && status?.scheduledAt === undefined) return new Date(begun);
-  const servedMs = Date.parse(status?.scheduledAt ?? begun);
+  if (spec.immediate === true && status?.scheduledAt === undefined) {
+    return new Date(metadata.creationTimestamp ?? now);
+  }
+  const servedMs = Date.parse(servedTime({ schedule, now }) ?? metadata.creationTimestamp ?? now);
   const reached = new Date(Date.parse(now) - jitterMs(schedule) + 1);
   // Of several that were missed only the last one is made up for.
   const [due] = cronOf(spec).previousRuns(1, reached);
   return due !== undefined && due.getTime() > servedMs ? due : undefined;
+}
+
+/**
+ * Up to when the schedule is served. A clock that was ahead and was set right may have left a time of years to come:
+ * then it is served up to now, and waits for no such time.
+ */
+function servedTime({
+  schedule,
+  now,
+}: Pick<ScheduleObservation, 'schedule' | 'now'>): string | undefined {
+  const { creationTimestamp = now } = schedule.metadata;
+  const { scheduledAt } = schedule.status ?? {};
+  const isAhead = Date.parse(scheduledAt ?? creationTimestamp) > Date.parse(now) + clockSkewMsMax;
+  return isAhead ? now : scheduledAt;
 }
 
 /** Always the same for one schedule, so that the time between two backups is. */
@@ -127,7 +154,7 @@ function buildScheduled(
     apiVersion: `${group}/${apiVersion}`,
     kind: 'StoreBackup',
     metadata: {
-      name: scheduledName(schedule, due),
+      name: freeName(scheduledName(schedule, due), backups),
       namespace: metadata.namespace ?? 'default',
       labels: { [scheduleLabel]: metadata.name },
     },
@@ -140,26 +167,42 @@ function buildScheduled(
   };
 }
 
+/** One that is over is of an earlier time: by a clock that was set back, the same hour comes twice. */
+function freeName(name: string, backups: readonly StoreBackup[]): string {
+  const isTaken = (candidate: string) =>
+    backups.some(({ metadata, status }) => metadata.name === candidate && isOver(status?.phase));
+  let free = name;
+  for (let number = 2; isTaken(free); number++) free = `${name}-${number}`;
+  return free;
+}
+
 function isVerifiedNext(every: number, backups: readonly StoreBackup[]): boolean {
   if (every === 0) return false;
   const since = backups.toReversed().findIndex(({ spec }) => spec.verify !== false);
   return since < 0 || since >= every - 1;
 }
 
-/** Once after each backup that is good; the pod decides by what is in the target and says what it removed. */
+/** Once after each backup that is good, whoever made it; the pod decides by what is in the target and says what it removed. */
 function prune(
   observation: ScheduleObservation,
   status: StoreBackupScheduleStatus,
 ): SchedulePlan | undefined {
-  const { schedule, prune: pod, backups } = observation;
+  const { schedule, prune: pod, inTarget } = observation;
   const { keep } = schedule.spec;
   if (pod !== undefined) return watchPrune(observation, status, pod);
-  const last = lastGood(backups);
+  const last = lastGood(inTarget);
   if (keep === undefined || last === undefined) return undefined;
-  if (status.prunedAfter === last.metadata.name) return undefined;
+  if (status.prunedAfter === last.metadata.name || hasJustFailed(observation)) return undefined;
   const built = buildPrunePod(observation, keep);
   if (built === undefined) return undefined;
   return { action: { kind: 'createPod', pod: built }, status, event: undefined };
+}
+
+/** Nothing is the better for trying at once again. */
+function hasJustFailed({ schedule, now }: ScheduleObservation): boolean {
+  const { pruneFailedAt } = schedule.status ?? {};
+  if (pruneFailedAt === undefined) return false;
+  return Math.abs(Date.parse(now) - Date.parse(pruneFailedAt)) < pruneAgainMs;
 }
 
 function buildPrunePod(
@@ -191,7 +234,7 @@ function buildPrunePod(
 
 /** The StoreBackups of what was removed go one by one; then the pod, and it is written down that all is done. */
 function watchPrune(
-  { backups }: ScheduleObservation,
+  { inTarget, now }: ScheduleObservation,
   status: StoreBackupScheduleStatus,
   pod: Pod,
 ): SchedulePlan | undefined {
@@ -201,12 +244,12 @@ function watchPrune(
     const message = `Old backups could not be removed: ${whyFailed(pod)}`;
     return {
       action: { kind: 'deletePod', pod },
-      status: { ...status, message },
+      status: { ...status, message, pruneFailedAt: now },
       event: warning('PruneFailed', message),
     };
   }
   const removed = new Set(result.deleted ?? []);
-  const gone = backups.find(({ status: each }) => each?.object && removed.has(each.object));
+  const gone = inTarget.find(({ status: each }) => each?.object && removed.has(each.object));
   if (gone !== undefined) {
     const message = `${gone.metadata.name} was removed: it is older than what is kept.`;
     return {
@@ -215,12 +258,19 @@ function watchPrune(
       event: { type: 'Normal', reason: 'BackupRemoved', message },
     };
   }
-  const last = removed.size < prunedAtOnce ? lastGood(backups) : undefined;
+  const last = removed.size < prunedAtOnce ? lastGood(inTarget) : undefined;
   return {
     action: { kind: 'deletePod', pod },
-    status: last === undefined ? status : { ...status, prunedAfter: last.metadata.name },
+    status: last === undefined ? status : pruned(status, last.metadata.name),
     event: undefined,
   };
+}
+
+function pruned(
+  { message: _message, pruneFailedAt: _failedAt, ...status }: StoreBackupScheduleStatus,
+  prunedAfter: string,
+): StoreBackupScheduleStatus {
+  return { ...status, prunedAfter };
 }
 
 function forgetFailed(
@@ -245,6 +295,8 @@ function archive(
   }
   if (wanted === undefined || schedule.spec.suspend === true) return undefined;
   if (cluster === undefined || spec === undefined) return undefined;
+  // Changes follow a backup: before the first one there is nothing to begin from.
+  if (status.lastBackup === undefined) return undefined;
   const built = buildBackupPod(cluster, spec, {
     name: archivePodName(schedule),
     owner: scheduleOwner(schedule),
@@ -254,6 +306,8 @@ function archive(
       `--cluster=${cluster.metadata.name}`,
       `--cluster-uid=${cluster.metadata.uid}`,
       `--interval=${wanted.intervalSeconds ?? 60}s`,
+      // What it has written, it says as JSON.
+      '--write-out=json',
     ],
     target: schedule.spec.target,
     encryption: schedule.spec.encryption,
@@ -270,15 +324,23 @@ function archive(
 }
 
 function statusOf(observation: ScheduleObservation): StoreBackupScheduleStatus {
-  const { schedule, backups, now } = observation;
+  const { schedule, backups, inTarget, now, archived } = observation;
   const good = lastGood(backups);
   const verified = backups.findLast(({ status }) => status?.verifiedAt !== undefined);
   const next = scheduleError(schedule.spec) === undefined ? nextTime(observation) : undefined;
-  const { message: _message, ...previous } = schedule.status ?? {};
+  const { message, ...previous } = schedule.status ?? {};
+  const scheduledAt = servedTime(observation);
   return {
     ...previous,
+    // Of what could not be done in the target: it stays until it is.
+    ...(message === undefined || (previous.pruneFailedAt ?? previous.listed?.failedAt) === undefined
+      ? {}
+      : { message }),
+    ...(scheduledAt === undefined ? {} : { scheduledAt }),
+    ...(archived === undefined ? {} : { archivedTo: archived.revision }),
+    ...(archived?.at === undefined ? {} : { archivedAt: archived.at }),
     observedGeneration: schedule.metadata.generation ?? 0,
-    backups: backups.filter(({ status }) => status?.object !== undefined).length,
+    backups: inTarget.filter(({ status }) => status?.object !== undefined).length,
     ...(next === undefined ? {} : { next: next.toISOString() }),
     ...(good === undefined
       ? {}

@@ -14,6 +14,16 @@ export function prunePodName({ metadata }: StoreBackupSchedule): string {
   return `${metadata.name}-prune`;
 }
 
+export function listPodName({ metadata }: StoreBackupSchedule): string {
+  return `${metadata.name}-list`;
+}
+
+/** Of a backup that was found in a target, `TIME-ID-WORD`: by its time there, and by the word for two of one moment. */
+export function foundName({ metadata }: StoreBackupSchedule, object: string): string {
+  const [time = '', ...more] = object.split('-');
+  return `${metadata.name}-${time.replace(/[TZ]/g, '')}-${(more.at(-1) ?? '').slice(0, 4)}`;
+}
+
 export function archivePodName({ metadata }: StoreBackupSchedule): string {
   return `${metadata.name}-archive`;
 }

@@ -106,6 +106,11 @@ function buildContainer(
     args: [
       ...request.command,
       ...targetFlags(request.target),
+      // The volume is mounted, or there were no pod: what is missing is its directory alone.
+      ...(['save', 'list'].includes(request.command[0] ?? '') &&
+      request.target.volume?.path !== undefined
+        ? ['--create-target']
+        : []),
       ...(request.encryption === undefined
         ? []
         : [`--encryption-key-file=${keyPath}/${request.encryption.key ?? 'key'}`]),

@@ -3,6 +3,7 @@ import { clientPort, metricsPort, peerPort } from '../api/defaults.ts';
 import type { Pod } from '../api/objects.ts';
 import { bytesOf } from '../api/quantity.ts';
 import type { StoreCluster } from '../api/types.ts';
+import { tagOf } from '../api/versions.ts';
 import {
   childLabels,
   ownerReference,
@@ -178,10 +179,12 @@ function storeFlags(cluster: StoreCluster, spec: CompleteSpec, request: PodReque
     `--listen-peer-urls=${schemeOf(peer)}://$(POD_IP):${peerPort}`,
     `--initial-advertise-peer-urls=${peerUrl(cluster, member)}`,
     `--listen-metrics-urls=http://$(POD_IP):${metricsPort}`,
+    ...auditFlags(spec),
     initialClusterFlag(request.initialCluster),
     `--initial-cluster-state=${request.clusterState}`,
     `--initial-cluster-token=${request.token}`,
     ...optionFlags(spec),
+    ...(hasConsole(spec) ? ['--enable-console'] : []),
     ...tlsFlags(cluster, member),
     ...(request.forceNewCluster === true ? [forceFlag] : []),
   ];
@@ -219,6 +222,11 @@ function optionFlags({ options = {}, quotaBytes }: CompleteSpec): string[] {
   ];
 }
 
+/** A member of 0.1 would not start with a flag that it does not know; an upgrade makes its pod anew. */
+function hasConsole({ console: page, image }: CompleteSpec): boolean {
+  return page?.enabled === true && !tagOf(image).startsWith('0.1.');
+}
+
 function tlsFlags(cluster: StoreCluster, member: string): string[] {
   const { client, peer } = cluster.spec.tls ?? {};
   const files = (prefix: string, path: string) => [
@@ -246,6 +254,25 @@ function tlsFlags(cluster: StoreCluster, member: string): string[] {
       ? []
       : [`--peer-cert-allowed-hostname=${memberHost(cluster, member)}`]),
   ];
+}
+
+function auditFlags({ audit }: CompleteSpec): string[] {
+  if (audit === undefined) return [];
+  const { target = 'Stdout', rules = [], maxFileSize, maxFiles, whenFull = 'Drop' } = audit;
+  const path = target === 'Stdout' ? '-' : `${dataMountPath}/audit/audit.log`;
+  const mebibytes = maxFileSize === undefined ? undefined : bytesOf(maxFileSize) / 1024 ** 2;
+  return [
+    `--audit-log-path=${path}`,
+    ...(rules.length === 0 ? [] : [`--audit-log-rules=${rules.map(ruleText).join(',')}`]),
+    ...(mebibytes === undefined ? [] : [`--audit-log-max-size-mb=${Math.ceil(mebibytes)}`]),
+    ...(maxFiles === undefined ? [] : [`--audit-log-max-files=${maxFiles}`]),
+    `--audit-log-when-full=${whenFull.toLowerCase()}`,
+  ];
+}
+
+/** Commas part rules, and Kubernetes reads variables where a dollar sign stands in arguments. */
+function ruleText(rule: string): string {
+  return rule.replaceAll(/[%,$ ]/g, (each) => `%${each.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
 type Placement = NonNullable<CompleteSpec['placement']>;

@@ -36,9 +36,12 @@ function otherInputs(spec: CompleteSpec): Readonly<Record<string, unknown>> {
     options: filled(options),
     placement: filled(withoutDefaults(spec.placement)),
     podTemplate: filled(spec.podTemplate),
+    // Without any field it is switched on as well.
+    audit: spec.audit,
     client: client && [client.secretName, client.verifyClients ?? false],
     peer: peer && [peer.secretName],
     restart: spec.update?.restart,
+    console: spec.console?.enabled === true ? true : undefined,
   };
 }
 

@@ -5,6 +5,7 @@ import type {
 } from '../api/backup-types.ts';
 import { type Finding, mergeConditions } from '../api/conditions.ts';
 import type { ScheduleObservation } from '../observe/backup-observation.ts';
+import { lastFailure, whyNotStarted } from '../plan/backup.ts';
 import { scheduleError } from '../plan/schedule.ts';
 
 /** The status of a StoreBackup with its conditions. Pure. */
@@ -51,7 +52,12 @@ export function scheduleStatus(
 ): StoreBackupScheduleStatus {
   const { schedule, now } = observation;
   const generation = schedule.metadata.generation ?? 0;
-  const findings = [ready(observation), current(observation, planned), lastVerified(observation)];
+  const findings = [
+    ready(observation),
+    current(observation, planned),
+    lastVerified(observation),
+    ...(schedule.spec.archive === undefined ? [] : [archived(observation, planned)]),
+  ];
   const conditions = mergeConditions(schedule.status?.conditions ?? [], findings, {
     now,
     generation,
@@ -101,6 +107,42 @@ function current(
   }
   const message = `The last backup is ${lastBackup.name}.`;
   return { type, status: 'True', reason: 'BackupThere', message };
+}
+
+/** Whether every change is on its way to the target, and up to where it has come. */
+function archived(
+  { schedule, archive, archived: end }: ScheduleObservation,
+  { archivedTo, archivedAt, lastBackup }: StoreBackupScheduleStatus,
+): Finding {
+  const type = 'Archived';
+  const upTo =
+    archivedTo === undefined
+      ? 'Nothing is archived yet'
+      : `What is archived ends at revision ${archivedTo}${archivedAt === undefined ? '' : `, ${archivedAt}`}`;
+  if (schedule.spec.suspend === true) {
+    return { type, status: 'False', reason: 'Suspended', message: `${upTo}.` };
+  }
+  // A pod that runs and says nothing yet has not got over what ended it last time.
+  const failed = end === undefined && archive !== undefined ? lastFailure(archive) : undefined;
+  const stuck = archive === undefined ? undefined : whyNotStarted(archive);
+  if (stuck !== undefined) {
+    const message = `${upTo}: the pod does not start. ${stuck}`;
+    return { type, status: 'False', reason: 'ArchiveFailed', message };
+  }
+  if (failed !== undefined) {
+    const message = `${upTo}: ${failed.message}`;
+    return failed.failure === 'Gap'
+      ? { type, status: 'False', reason: 'Gap', message }
+      : { type, status: 'False', reason: 'ArchiveFailed', message };
+  }
+  if (lastBackup === undefined) {
+    const message = 'Changes are archived as soon as there is a backup that they follow.';
+    return { type, status: 'Unknown', reason: 'NoBackupYet', message };
+  }
+  if (end === undefined && archivedTo === undefined) {
+    return { type, status: 'Unknown', reason: 'NotYet', message: `${upTo}.` };
+  }
+  return { type, status: 'True', reason: 'Archiving', message: 'Changes are archived.' };
 }
 
 function newestFailure(backups: readonly StoreBackup[]): StoreBackup | undefined {

@@ -38,6 +38,8 @@ export function statusOf(
     joining,
     bootstrap,
     restore: recorded.restore,
+    // What was made before a change is not one before the next.
+    beforeChange: cluster.status?.image === spec.image ? undefined : recorded.beforeChange,
     space: recorded.space,
     growthRefused: recorded.growthRefused,
     certificates: certificateRecords(observation),

@@ -47,9 +47,21 @@ export class Authenticator {
 
   /** While authentication is on. {@link noCaller} when the call does not say; throws InvalidAuthToken. */
   identify(context: CallContext): Caller | Promise<Caller> {
-    const token = context.header('token') ?? context.header('authorization');
-    if (token !== undefined) return this.#callerOf(firstOf(token).replace(/^Bearer /, ''));
+    const token = tokenOf(context);
+    if (token !== undefined) return this.#callerOf(token);
     return this.#callerByCertificate(context) ?? noCaller;
+  }
+
+  /** Whose call it is, as far as that is known at once: for what is refused before anyone has asked. */
+  nameOf(context: CallContext): string | undefined {
+    const { auth } = this.#port;
+    if (!auth.isEnabled) return undefined;
+    const token = tokenOf(context);
+    const caller =
+      token === undefined
+        ? this.#callerByCertificate(context)
+        : this.tokens.callerOf(token, auth.revision);
+    return caller?.username;
   }
 
   /** A member that is behind waits for the entry that made the token, which others may have acknowledged. */
@@ -106,6 +118,11 @@ export class Authenticator {
       default:
     }
   }
+}
+
+function tokenOf(context: CallContext): string | undefined {
+  const token = context.header('token') ?? context.header('authorization');
+  return token === undefined ? undefined : firstOf(token).replace(/^Bearer /, '');
 }
 
 /** python-etcd3 sends its token twice; a header that comes twice may come as one, joined by commas. No token has one. */

@@ -10,6 +10,8 @@ export interface CallContext {
   readonly remoteAddress: string;
   /** The common name in the client's verified certificate, empty when it has none; undefined without a certificate. */
   readonly commonName: string | undefined;
+  /** Told who calls, where that was asked and found out: for the audit log. */
+  readonly identified?: (username: string) => void;
 }
 
 /** One request, one response. What `run` throws or rejects with becomes the call's status: see `toStatus`. */

@@ -122,6 +122,7 @@ export class Gate {
   ): Promise<Caller> {
     if (privilege.kind === 'open') return noCaller;
     const caller = await this.#authenticator.identify(context);
+    if (caller !== noCaller) context.identified?.(caller.username);
     if (privilege.kind !== 'applied') privilege.check(this.access, caller, request);
     return caller;
   }

@@ -164,6 +164,7 @@ function innerContext(outer: CallContext): CallContext {
     header: (name) => (name === 'hasleader' ? undefined : outer.header(name)),
     remoteAddress,
     commonName,
+    identified: (username) => outer.identified?.(username),
   };
 }
 

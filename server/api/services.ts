@@ -63,6 +63,8 @@ export interface ServiceOptions {
   readonly watchProgressNotifyMs?: number;
   /** Counts every call, where one is given. */
   readonly counters?: RpcCounters | undefined;
+  /** Writes down every call, where it is given. */
+  readonly audit?: ((call: Call) => Call) | undefined;
 }
 
 /** Without an authenticator nobody gets in while authentication is on. */
@@ -75,6 +77,7 @@ export function servicesOf(
     requestBytesMax = requestBytesMaxDefault,
     watchProgressNotifyMs = watchProgressNotifyMsDefault,
     counters,
+    audit = (call) => call,
   } = options;
   const modules = { port, authenticator, gate: new Gate({ port, authenticator, counters }) };
   const calls = [
@@ -97,7 +100,7 @@ export function servicesOf(
     ...authCalls(modules),
     ...healthCalls(modules),
   ];
-  return new Services(counters === undefined ? all : all.map((call) => counters.count(call)));
+  return new Services(all.map((call) => audit(counters?.count(call) ?? call)));
 }
 
 function unableToAuthenticate(port: MemberPort): Authenticator {

@@ -28,10 +28,13 @@ const readBytes = 256 * 1024;
 export class DirectoryTarget implements Target {
   readonly place: string;
   readonly #root: string;
+  readonly #isCreated: boolean;
 
-  constructor(root: string) {
+  /** `isCreated`: one that is not there is made, where it is sure that what is above it is the volume. */
+  constructor(root: string, { isCreated = false }: { readonly isCreated?: boolean } = {}) {
     this.#root = resolve(root);
     this.place = root;
+    this.#isCreated = isCreated;
   }
 
   async *list(prefix: string): AsyncGenerator<ListedObject, void, void> {
@@ -143,6 +146,10 @@ export class DirectoryTarget implements Target {
       throw failed(error);
     });
     if (found?.isDirectory() === true) return;
+    if (found === undefined && this.#isCreated) {
+      await mkdir(this.#root, { recursive: true, mode: 0o700 }).catch(rethrow);
+      return;
+    }
     const message = `${this.#root} is no directory: is the volume mounted there?`;
     throw new BackupError('StorageMissing', message);
   }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { equalBytes } from '../base/bytes.ts';
 import type { Client } from '../client/client.ts';
 import { ClientError } from '../client/errors.ts';
@@ -52,6 +53,8 @@ export interface SaveModules {
 }
 
 const attemptsMax = 3;
+/** Longer after each attempt. */
+const pauseMs = 2_000;
 const checksumBytes = 32;
 
 /**
@@ -70,6 +73,9 @@ export async function saveBackup(modules: SaveModules, options: SaveOptions): Pr
     } catch (error) {
       const mayHelp = error instanceof BackupError && error.failure === 'ClusterUnreachable';
       if (!mayHelp || attempt === attemptsMax || options.signal?.aborted === true) throw error;
+      // A member that gives as many snapshots as it can has one less to give soon.
+      // An interruption is noticed by the next attempt.
+      await sleep(attempt * pauseMs, undefined, { signal: options.signal }).catch(() => {});
     }
   }
 }

@@ -17,6 +17,7 @@ import {
   type SnapshotResponse,
   type StatusResponse,
 } from '../proto/gen/rpc.ts';
+import type { Method } from '../proto/wire.ts';
 import { AuthAdmin } from './auth-admin.ts';
 import {
   type Attempt,
@@ -33,6 +34,7 @@ import { ClientError } from './errors.ts';
 import { etcdTexts } from './etcd-texts.ts';
 import { KeySpace } from './key-space.ts';
 import { Prefix } from './prefix.ts';
+import type { Repeat } from './retry.ts';
 import { checkedBytes, snapshotParts } from './snapshot.ts';
 import { type CredentialSource, type Credentials, Tokens } from './tokens.ts';
 
@@ -41,6 +43,8 @@ export interface ClientOptions {
   readonly endpoints: readonly string[];
   /** How long a call may take, every attempt included. 5 s by default. */
   readonly timeoutMs?: number | undefined;
+  /** How long one attempt to connect may take. 2 s by default. */
+  readonly dialTimeoutMs?: number | undefined;
   /** Whose calls these are, when the cluster has authentication on. A function is asked whenever a token is needed. */
   readonly credentials?: Credentials | CredentialSource | undefined;
   /** How `https://` endpoints are checked and what they are shown. A function is asked for each new connection. */
@@ -65,22 +69,30 @@ export class Client extends KeySpace {
   readonly auth: AuthAdmin;
   readonly #calls: Calls;
   readonly #endpointOptions: EndpointOptions;
+  readonly #options: ClientOptions;
 
   constructor(options: ClientOptions) {
     if (options.endpoints.length === 0) throw new TypeError('a client needs an endpoint');
-    const { endpoints, timeoutMs = 5_000, credentials, tls } = options;
+    const { endpoints, timeoutMs = 5_000, dialTimeoutMs, credentials, tls } = options;
     const lookup = hostLookup(options.hostsFile ?? process.env['MAINSTAY_HOSTS_FILE']);
     const tokens = credentials === undefined ? undefined : new Tokens(credentials);
-    const places = new Endpoints(endpoints.map((url) => new Endpoint(url, { lookup, tls })));
+    const connecting = { lookup, tls, dialTimeoutMs };
+    const places = new Endpoints(endpoints.map((url) => new Endpoint(url, connecting)));
     const calls = new Calls(places, { timeoutMs, tokens });
     super(calls, new Prefix(new Uint8Array()));
-    this.#endpointOptions = { lookup, tls };
+    this.#endpointOptions = connecting;
+    this.#options = options;
     this.#calls = calls;
     this.auth = new AuthAdmin(calls);
   }
 
   get endpoints(): string[] {
     return this.#calls.endpoints.all.map(({ url }) => url);
+  }
+
+  /** A client of the same user that asks one endpoint alone. To be closed like any other. */
+  only(endpoint: string): Client {
+    return new Client({ ...this.#options, endpoints: [endpoint] });
   }
 
   /** Ends every call, watch and session, and closes the connections. Leases are not revoked: they expire. */
@@ -94,6 +106,24 @@ export class Client extends KeySpace {
     const urls = members.filter(({ isLearner }) => !isLearner).flatMap((each) => each.clientURLs);
     if (urls.length > 0) this.#calls.endpoints.replace(urls.map((url) => this.#endpointOf(url)));
     return this.endpoints;
+  }
+
+  /**
+   * A call of the API as it stands on the wire, for answers that the methods above do not give in full. `repeat`: what it
+   * means to do it twice, `never` by default; `endpoint`: the only member to ask, which answers from what it has.
+   */
+  call<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    options: CallOptions & { repeat?: Repeat | undefined; endpoint?: string | undefined } = {},
+  ): Promise<Response> {
+    const { repeat = 'never', endpoint } = options;
+    if (endpoint === undefined) {
+      return this.#calls.unary(method, request, { repeat, requiresLeader: true }, options);
+    }
+    return this.#at(endpoint, { repeat }, (how) =>
+      this.#calls.unary(method, request, how, options),
+    );
   }
 
   /** Forgets the history before a revision. `physical`: answered when it is gone from the disk of the member asked. */

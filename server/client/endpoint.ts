@@ -44,6 +44,8 @@ export interface EndpointOptions {
   readonly lookup: LookupFunction;
   /** For `https://` and for URLs without a scheme. */
   readonly tls?: TlsOptions | TlsSource | undefined;
+  /** How long one attempt to connect may take; 2 s by default. */
+  readonly dialTimeoutMs?: number | undefined;
 }
 
 /** What a call in flight can be ended by. */
@@ -239,7 +241,7 @@ export class Endpoint {
     });
     this.#client = client;
     try {
-      await ready(client, dialMsMax);
+      await ready(client, this.#options.dialTimeoutMs ?? dialMsMax);
     } catch (error) {
       if (this.#client === client) this.#drop();
       this.#whyNot = `: ${error instanceof Error ? error.message : String(error)}`;

@@ -6,6 +6,7 @@ import {
   KV,
   Lease,
   type LeaseGrantResponse,
+  type LeaseKeepAliveResponse,
   type LeaseLeasesResponse,
   type LeaseTimeToLiveResponse,
   type PutResponse,
@@ -176,7 +177,12 @@ export class KeySpace {
   }
 
   /** Renews the lease once; its TTL in seconds, 0 when it is not there. */
-  leaseKeepAlive(id: bigint, options: CallOptions = {}): Promise<number> {
+  async leaseKeepAlive(id: bigint, options: CallOptions = {}): Promise<number> {
+    return (await this.leaseRenewal(id, options)).TTL;
+  }
+
+  /** The same, with all that the server answers. */
+  leaseRenewal(id: bigint, options: CallOptions = {}): Promise<LeaseKeepAliveResponse> {
     return this.#calls.attempt(read, options, (endpoint, how) => renewOnce(endpoint, id, how));
   }
 

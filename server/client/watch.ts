@@ -2,6 +2,7 @@ import { type ClientDuplexStream, status } from '@grpc/grpc-js';
 import type { Event, KeyValue } from '../proto/gen/kv.ts';
 import {
   FilterType,
+  ResponseHeader,
   WatchCreateRequest,
   type WatchRequest,
   type WatchResponse,
@@ -41,6 +42,8 @@ export type WatchEvent = Event & { kv: KeyValue };
 /** Everything that happened to the watched keys up to `revision`, after the batch before. */
 export interface WatchBatch {
   readonly revision: number;
+  /** Of the answer that brought it; of the last one, where it took several. */
+  readonly header: ResponseHeader;
   /** Never part of a revision. Empty: only progress. */
   readonly events: WatchEvent[];
 }
@@ -213,19 +216,21 @@ export class Watch implements AsyncIterable<WatchBatch> {
     const isNew = (event: Event): event is WatchEvent =>
       (event.kv?.modRevision ?? 0) >= this.#startRevision;
     const events = this.#whole(response).filter(isNew);
+    const header = response.header ?? ResponseHeader.create();
     const revision = events.at(-1)?.kv.modRevision;
     if (revision === undefined) return undefined;
     this.#startRevision = revision + 1;
     this.#target.prefix.ofEvents(events);
-    return { revision, events };
+    return { revision, header, events };
   }
 
   /** Also that nothing is new, for those who have asked. */
   #progress({ header }: WatchResponse): WatchBatch | undefined {
-    const revision = header?.revision ?? 0;
+    if (header === undefined) return undefined;
+    const { revision } = header;
     if (revision < this.#startRevision - 1) return undefined;
     this.#startRevision = revision + 1;
-    return { revision, events: [] };
+    return { revision, header, events: [] };
   }
 
   /** The events of revisions that are complete; what else there is waits for the next fragment. */

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import type { LogLevel } from '../base/logging.ts';
+import { type AuditConfig, auditConfig } from './audit.ts';
 import { readConfigFile } from './config-file.ts';
 import { durationMs } from './duration.ts';
 import { type FlagName, readSettings, type Settings, UsageError } from './flags.ts';
@@ -53,12 +54,16 @@ export interface Config {
   readonly hasExtensiveMetrics: boolean;
   /** The JSON gateway, `/v3/*`. */
   readonly hasGateway: boolean;
+  /** A page for people, `/console/`. */
+  readonly hasConsole: boolean;
   /** Undefined when it is not set: then `streamsPerConnectionMax` for gRPC, and no limit of its own for the gateway. */
   readonly concurrentStreamsMax: number | undefined;
   /** Empty, or with a `*`: all. */
   readonly corsOrigins: readonly string[];
   readonly hostWhitelist: readonly string[];
   readonly logLevel: LogLevel;
+  /** Undefined: nothing is written down. */
+  readonly audit: AuditConfig | undefined;
   readonly maintenance: MaintenanceConfig;
   readonly clientTls: TlsConfig;
   readonly peerTls: TlsConfig;
@@ -150,10 +155,12 @@ function configOf(values: Values, env: Environment): Config {
     listenMetricsUrls: optionalUrls(values, 'listen-metrics-urls'),
     hasExtensiveMetrics: oneOf(values, 'metrics', ['basic', 'extensive']) === 'extensive',
     hasGateway: booleanOf(values, 'enable-grpc-gateway', true),
+    hasConsole: booleanOf(values, 'enable-console', false),
     concurrentStreamsMax: concurrentStreamsMax(values),
     corsOrigins: corsOrigins(values),
     hostWhitelist: list(values, 'host-whitelist'),
     logLevel: logLevel(values),
+    audit: auditConfig(values),
     maintenance: maintenanceConfig(values, env),
     clientTls: tlsConfig(values, ''),
     peerTls: tlsConfig(values, 'peer-'),
@@ -189,6 +196,11 @@ function checkMember(config: Config, values: Values): void {
     throw new UsageError(`--max-request-bytes must be from 1 to ${requestBytesFlagMax}`);
   }
   if (config.txnOpsMax < 1) throw new UsageError('--max-txn-ops must be at least 1');
+  if (config.hasConsole && !config.hasGateway) {
+    throw new UsageError(
+      '--enable-console needs the JSON gateway: leave --enable-grpc-gateway at true',
+    );
+  }
 }
 
 function checkBindable(listenUrls: readonly string[], flag: FlagName): void {

@@ -1,4 +1,6 @@
 import {
+  auditFileMebibytesDefault,
+  auditFilesDefault,
   authTokenTtlDefault,
   bcryptCostDefault,
   bcryptCostMax,
@@ -22,6 +24,7 @@ const groups = [
   'Auth',
   'Security',
   'Logging',
+  'Audit',
 ] as const;
 
 export interface Flag {
@@ -424,6 +427,13 @@ const flags = [
   flag('metrics', 'HTTP', 'basic|extensive', 'basic', 'extensive: how long each RPC took, too.'),
   flag('enable-grpc-gateway', 'HTTP', 'true|false', 'true', 'The JSON gateway, /v3/*.'),
   flag(
+    'enable-console',
+    'HTTP',
+    'true|false',
+    'false',
+    'A page for people, /console/; it asks the JSON gateway.',
+  ),
+  flag(
     'cors',
     'HTTP',
     'ORIGINS',
@@ -438,6 +448,41 @@ const flags = [
     'Without TLS only requests for these hosts are answered.',
   ),
   flag('log-level', 'Logging', 'LEVEL', 'info', 'debug, info, warn, error, panic or fatal.'),
+  flag(
+    'audit-log-path',
+    'Audit',
+    'FILE|-',
+    '',
+    'Where to write who did what, a line of JSON each; -: standard output.',
+  ),
+  flag(
+    'audit-log-rules',
+    'Audit',
+    'RULES',
+    '',
+    'What is written beside authentication, administration and refusals: write:/secrets/,read:*,lease,inspect.',
+  ),
+  flag(
+    'audit-log-max-size-mb',
+    'Audit',
+    'N',
+    String(auditFileMebibytesDefault),
+    'MiB after which the file is put aside as FILE.1.',
+  ),
+  flag(
+    'audit-log-max-files',
+    'Audit',
+    'N',
+    String(auditFilesDefault),
+    'Files put aside that are kept.',
+  ),
+  flag(
+    'audit-log-when-full',
+    'Audit',
+    'drop|block',
+    'drop',
+    'When the disk is too slow: drop lines and count them, or let the calls wait.',
+  ),
 ] as const;
 
 export type FlagName = (typeof flags)[number]['name'];

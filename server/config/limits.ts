@@ -215,6 +215,29 @@ export const learnersMaxDefault = 1;
 /** Keys of the first message of a streamed range; etcd's number. */
 export const rangeStreamFirstKeysMax = 10;
 
+// The audit log
+
+/** Lines that wait for the disk. */
+export const auditQueueBytesMax = 16 * mebibyte;
+/** The end of the queue, which is kept for authentication, administration and refusals. */
+export const auditReservedShare = 0.25;
+/** One write, but for a single longer line. */
+export const auditBatchBytesMax = 1 * mebibyte;
+/** Of a key, and of the keys of a call, what is shown. */
+export const auditKeyBytesMax = 512;
+export const auditRangesMax = 128;
+/** How long a line waits for others, so that a busy log is few writes; also what a killed member loses. */
+export const auditFlushMs = 100;
+/** After an attempt to write that failed. */
+export const auditRetryMs = 1_000;
+/** How often a full pipe is looked at again. */
+export const auditOutputPollMs = 20;
+/** How long a stopping member waits for its last lines. */
+export const auditCloseMsMax = 5_000;
+/** `--audit-log-max-size-mb`, `--audit-log-max-files`. */
+export const auditFileMebibytesDefault = 100;
+export const auditFilesDefault = 5;
+
 // Flags
 
 /** etcd's own bound: a longer election timeout is refused. */

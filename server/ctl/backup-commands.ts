@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { archiveChanges } from '../backup/archive.ts';
 import { BackupError } from '../backup/failure.ts';
 import { type Manifest } from '../backup/manifest.ts';
-import { checkedId } from '../backup/names.ts';
+import { checkedId, parseTimeName } from '../backup/names.ts';
 import { pruneBackups } from '../backup/prune.ts';
 import {
   type FoundBackup,
@@ -19,26 +19,238 @@ import type { Target } from '../backup/target.ts';
 import { verifyBackup } from '../backup/verify.ts';
 import { type Window, windowsOf } from '../backup/windows.ts';
 import { hexId } from '../base/ids.ts';
-import { type CommandLine, UsageError } from '../client/ctl/command-line.ts';
-import type { Command, FileCommands } from '../client/ctl/commands.ts';
+import { type Command, type CommandSpec, commandOf } from '../client/ctl/command.ts';
+import type { CommandLine } from '../client/ctl/command-line.ts';
+import { type Flag, UsageError } from '../client/ctl/flags.ts';
 import { table } from '../client/ctl/table.ts';
 import { jsonOf, sizeText } from '../client/ctl/text.ts';
 import { type Outcome, progressOf, reported, writeResult } from './backup-report.ts';
-import { duration, encryptionKeysOf, targetOf } from './backup-target.ts';
-import { memberOf } from './snapshot-commands.ts';
+import { backupFlags, duration, encryptionKeysOf, targetOf } from './backup-target.ts';
+import { memberFlags, memberOf } from './snapshot-commands.ts';
 
-type BackupCommands = Pick<FileCommands, Extract<keyof FileCommands, `backup ${string}`>>;
+const chapter = 'Backups';
+const periods: Readonly<Record<string, string>> = {
+  daily: 'days',
+  weekly: 'weeks',
+  monthly: 'months',
+};
+
+const clusterFlag: Flag = {
+  name: 'cluster',
+  value: 'NAME',
+  summary: 'what people call the cluster',
+};
+const createTargetFlag: Flag = {
+  name: 'create-target',
+  summary: 'make the directory of --target where it is not there',
+};
+const dryRunFlag: Flag = { name: 'dry-run', summary: 'only look: change nothing' };
+
+function specOf(
+  verb: string,
+  spec: Pick<CommandSpec, 'summary' | 'flags' | 'examples'> & Partial<CommandSpec>,
+  run: (command: Command) => Promise<Outcome>,
+): CommandSpec {
+  return commandOf({
+    chapter,
+    ...spec,
+    name: `backup ${verb}`,
+    flags: [...spec.flags, ...backupFlags],
+    endsItself: true,
+    run: reported(verb, run),
+  });
+}
 
 /** What mainstayctl does with backups in buckets and directories. */
-export const backupCommands: BackupCommands = {
-  'backup save': reported('save', withTarget(save)),
-  'backup list': reported('list', withTarget(list)),
-  'backup verify': reported('verify', withTarget(verify)),
-  'backup restore': reported('restore', withTarget(restore)),
-  'backup prune': reported('prune', withTarget(prune)),
-  // What it holds is written when it is to end: its target goes on until then.
-  'backup archive': reported('archive', withTarget(archive, new AbortController().signal)),
-};
+export const backupCommands: readonly CommandSpec[] = [
+  specOf(
+    'save',
+    {
+      summary: 'Take a backup: a snapshot of a follower, read back and compared.',
+      flags: [
+        {
+          name: 'backup-id',
+          value: 'ID',
+          default: 'random',
+          summary: 'a retry with the same one makes no second backup',
+        },
+        clusterFlag,
+        createTargetFlag,
+      ],
+      examples: [
+        { words: 'backup save --target /backups' },
+        { words: 'backup save --target s3://backups/prod --s3-endpoint https://minio:9000' },
+        { words: 'backup save --target /backups --encryption-key-file key' },
+        { words: 'backup save --target /backups --cluster-uid prod --backup-id nightly-1 -w json' },
+      ],
+    },
+    withTarget(save),
+  ),
+  specOf(
+    'list',
+    {
+      summary: 'Which backups there are, found by what is in the bucket alone.',
+      flags: [
+        { name: 'brief', summary: 'the newest five, with what fits into a result file' },
+        { name: 'before', value: 'NAME', summary: 'with --brief: of those older than this one' },
+        {
+          name: 'cluster',
+          value: 'NAME',
+          summary: 'with --brief: of the cluster that people call so, whatever its UID',
+        },
+        createTargetFlag,
+      ],
+      examples: [
+        { words: 'backup list --target /backups' },
+        { words: 'backup list --target s3://backups/prod -w json' },
+        { words: 'backup list --target /backups --brief --cluster prod -w json' },
+      ],
+    },
+    withTarget(list),
+  ),
+  specOf(
+    'verify',
+    {
+      operands: '[NAME]',
+      summary:
+        'Restore a backup, by default the latest, into a scratch directory, open it, and compare it with what was recorded.',
+      flags: [
+        {
+          name: 'scratch-dir',
+          value: 'DIRECTORY',
+          default: "the system's",
+          summary: 'needs room for twice the backup',
+        },
+        { name: 'no-record', summary: 'write nothing beside the backup' },
+      ],
+      examples: [
+        { words: 'backup verify --target /backups', note: 'the latest one' },
+        { words: 'backup verify --target /backups NAME --scratch-dir /scratch' },
+      ],
+    },
+    withTarget(verify),
+  ),
+  specOf(
+    'restore',
+    {
+      operands: '[NAME]',
+      summary:
+        'Make a data directory for a member of a new cluster, from a backup, by default the latest.',
+      flags: [
+        ...memberFlags,
+        { name: 'revision', value: 'REVISION', summary: 'as it was then, with what was archived' },
+        {
+          name: 'time',
+          value: 'TIME',
+          summary: 'as it was at 2026-11-27T10:00:00Z, with what was archived',
+        },
+        {
+          name: 'object',
+          value: 'NAME',
+          summary: 'any object that is a snapshot, instead of a backup',
+        },
+        {
+          name: 'above-revision',
+          value: 'REVISION',
+          summary:
+            'the next revision is above it, the history up to it is compacted: no client takes the restored state for an older one of its own',
+        },
+        {
+          name: 'bump-revision',
+          value: 'COUNT',
+          summary: "the same, by so many more than the backup's revision",
+        },
+        { name: 'dry-run', summary: 'read and check everything, change nothing' },
+      ],
+      examples: [
+        { words: 'backup restore --target /backups --data-dir restored/latest' },
+        { words: 'backup restore --target /backups NAME --data-dir restored/named' },
+        { words: 'backup restore --target /backups --revision 1234 --data-dir restored/revision' },
+        {
+          words:
+            'backup restore --target /backups --time 2026-11-27T10:00:00Z --data-dir restored/time',
+        },
+        {
+          words:
+            'backup restore --target s3://bucket --object old/etcd.db --data-dir restored/object',
+        },
+        { words: 'backup restore --target /backups --dry-run' },
+      ],
+      notes: [
+        'Of a cluster of several: on each machine, from the same NAME and revision, with its own name and URLs, as',
+        '"mainstayctl snapshot restore --help" shows.',
+      ],
+    },
+    withTarget(restore),
+  ),
+  specOf(
+    'archive',
+    {
+      summary:
+        'Write down every change behind the newest backup, so that any revision and any time in between can be restored.',
+      flags: [
+        {
+          name: 'interval',
+          value: 'DURATION',
+          default: '10s',
+          summary: 'what has changed is written so often, in objects of about 4 MiB at most',
+        },
+        {
+          name: 'silence',
+          value: 'DURATION',
+          default: '1m',
+          summary: 'how often it is written that nothing has changed',
+        },
+        { name: 'once', summary: 'what has happened up to now, and no more' },
+        clusterFlag,
+      ],
+      examples: [
+        { words: 'backup archive --target /backups', goesOn: true },
+        { words: 'backup archive --target /backups --once' },
+      ],
+    },
+    // What it holds is written when it is to end: its target goes on until then.
+    withTarget(archive, new AbortController().signal),
+  ),
+  specOf(
+    'prune',
+    {
+      summary:
+        'Delete the backups that are not to be kept. The last good and the last verified one always are.',
+      flags: [
+        ...['last', 'daily', 'weekly', 'monthly'].map((which) => ({
+          name: `keep-${which}`,
+          value: 'COUNT',
+          default: '0',
+          summary:
+            which === 'last'
+              ? 'the newest ones'
+              : `the last one of each of the newest ${periods[which]}`,
+        })),
+        {
+          name: 'time-zone',
+          value: 'ZONE',
+          default: 'UTC',
+          summary: 'in which days begin and end',
+        },
+        {
+          name: 'at-most',
+          value: 'COUNT',
+          summary: 'no more than so many at once, the oldest first',
+        },
+        dryRunFlag,
+      ],
+      examples: [
+        { words: 'backup prune --target /backups --cluster-uid UID --keep-last 3 --dry-run' },
+        {
+          words:
+            'backup prune --target /backups --cluster-uid UID --keep-last 3 --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --time-zone Europe/Berlin',
+        },
+      ],
+    },
+    withTarget(prune),
+  ),
+];
 
 type TargetRun = (command: Command, target: Target) => Promise<Outcome>;
 
@@ -69,7 +281,6 @@ function operandOf(line: CommandLine, usage: string): string | undefined {
 
 async function save(command: Command, target: Target): Promise<Outcome> {
   const { line, client, terminal } = command;
-  if (line.operands.length > 0) throw new UsageError('usage: backup save --target TARGET');
   const id = line.text('backup-id') ?? randomBytes(4).toString('hex');
   const [key] = encryptionKeysOf(line);
   const startedMs = performance.now();
@@ -94,7 +305,7 @@ async function save(command: Command, target: Target): Promise<Outcome> {
 }
 
 async function list({ line }: Command, target: Target): Promise<Outcome> {
-  if (line.operands.length > 0) throw new UsageError('usage: backup list --target TARGET');
+  if (line.flag('brief')) return listBriefly(line, target);
   const { backups } = await inventoryOf(target, uidOf(line));
   const listed: ListedBackup[] = [];
   const unreadable: Record<string, string>[] = [];
@@ -116,6 +327,47 @@ async function list({ line }: Command, target: Target): Promise<Outcome> {
   return {
     fields: { backups: listed.map(listedFields), windows, unreadable },
     text: texts.join(''),
+  };
+}
+
+/** So many fit into what a pod can say at its end. */
+const briefMax = 5;
+
+/** Whoever has forgotten all finds it again here, five at a time from the newest on. */
+async function listBriefly(line: CommandLine, target: Target): Promise<Outcome> {
+  const [cluster, before] = [line.text('cluster'), line.text('before')];
+  const { backups } = await inventoryOf(target, uidOf(line));
+  const newestFirst = backups.toSorted((a, b) => (a.name > b.name ? -1 : 1));
+  const listed: ListedBackup[] = [];
+  for (const found of newestFirst) {
+    if (listed.length === briefMax) break;
+    if (before !== undefined && found.name >= before) continue;
+    const manifest = await manifestOrFailure(target, found);
+    if (manifest instanceof BackupError) continue;
+    if (cluster === undefined || manifest.cluster === cluster) listed.push({ found, manifest });
+  }
+  return {
+    fields: { backups: listed.map(briefFields) },
+    text: table([listHead, ...listed.map(listRow)]),
+  };
+}
+
+function briefFields({ found, manifest }: ListedBackup): Record<string, unknown> {
+  const { id, clusterUid, revision, keys, sizeBytes, hash, storageVersion, finishedAt } = manifest;
+  const isVerified = found.verified === 'yes';
+  const verifiedAt = isVerified ? new Date(parseTimeName(found.verifiedTime)) : undefined;
+  return {
+    name: found.name,
+    id,
+    clusterUid,
+    revision,
+    keys,
+    sizeBytes,
+    hash,
+    storageVersion,
+    finishedAt,
+    verified: found.verified,
+    ...(verifiedAt === undefined ? {} : { verifiedAt: verifiedAt.toISOString() }),
   };
 }
 
@@ -253,7 +505,6 @@ function bumpOf(line: CommandLine, { revision }: RestorePlan): number {
 
 async function archive(command: Command, target: Target): Promise<Outcome> {
   const { line, client, terminal } = command;
-  if (line.operands.length > 0) throw new UsageError('usage: backup archive --target TARGET');
   const isJson = line.format('simple') === 'json';
   const [key] = encryptionKeysOf(line);
   const { to, archivedAt } = await archiveChanges(
@@ -283,7 +534,6 @@ async function archive(command: Command, target: Target): Promise<Outcome> {
 }
 
 async function prune({ line }: Command, target: Target): Promise<Outcome> {
-  if (line.operands.length > 0) throw new UsageError('usage: backup prune --target TARGET');
   const uid = uidOf(line);
   if (uid === undefined) throw new UsageError('--cluster-uid is missing: whose backups');
   const isDryRun = line.flag('dry-run');

@@ -1,8 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { BackupError, type BackupFailure } from '../backup/failure.ts';
-import { UsageError } from '../client/ctl/command-line.ts';
-import { type Command, type Run } from '../client/ctl/commands.ts';
-import { CommandError } from '../client/ctl/ctl.ts';
+import { type Command, CommandError, type Run } from '../client/ctl/command.ts';
+import { UsageError } from '../client/ctl/flags.ts';
 import { jsonOf, sizeText } from '../client/ctl/text.ts';
 import { ClientError } from '../client/errors.ts';
 import { duration } from './backup-target.ts';

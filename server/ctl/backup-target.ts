@@ -7,8 +7,87 @@ import { S3Target } from '../backup/s3-target.ts';
 import type { S3Credentials } from '../backup/sigv4.ts';
 import type { Target } from '../backup/target.ts';
 import { hostLookup } from '../base/hosts.ts';
-import { type CommandLine, UsageError } from '../client/ctl/command-line.ts';
+import type { CommandLine } from '../client/ctl/command-line.ts';
+import { type Flag, UsageError } from '../client/ctl/flags.ts';
 import { durationMs } from '../config/duration.ts';
+
+/** Where backups are, and how their outcome is told. */
+export const backupFlags: readonly Flag[] = [
+  {
+    name: 'target',
+    value: 's3://BUCKET/PREFIX|DIRECTORY',
+    default: 'MAINSTAYCTL_TARGET',
+    summary: 'where backups are; a directory has to be there',
+  },
+  {
+    name: 's3-endpoint',
+    value: 'URL',
+    default: 'AWS_ENDPOINT_URL',
+    summary: 'of a server that is not AWS: https://HOST:PORT',
+  },
+  {
+    name: 's3-region',
+    value: 'REGION',
+    default: 'AWS_REGION or us-east-1',
+    summary: 'of the bucket',
+  },
+  {
+    name: 's3-addressing',
+    value: 'path|virtual',
+    default: 'path with --s3-endpoint',
+    choices: ['path', 'virtual'],
+    summary: "where the bucket's name stands",
+  },
+  {
+    name: 's3-ca-file',
+    value: 'FILE',
+    default: 'public authorities',
+    summary: "who signs the server's certificate",
+  },
+  {
+    name: 's3-credentials-dir',
+    value: 'DIRECTORY',
+    default: "the environment's variables of these names",
+    summary:
+      'files AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, as a mounted Secret has them',
+  },
+  {
+    name: 's3-sse',
+    value: 'AES256|aws:kms',
+    choices: ['AES256', 'aws:kms'],
+    summary: 'the server encrypts what it keeps',
+  },
+  { name: 's3-sse-kms-key-id', value: 'ID', summary: 'with this key' },
+  { name: 's3-timeout', value: 'DURATION', default: '30s', summary: 'a silence that is a failure' },
+  {
+    name: 's3-retry-for',
+    value: 'DURATION',
+    default: '2m',
+    summary: 'how long a request is tried again',
+  },
+  {
+    name: 'cluster-uid',
+    value: 'UID',
+    default: 'of the only cluster that has any there',
+    summary: 'whose backups',
+  },
+  {
+    name: 'encryption-key-file',
+    value: 'FILE,...',
+    summary: '32 bytes, also in hex or base64; the first encrypts, all decrypt',
+  },
+  {
+    name: 'result-file',
+    value: 'FILE',
+    summary:
+      'the outcome as a line of JSON, 4 KiB at most, also when it fails; -w json prints the same',
+  },
+  {
+    name: 'progress',
+    value: 'DURATION',
+    summary: 'so often a line of JSON says how far it is',
+  },
+];
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -19,9 +98,10 @@ export function targetOf(line: CommandLine, env: Environment, signal: AbortSigna
     throw new UsageError('--target is missing: s3://BUCKET/PREFIX or a directory');
   }
   const url = /^([a-z0-9+]+):\/\/(.*)$/.exec(text);
-  if (url === null) return new DirectoryTarget(text);
+  const isCreated = line.flag('create-target');
+  if (url === null) return new DirectoryTarget(text, { isCreated });
   const [, scheme, rest = ''] = url;
-  if (scheme === 'file') return new DirectoryTarget(rest);
+  if (scheme === 'file') return new DirectoryTarget(rest, { isCreated });
   if (scheme !== 's3') throw new UsageError(`--target: "${text}" is neither s3:// nor a directory`);
   const [bucket = '', ...folders] = rest.replace(/\/+$/, '').split('/');
   if (bucket === '') throw new UsageError(`--target: "${text}" names no bucket`);

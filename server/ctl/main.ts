@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 import { buffer } from 'node:stream/consumers';
 import { runCtl } from '../client/ctl/ctl.ts';
-import { backupCommands } from './backup-commands.ts';
-import { snapshotCommands } from './snapshot-commands.ts';
+import { ctlCommands } from './commands.ts';
+import { inputLines, secretPrompt } from './standard-input.ts';
 
 const enough = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -25,6 +25,11 @@ const terminal = {
     process.stderr.write(text);
   },
   readInput: () => buffer(process.stdin),
+  inputLines: () => inputLines(process.stdin, enough.signal),
+  askSecret: process.stdin.isTTY && process.stderr.isTTY ? secretPrompt(process) : undefined,
+  screen: process.stdout.isTTY
+    ? () => ({ rows: process.stdout.rows, columns: process.stdout.columns })
+    : undefined,
   progress: process.stderr.isTTY
     ? (text: string) => {
         process.stderr.write(`${clearLine}${text}`);
@@ -35,5 +40,7 @@ const terminal = {
 
 process.exitCode = await runCtl(process.argv.slice(2), process.env, {
   terminal,
-  fileCommands: { ...snapshotCommands, ...backupCommands },
+  commands: ctlCommands,
 });
+// Nothing reads on: a pipe or a terminal that stays open is nothing to wait for.
+process.stdin.destroy();

@@ -1,5 +1,4 @@
-import type { Terminal } from '../client/ctl/commands.ts';
-import { CommandError } from '../client/ctl/ctl.ts';
+import { CommandError, type Terminal } from '../client/ctl/command.ts';
 import { sizeText } from '../client/ctl/text.ts';
 
 const intervalMs = 200;

@@ -3,17 +3,17 @@ import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'n
 import { dirname } from 'node:path';
 import { equalBytes } from '../base/bytes.ts';
 import { hexId } from '../base/ids.ts';
-import type { CommandLine } from '../client/ctl/command-line.ts';
-import { UsageError } from '../client/ctl/command-line.ts';
 import {
   type Command,
-  type FileCommands,
-  operands,
+  CommandError,
+  type CommandSpec,
+  commandOf,
   type Terminal,
-} from '../client/ctl/commands.ts';
-import { CommandError } from '../client/ctl/ctl.ts';
+} from '../client/ctl/command.ts';
+import type { CommandLine } from '../client/ctl/command-line.ts';
+import { type Flag, UsageError } from '../client/ctl/flags.ts';
 import { table } from '../client/ctl/table.ts';
-import { jsonOf } from '../client/ctl/text.ts';
+import { decimalSize, jsonOf } from '../client/ctl/text.ts';
 import { type Config, readCommandLine } from '../config/config.ts';
 import { UsageError as ConfigError } from '../config/flags.ts';
 import { DataDirectoryError, restoreData } from '../member/restored-data.ts';
@@ -23,14 +23,97 @@ import { SnapshotChecksumError, SnapshotFile } from '../snapshot/snapshot-file.t
 import { type SnapshotStatus, snapshotStatusOf } from '../snapshot/snapshot-status.ts';
 import { Progress } from './progress.ts';
 
-type SnapshotCommands = Pick<FileCommands, Extract<keyof FileCommands, `snapshot ${string}`>>;
+const chapter = 'Files and other clusters';
+
+/** Of the member that a restored data directory is for. */
+export const memberFlags: readonly Flag[] = [
+  { name: 'name', value: 'NAME', default: 'default', summary: 'the name of the member' },
+  {
+    name: 'data-dir',
+    value: 'DIRECTORY',
+    summary: 'where its data are to be; must not be there yet',
+  },
+  {
+    name: 'initial-cluster',
+    value: 'NAME=URL,...',
+    summary: 'the members of the new cluster, with their peer URLs',
+  },
+  { name: 'initial-cluster-token', value: 'WORD', summary: 'tells this new cluster from others' },
+  {
+    name: 'initial-advertise-peer-urls',
+    value: 'URL,...',
+    summary: 'where the other members reach this one',
+  },
+];
 
 /** What mainstayctl does with snapshots in files. */
-export const snapshotCommands: SnapshotCommands = {
-  'snapshot save': told(save),
-  'snapshot status': told(status),
-  'snapshot restore': told(restore),
-};
+export const snapshotCommands: readonly CommandSpec[] = [
+  commandOf({
+    name: 'snapshot save',
+    operands: 'FILE',
+    chapter,
+    summary: "Write everything that one member has into a file, which etcd's tools read too.",
+    formats: ['simple'],
+    examples: [
+      { words: 'snapshot save backup.db' },
+      { words: 'snapshot save backup.db --endpoints 127.0.0.1:2379', note: 'of this member' },
+    ],
+    endsItself: true,
+    run: told(save),
+  }),
+  commandOf({
+    name: 'snapshot status',
+    operands: 'FILE',
+    chapter,
+    summary: 'What is in a snapshot: hash, revision, keys, size and storage version.',
+    formats: ['simple', 'table', 'json'],
+    examples: [{ words: 'snapshot status backup.db -w table' }],
+    endsItself: true,
+    run: told(status),
+  }),
+  commandOf({
+    name: 'snapshot restore',
+    operands: 'FILE',
+    chapter,
+    summary:
+      'Make a data directory for a member of a new cluster, from a snapshot of Mainstay or etcd.',
+    formats: ['simple'],
+    flags: [
+      ...memberFlags,
+      { name: 'skip-hash-check', summary: 'the file was copied from a data directory' },
+      {
+        name: 'bump-revision',
+        value: 'COUNT',
+        default: '0',
+        summary:
+          'the revision grows by so much, so that no client takes the restored state for an older one of its own',
+      },
+      {
+        name: 'mark-compacted',
+        summary: 'with --bump-revision: watches from before are ended, caches are filled anew',
+      },
+      {
+        name: 'wal-dir',
+        value: 'DIRECTORY',
+        summary: 'refused: the log stands in the data directory',
+      },
+    ],
+    examples: [
+      { words: 'snapshot restore backup.db --data-dir restored/one' },
+      {
+        words:
+          'snapshot restore backup.db --name a --data-dir restored/a --initial-cluster a=http://10.0.0.1:2380,b=http://10.0.0.2:2380 --initial-advertise-peer-urls http://10.0.0.1:2380 --initial-cluster-token restored',
+        note: 'of a cluster of several, on each machine, from the same file',
+      },
+      {
+        words:
+          'snapshot restore backup.db --data-dir restored/bumped --bump-revision 1000000000 --mark-compacted',
+      },
+    ],
+    endsItself: true,
+    run: told(restore),
+  }),
+];
 
 /** What can be wrong with files and directories, in one line for the person. */
 function told(run: (command: Command) => Promise<boolean>): (command: Command) => Promise<boolean> {
@@ -53,7 +136,7 @@ function told(run: (command: Command) => Promise<boolean>): (command: Command) =
 
 /** The file is there in full, or not at all. */
 async function save({ line, client, terminal }: Command): Promise<boolean> {
-  const [path = ''] = operands(line, 1, 'snapshot save FILE');
+  const [path = ''] = line.operands;
   if (line.endpoints.length > 1) {
     throw new UsageError('snapshot save takes one endpoint: a snapshot is of one member');
   }
@@ -116,7 +199,7 @@ function syncDirectory(path: string): void {
 }
 
 async function status({ line, terminal }: Command): Promise<boolean> {
-  const [path = ''] = operands(line, 1, 'snapshot status FILE');
+  const [path = ''] = line.operands;
   const found = withFile(path, (file) => {
     const progress = new Progress(terminal, { what: 'reading', totalBytes: file.sizeBytes });
     const read = snapshotStatusOf(file.database(), (bytes) => progress.add(bytes));
@@ -130,7 +213,7 @@ async function status({ line, terminal }: Command): Promise<boolean> {
     case 'table':
       terminal.write(table([statusHead, statusRow(found)]));
       break;
-    case 'simple':
+    default:
       terminal.write(`${statusRow(found).join(', ')}\n`);
   }
   return true;
@@ -151,17 +234,8 @@ function statusRow({ hash, revision, totalKey, totalSize, version }: SnapshotSta
   return [hash.toString(16), String(revision), String(totalKey), decimalSize(totalSize), version];
 }
 
-/** As etcdutl prints sizes: powers of 1000, two digits at least. */
-function decimalSize(bytes: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
-  if (bytes < 10) return `${bytes} B`;
-  const unit = Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3));
-  const size = Math.floor((bytes / 1000 ** unit) * 10 + 0.5) / 10;
-  return `${size.toFixed(size < 10 ? 1 : 0)} ${units[unit]}`;
-}
-
 async function restore({ line, terminal }: Command): Promise<boolean> {
-  const [path = ''] = operands(line, 1, 'snapshot restore FILE --data-dir DIR');
+  const [path = ''] = line.operands;
   const bumpRevision = line.whole('bump-revision');
   if (bumpRevision > 0 !== line.flag('mark-compacted')) {
     throw new UsageError('--bump-revision and --mark-compacted go together');

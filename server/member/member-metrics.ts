@@ -1,8 +1,10 @@
 import type { Authenticator } from '../api/authenticator.ts';
 import { ProbeCounters } from '../api/probe-counters.ts';
 import { RpcCounters } from '../api/rpc-counters.ts';
+import type { AuditLog } from '../audit/audit-log.ts';
 import { ProcessMetrics } from '../base/process-metrics.ts';
 import type { Config } from '../config/config.ts';
+import { auditFamilies } from '../metrics/audit-metrics.ts';
 import { memberFamilies } from '../metrics/member-metrics.ts';
 import { networkFamilies } from '../metrics/peer-metrics.ts';
 import { Registry } from '../metrics/registry.ts';
@@ -22,6 +24,7 @@ export interface MetricsModules {
   readonly stateStores: Pick<LevelStateStores, 'commitSeconds'>;
   readonly authenticator: Pick<Authenticator, 'counters'>;
   readonly certificates: CertificateSource;
+  readonly auditLog?: AuditLog | undefined;
 }
 
 /** Every metric of one member: here a module's counters are registered. */
@@ -33,7 +36,7 @@ export class MemberMetrics implements ClientMetrics {
   #clients: Pick<ClientListener, 'bytes'> | undefined;
 
   constructor(modules: MetricsModules, options: Pick<Config, 'hasExtensiveMetrics'>) {
-    const { member, replica, peers, stateStores, authenticator, certificates } = modules;
+    const { member, replica, peers, stateStores, authenticator, certificates, auditLog } = modules;
     const { commitSeconds } = stateStores;
     const nowMs = (): number => performance.now();
     this.rpc = new RpcCounters({ nowMs }, { hasSeconds: options.hasExtensiveMetrics });
@@ -45,6 +48,7 @@ export class MemberMetrics implements ClientMetrics {
     registry.register(() => rpcFamilies(this.rpc));
     registry.register(() => authFamilies(authenticator.counters));
     registry.register(() => tlsFamilies(certificates));
+    if (auditLog !== undefined) registry.register(() => auditFamilies(auditLog));
     registry.register(() => this.#process.families());
   }
 

@@ -11,6 +11,7 @@ import { ClientListener, type ClientListenerModules } from '../transport/client-
 import { PeerNetwork } from '../transport/peer-network.ts';
 import { nodeFileSystem } from '../wal/node-file-system.ts';
 import { listSegments } from '../wal/segment.ts';
+import { type MemberAudit, openAudit } from './audit.ts';
 import { authenticatorOf } from './authentication.ts';
 import { decideBeginning } from './bootstrap.ts';
 import { LevelStateStores } from './level-state-stores.ts';
@@ -79,8 +80,9 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
   }
   replica.start();
   upkeep.start();
+  const audit = config.audit && (await openAudit({ member, logger }, config.audit));
   clients = await openClients(
-    { member, replica, peers, stateStores, logger, tls: tls.client, certificates: tls },
+    { member, replica, peers, stateStores, logger, tls: tls.client, certificates: tls, audit },
     config,
   );
   void whenReady(member, failed).then(() => sayReady({ member, logger }, config));
@@ -90,6 +92,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
       upkeep.stop();
       await replica.handOver();
       await clients?.stop();
+      await audit?.close();
       await replica.close();
       await peers.close();
     },
@@ -123,14 +126,25 @@ function replicaOptions(config: Config, beginning: Beginning | undefined): Repli
 }
 
 async function openClients(
-  modules: Omit<MetricsModules, 'authenticator'> & Pick<ClientListenerModules, 'logger' | 'tls'>,
+  modules: Omit<MetricsModules, 'authenticator' | 'auditLog'> &
+    Pick<ClientListenerModules, 'logger' | 'tls'> & { readonly audit: MemberAudit | undefined },
   config: Config,
 ): Promise<ClientListener> {
-  const { logger, member, tls } = modules;
+  const { logger, member, tls, audit } = modules;
   const ports = { port: member, clock: nodeClock, random: nodeRandom, logger };
   const authenticator = authenticatorOf(ports, config);
-  const metrics = new MemberMetrics({ ...modules, authenticator }, config);
-  const clients = await ClientListener.open({ ...ports, authenticator, tls, metrics }, config);
+  audit?.auditor.bind(authenticator);
+  const metrics = new MemberMetrics({ ...modules, authenticator, auditLog: audit?.log }, config);
+  const clients = await ClientListener.open(
+    {
+      ...ports,
+      authenticator,
+      tls,
+      metrics,
+      audit: audit && ((call) => audit.auditor.audit(call)),
+    },
+    config,
+  );
   metrics.bind(clients);
   return clients;
 }

@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Authenticator } from '../api/authenticator.ts';
+import type { Call } from '../api/call.ts';
 import { Gateway } from '../api/gateway.ts';
 import type { MemberPort } from '../api/member-port.ts';
 import type { ProbeCounters } from '../api/probe-counters.ts';
@@ -12,6 +13,7 @@ import type { MaintenanceConfig } from '../config/maintenance.ts';
 import { isSecure } from '../config/tls.ts';
 import { listenAddress } from '../config/urls.ts';
 import { isOverTls } from './certificate-check.ts';
+import { ConsoleFiles } from './console-files.ts';
 import { GatewayServer } from './gateway.ts';
 import { GrpcServer } from './grpc.ts';
 import { HttpServer } from './http.ts';
@@ -40,6 +42,7 @@ export type ClientListenerConfig = Pick<
       | 'listenClientHttpUrls'
       | 'listenMetricsUrls'
       | 'hasGateway'
+      | 'hasConsole'
       | 'corsOrigins'
       | 'hostWhitelist'
       | 'concurrentStreamsMax'
@@ -57,6 +60,8 @@ export interface ClientListenerModules {
   /** For URLs of https and unixs. */
   readonly tls?: TlsCredentials | undefined;
   readonly metrics?: ClientMetrics;
+  /** Writes calls down. */
+  readonly audit?: ((call: Call) => Call) | undefined;
 }
 
 /** Without it nothing is counted, and there is no `/metrics`. */
@@ -93,7 +98,14 @@ export class ClientListener {
     const counters = modules.metrics?.rpc;
     const services = servicesOf(
       modules.port,
-      { txnOpsMax, messageBytesMax, requestBytesMax, counters, ...maintenance },
+      {
+        txnOpsMax,
+        messageBytesMax,
+        requestBytesMax,
+        counters,
+        audit: modules.audit,
+        ...maintenance,
+      },
       modules.authenticator,
     );
     const { port, logger, tls: credentials } = modules;
@@ -111,7 +123,8 @@ export class ClientListener {
     const knowsByCertificate = (): boolean =>
       config.clientTls?.isClientCertRequired === true && port.auth.isEnabled;
     const web = { port, logger, scrape, probes };
-    this.#http = new HttpServer({ ...web, gateway, access, knowsByCertificate });
+    const consoleFiles = config.hasConsole === true ? new ConsoleFiles() : undefined;
+    this.#http = new HttpServer({ ...web, gateway, consoleFiles, access, knowsByCertificate });
     this.#metrics = new HttpServer(web, { isForMetrics: true });
     const options = { messageBytesMax, concurrentStreamsMax, ...maintenance };
     const isSplit = (config.listenClientHttpUrls ?? []).length > 0;

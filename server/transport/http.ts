@@ -6,6 +6,7 @@ import { probe } from '../api/probes.ts';
 import type { Logger } from '../base/logger.ts';
 import { headerListBytesMax, headersMsMax, pipelinedRequestsMax } from '../config/limits.ts';
 import { isOverTls, verifiedCommonName } from './certificate-check.ts';
+import type { ConsoleFiles } from './console-files.ts';
 import { debugVars } from './debug-vars.ts';
 import type { GatewayServer } from './gateway.ts';
 import { type AccessControl, allowAllAccess } from './http-access.ts';
@@ -16,6 +17,8 @@ export interface HttpModules {
   readonly logger: Logger;
   /** `/v3/*`; without one there is no such path. */
   readonly gateway?: GatewayServer | undefined;
+  /** `/console/`; without it there is no such path. */
+  readonly consoleFiles?: ConsoleFiles | undefined;
   /** The text of `/metrics`; without it there is no such path. */
   readonly scrape?: (() => string) | undefined;
   readonly probes?: ProbeCounters | undefined;
@@ -162,6 +165,10 @@ export class HttpServer {
     if (gateway !== undefined && path.startsWith('/v3/')) return gateway.serve(exchange, path);
     // A body means nothing to the others.
     discard(request);
+    const { consoleFiles } = this.#modules;
+    if (consoleFiles !== undefined && /^\/console(?:\/|$)/.test(path)) {
+      return consoleFiles.serve(exchange, path);
+    }
     if (path === '/metrics' && scrape !== undefined) {
       return answer(response, 200, { ...metricsText, body: scrape() });
     }

@@ -8,10 +8,8 @@ import { openRestored } from '../../server/backup/restored-member.ts';
 import { S3Target, type S3TargetOptions } from '../../server/backup/s3-target.ts';
 import type { Target } from '../../server/backup/target.ts';
 import { Client } from '../../server/client/client.ts';
-import { runCtl } from '../../server/client/ctl/ctl.ts';
-import { backupCommands } from '../../server/ctl/backup-commands.ts';
-import { snapshotCommands } from '../../server/ctl/snapshot-commands.ts';
 import { contract, failing, namesOf, s3Options } from '../server/backup/target-contract.ts';
+import { runCommand } from '../support/ctl.ts';
 import { type S3Program, type S3Server, s3Tools, startS3 } from '../support/s3-servers.ts';
 import { TestCluster } from '../support/server-process.ts';
 import { needs } from '../support/tools.ts';
@@ -111,19 +109,8 @@ for (const program of ['swift', 'moto', 's3rver'] as const satisfies readonly S3
 }
 
 async function ctl(...words: readonly string[]): Promise<Record<string, unknown>> {
-  let out = '';
-  const terminal = {
-    write: (output: string | Uint8Array) => {
-      out += Buffer.from(output as string).toString();
-    },
-    complain: () => {},
-    readInput: async () => Buffer.of(),
-    progress: undefined,
-    signal: new AbortController().signal,
-  };
   const env = { ETCDCTL_ENDPOINTS: cluster.endpoints.join(',') };
-  const fileCommands = { ...snapshotCommands, ...backupCommands };
-  await runCtl(['backup', ...words, '-w', 'json'], env, { terminal, fileCommands });
+  const { out } = await runCommand(['backup', ...words, '-w', 'json'], { env });
   const outcome = JSON.parse(out.trim().split('\n').at(-1) ?? '') as Record<string, unknown>;
   assert.equal(outcome['ok'], true, out);
   return outcome;

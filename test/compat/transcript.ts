@@ -123,7 +123,7 @@ export class Pair {
 }
 
 /** Words between blanks; an empty word is written `''`. */
-function words(command: string): string[] {
+export function words(command: string): string[] {
   return command.split(' ').map((word) => (word === "''" ? '' : word));
 }
 
@@ -137,7 +137,7 @@ function withoutLogs(stderr: string): string {
 const maskedFields =
   /"(cluster_id|member_id|raft_term|ID|leader|raftIndex|raftTerm|raftAppliedIndex|dbSize|dbSizeInUse|took)":("[^"]*"|\d+)/g;
 
-function mask(text: string, cluster: TestCluster): string {
+export function mask(text: string, cluster: TestCluster): string {
   let masked = text;
   for (const member of cluster.members) {
     masked = masked

@@ -15,7 +15,7 @@ import { after, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { helpOf } from '../../server/client/ctl/help.ts';
+import { backupCommands } from '../../server/ctl/backup-commands.ts';
 import { FakeS3 } from '../support/fake-s3.ts';
 import { TestCluster } from '../support/server-process.ts';
 import { needs } from '../support/tools.ts';
@@ -83,7 +83,7 @@ suite('the commands of docs/BACKUP.md', { ...needs('openssl'), timeout: 540_000 
   }
 
   test('each command has its block', () => {
-    for (const command of Object.keys(helpOf).filter((name) => name.startsWith('backup '))) {
+    for (const { name: command } of backupCommands) {
       assert.ok(
         blocks.some((block) => block.includes(`mainstayctl ${command} `)),
         command,

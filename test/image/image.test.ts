@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type BuiltImage, buildImage, prepareImage } from '../../e2e/image/build.ts';
+import { ConsoleFiles } from '../../server/transport/console-files.ts';
 import { needs } from '../support/tools.ts';
 import { Containers } from './containers.ts';
 
@@ -36,6 +37,7 @@ suite('what goes into the image', () => {
       1,
       'LevelDB for one platform',
     );
+    assert.deepEqual(new ConsoleFiles(join(context, 'app')).names, new ConsoleFiles().names);
     for (const file of files) {
       const { mode } = statSync(join(context, file));
       assert.equal(mode & 0o444, 0o444, `${file} is readable`);

@@ -11,18 +11,19 @@ export class TcpProxy {
   #isOpen = true;
   #connections = 0;
 
-  /** `target`: the server's URL. */
-  static async open(target: string): Promise<TcpProxy> {
-    const port = await freePort();
-    const proxy = new TcpProxy(target, port);
-    await new Promise<void>((resolve) => {
-      proxy.#server.listen(port, '127.0.0.1', resolve);
+  /** `target`: the server's URL; `host`: the address of this machine to listen on. */
+  static async open(target: string, host = '127.0.0.1'): Promise<TcpProxy> {
+    const proxy = new TcpProxy(target, { host, port: await freePort() });
+    const { hostname, port } = new URL(proxy.url);
+    await new Promise<void>((resolve, reject) => {
+      proxy.#server.once('error', reject);
+      proxy.#server.listen(Number(port), hostname, resolve);
     });
     return proxy;
   }
 
-  private constructor(target: string, port: number) {
-    this.url = `${new URL(target).protocol}//127.0.0.1:${port}`;
+  private constructor(target: string, at: { readonly host: string; readonly port: number }) {
+    this.url = `${new URL(target).protocol}//${at.host}:${at.port}`;
     this.target = target;
     this.#server = createServer((client) => {
       const { hostname, port: targetPort } = new URL(this.target);

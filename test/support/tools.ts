@@ -5,6 +5,7 @@ import { delimiter, join } from 'node:path';
 /** Programs that some tests need, beside the packages of npm. */
 export type ToolName =
   | 'buildah'
+  | 'chromium'
   | 'curl'
   | 'etcd'
   | 'etcdctl'

@@ -68,6 +68,12 @@
 - apiGroups:
     - ''
   resources:
+    - pods/log
+  verbs:
+    - get
+- apiGroups:
+    - ''
+  resources:
     - services
   verbs:
     - get

@@ -41,6 +41,19 @@ export const service = {
   ],
 } as const satisfies JsonSchema;
 
+export const consolePage = {
+  type: 'object',
+  description:
+    'A page for people, at /console/ on the port for clients, with their TLS and users. A change restarts the members one at a time, the leader last.',
+  properties: {
+    enabled: {
+      type: 'boolean',
+      description: 'Whether the members serve it. Members of a release before 0.2 have none.',
+      default: false,
+    },
+  },
+} as const satisfies JsonSchema;
+
 export const networkPolicy = {
   type: 'object',
   description:

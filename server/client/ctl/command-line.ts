@@ -1,124 +1,7 @@
-import { type ParseArgsConfig, parseArgs } from 'node:util';
-
-/** A wrong command line; exit status 2. */
-export class UsageError extends Error {
-  override name = 'UsageError';
-}
-
-export type Format = 'simple' | 'table' | 'json';
-
-type Options = NonNullable<ParseArgsConfig['options']>;
-
-const globalOptions = {
-  endpoints: { type: 'string' },
-  'write-out': { type: 'string', short: 'w' },
-  'command-timeout': { type: 'string' },
-  cacert: { type: 'string' },
-  cert: { type: 'string' },
-  key: { type: 'string' },
-  'insecure-skip-tls-verify': { type: 'string' },
-  'insecure-transport': { type: 'string' },
-  user: { type: 'string' },
-  password: { type: 'string' },
-  help: { type: 'boolean', short: 'h' },
-} as const satisfies Options;
-
-const keyOptions = { prefix: { type: 'boolean' }, 'from-key': { type: 'boolean' } } as const;
-
-/** Of the member that a restored data directory is for. */
-const memberOptions = {
-  name: { type: 'string' },
-  'data-dir': { type: 'string' },
-  'initial-cluster': { type: 'string' },
-  'initial-cluster-token': { type: 'string' },
-  'initial-advertise-peer-urls': { type: 'string' },
-} as const satisfies Options;
-
-/** Where backups are, and how their outcome is told. */
-const backupOptions = {
-  target: { type: 'string' },
-  's3-endpoint': { type: 'string' },
-  's3-region': { type: 'string' },
-  's3-addressing': { type: 'string' },
-  's3-ca-file': { type: 'string' },
-  's3-credentials-dir': { type: 'string' },
-  's3-sse': { type: 'string' },
-  's3-sse-kms-key-id': { type: 'string' },
-  's3-timeout': { type: 'string' },
-  's3-retry-for': { type: 'string' },
-  'cluster-uid': { type: 'string' },
-  'encryption-key-file': { type: 'string' },
-  'result-file': { type: 'string' },
-  progress: { type: 'string' },
-} as const satisfies Options;
-
-/** What each command takes beside the global options. */
-const commandOptions = {
-  put: {
-    lease: { type: 'string' },
-    'prev-kv': { type: 'boolean' },
-    'may-repeat': { type: 'boolean' },
-  },
-  get: {
-    ...keyOptions,
-    rev: { type: 'string' },
-    limit: { type: 'string' },
-    'keys-only': { type: 'boolean' },
-    'count-only': { type: 'boolean' },
-    'print-value-only': { type: 'boolean' },
-    serializable: { type: 'boolean' },
-  },
-  watch: { ...keyOptions, rev: { type: 'string' }, 'prev-kv': { type: 'boolean' } },
-  status: { cluster: { type: 'boolean' } },
-  'member list': {},
-  'snapshot save': {},
-  'snapshot status': {},
-  'snapshot restore': {
-    ...memberOptions,
-    'wal-dir': { type: 'string' },
-    'skip-hash-check': { type: 'boolean' },
-    'bump-revision': { type: 'string' },
-    'mark-compacted': { type: 'boolean' },
-  },
-  'backup save': {
-    ...backupOptions,
-    'backup-id': { type: 'string' },
-    cluster: { type: 'string' },
-  },
-  'backup list': backupOptions,
-  'backup verify': {
-    ...backupOptions,
-    'scratch-dir': { type: 'string' },
-    'no-record': { type: 'boolean' },
-  },
-  'backup restore': {
-    ...backupOptions,
-    ...memberOptions,
-    object: { type: 'string' },
-    revision: { type: 'string' },
-    time: { type: 'string' },
-    'bump-revision': { type: 'string' },
-    'above-revision': { type: 'string' },
-    'dry-run': { type: 'boolean' },
-  },
-  'backup archive': {
-    ...backupOptions,
-    cluster: { type: 'string' },
-    interval: { type: 'string' },
-    silence: { type: 'string' },
-    once: { type: 'boolean' },
-  },
-  'backup prune': {
-    ...backupOptions,
-    'keep-last': { type: 'string' },
-    'keep-daily': { type: 'string' },
-    'keep-weekly': { type: 'string' },
-    'keep-monthly': { type: 'string' },
-    'at-most': { type: 'string' },
-    'time-zone': { type: 'string' },
-    'dry-run': { type: 'boolean' },
-  },
-} as const satisfies Record<string, Options>;
+import type { CommandSpec, Environment, Format } from './command.ts';
+import { isFlag, parseWords, UsageError, type Words, wordsTaken } from './flags.ts';
+import { globalFlags } from './global-flags.ts';
+import { nearest } from './nearest.ts';
 
 /** Files of certificates, and what else says how to connect. */
 export interface TlsFlags {
@@ -128,176 +11,287 @@ export interface TlsFlags {
   readonly isInsecure: boolean;
 }
 
-export type CommandName = keyof typeof commandOptions;
+/** What was asked for: help, for a command or a group of them, or a command. */
+export type Wish =
+  | { readonly kind: 'help'; readonly words: readonly string[] }
+  | { readonly kind: 'command'; readonly line: CommandLine };
 
-/** Commands that work with files; the others only ask members. */
-export type FileCommandName = Extract<CommandName, `${'snapshot' | 'backup'} ${string}`>;
+/** Throws {@link UsageError}. */
+export function wishOf(
+  argv: readonly string[],
+  commands: readonly CommandSpec[],
+  env: Environment,
+): Wish {
+  const { words, rest, next, behind } = commandWords(argv, commands);
+  const spec = commands.find(({ name }) => name === words.join(' '));
+  const before = argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv;
+  const isHelp = before.includes('--help') || before.includes('-h');
+  if (words.length === 0 && next === 'help') {
+    const asked = commandWords(behind, commands);
+    return {
+      kind: 'help',
+      words: [...asked.words, ...(asked.next === undefined ? [] : [asked.next])],
+    };
+  }
+  if (spec === undefined) {
+    if (words.length === 0 && next === undefined) {
+      parseWords(rest, globalFlags, 'mainstayctl');
+      return { kind: 'help', words };
+    }
+    if (isHelp && next === undefined) return { kind: 'help', words };
+    throw unknownCommand(words, next, commands);
+  }
+  if (isHelp) return { kind: 'help', words };
+  return { kind: 'command', line: new CommandLine(spec, rest, env) };
+}
+
+interface CommandWords {
+  /** Those that name a command or a group of them, wherever flags stand between them. */
+  readonly words: readonly string[];
+  /** All the others. */
+  readonly rest: readonly string[];
+  /** The first of the others that is neither a flag nor the value of one. */
+  readonly next: string | undefined;
+  /** What stands behind `next`. */
+  readonly behind: readonly string[];
+}
+
+function commandWords(argv: readonly string[], commands: readonly CommandSpec[]): CommandWords {
+  const words: string[] = [];
+  const rest: string[] = [];
+  for (let at = 0; at < argv.length; at++) {
+    const word = argv[at] ?? '';
+    const candidates = commands.filter(({ name }) => begins(name, words));
+    if (word === '--') {
+      return { words, rest: [...rest, ...argv.slice(at)], next: argv[at + 1], behind: [] };
+    }
+    if (isFlag(word)) {
+      const flags = [...globalFlags, ...candidates.flatMap((each) => each.flags)];
+      const end = at + wordsTaken(word, flags);
+      rest.push(...argv.slice(at, end));
+      at = end - 1;
+      continue;
+    }
+    if (!candidates.some(({ name }) => begins(name, [...words, word]))) {
+      return { words, rest: [...rest, ...argv.slice(at)], next: word, behind: argv.slice(at + 1) };
+    }
+    words.push(word);
+  }
+  return { words, rest, next: undefined, behind: [] };
+}
+
+function begins(name: string, words: readonly string[]): boolean {
+  const parts = name.split(' ');
+  return words.length <= parts.length && words.every((word, at) => word === parts[at]);
+}
+
+export function unknownCommand(
+  words: readonly string[],
+  next: string | undefined,
+  commands: readonly CommandSpec[],
+): UsageError {
+  const below = commands.filter(({ name }) => begins(name, words)).map(({ name }) => name);
+  const given = [...words, ...(next === undefined ? [] : [next])].join(' ');
+  if (next === undefined) {
+    const choices = below.map((name) => name.split(' ').slice(words.length).join(' '));
+    return new UsageError(`"${given}" needs one more word: ${choices.join(', ')}`);
+  }
+  const like = nearest(given, words.length > 0 ? below : commands.map(({ name }) => name));
+  const group = commands.map(({ name }) => name.split(' ')[0] ?? '');
+  const likeWord = like ?? nearest(given.split(' ')[0] ?? '', group);
+  const hint =
+    likeWord === undefined ? 'mainstayctl --help lists them' : `did you mean "${likeWord}"?`;
+  return new UsageError(`unknown command "${given}"; ${hint}`);
+}
 
 /** One command, taken apart. */
 export class CommandLine {
-  readonly command: CommandName | 'help';
+  readonly spec: CommandSpec;
   readonly operands: readonly string[];
-  readonly #values: Readonly<Record<string, string | boolean | undefined>>;
-  readonly #env: Readonly<Record<string, string | undefined>>;
+  /** The operands behind `--`; undefined without it. */
+  readonly behindDashes: readonly string[] | undefined;
+  readonly env: Environment;
+  readonly #words: Words;
 
-  constructor(argv: readonly string[], env: Readonly<Record<string, string | undefined>>) {
-    this.#env = env;
-    const given = argv.map((argument) => switched(argument));
-    const words = commandWords(given);
-    const { values, positionals } = parsed(given, commandOptions[words ?? 'member list']);
-    this.#values = values as Record<string, string | boolean | undefined>;
-    if (words === undefined && positionals.length > 0 && positionals[0] !== 'help') {
-      throw new UsageError(`unknown command "${positionals.join(' ')}"`);
-    }
-    this.command = words === undefined || this.flag('help') ? 'help' : words;
-    this.operands = positionals.slice(words?.split(' ').length ?? 0);
+  /** Throws {@link UsageError}. */
+  constructor(spec: CommandSpec, argv: readonly string[], env: Environment) {
+    this.spec = spec;
+    this.env = env;
+    this.#words = parseWords(argv, [...spec.flags, ...globalFlags], spec.name);
+    const { operands, dashesAt } = this.#words;
+    this.operands = operands;
+    this.behindDashes = dashesAt === undefined ? undefined : operands.slice(dashesAt);
+    const count = operands.length;
+    if (count < spec.operandsMin || count > spec.operandsMax) throw this.wrongOperands();
+    this.format(spec.formats[0] ?? 'simple');
   }
 
+  get command(): string {
+    return this.spec.name;
+  }
+
+  wrongOperands(): UsageError {
+    const { name, operands } = this.spec;
+    return new UsageError(`usage: mainstayctl ${name}${operands === '' ? '' : ` ${operands}`}`);
+  }
+
+  /** As they were given. */
   get endpoints(): string[] {
-    const { MAINSTAYCTL_ENDPOINTS, ETCDCTL_ENDPOINTS } = this.#env;
-    const text =
-      this.text('endpoints') || MAINSTAYCTL_ENDPOINTS || ETCDCTL_ENDPOINTS || '127.0.0.1:2379';
-    const endpoints = text.split(',').map((endpoint) => endpoint.trim());
-    for (const endpoint of endpoints) checkEndpoint(endpoint);
-    return endpoints;
+    return endpointsOf(this.#setting('endpoints') ?? '127.0.0.1:2379', '--endpoints');
   }
 
   get timeoutMs(): number {
-    const text = this.text('command-timeout') ?? '5s';
-    const [, amount, unit] = /^(\d+(?:\.\d+)?)(ms|s|m)$/.exec(text) ?? [];
-    if (amount === undefined)
-      throw new UsageError(`--command-timeout: "${text}" is no time like 5s`);
-    return Number(amount) * (unit === 'ms' ? 1 : unit === 's' ? 1_000 : 60_000);
+    return this.#duration('command-timeout', '5s');
+  }
+
+  get dialTimeoutMs(): number {
+    return this.#duration('dial-timeout', '2s');
   }
 
   /** Undefined where nothing speaks for TLS but an endpoint's own scheme. As etcdctl. */
   get tls(): TlsFlags | undefined {
-    const [cacert, cert, key] = [
-      this.#setting('cacert'),
-      this.#setting('cert'),
-      this.#setting('key'),
-    ];
-    if ((cert === undefined) !== (key === undefined)) {
-      throw new UsageError(
-        `KeyFile and CertFile must both be present[key: ${key ?? ''}, cert: ${cert ?? ''}]`,
-      );
-    }
+    const names = ['cacert', 'cert', 'key'] as const;
+    const [cacert, cert, key] = names.map((name) => this.#setting(name));
     const isInsecure = this.#switch('insecure-skip-tls-verify', false);
     const isWanted = !this.#switch('insecure-transport', true);
-    if (cacert === undefined && cert === undefined && !isInsecure && !isWanted) return undefined;
-    return { cacert, cert, key, isInsecure };
+    return tlsFlags({ cacert, cert, key }, { isInsecure, isWanted });
   }
 
   /** Undefined where nobody is named. `--user NAME:PASSWORD`, or the password apart, as etcdctl. */
-  get credentials(): { readonly username: string; readonly password: string } | undefined {
-    const [user, password] = [this.#setting('user'), this.#setting('password')];
-    if (user === undefined) return undefined;
-    if (password !== undefined) return { username: user, password };
-    const colon = user.indexOf(':');
-    if (colon < 0) {
-      throw new UsageError('--user has no password: --user NAME:PASSWORD, or --password');
-    }
-    return { username: user.slice(0, colon), password: user.slice(colon + 1) };
+  get user(): { readonly username: string; readonly password: string | undefined } | undefined {
+    return userOf(this.#setting('user'), this.#setting('password'));
   }
 
-  /** A global option, or what the environment says. */
+  get isHex(): boolean {
+    return this.#switch('hex', false);
+  }
+
+  /** A global flag, or what the environment says. */
   #setting(name: string): string | undefined {
     const variable = name.toUpperCase().replaceAll('-', '_');
     return (
       this.text(name) ||
-      this.#env[`MAINSTAYCTL_${variable}`] ||
-      this.#env[`ETCDCTL_${variable}`] ||
+      this.env[`MAINSTAYCTL_${variable}`] ||
+      this.env[`ETCDCTL_${variable}`] ||
       undefined
     );
   }
 
   #switch(name: string, fallback: boolean): boolean {
     const text = this.#setting(name) ?? String(fallback);
-    if (text !== 'true' && text !== 'false') {
-      throw new UsageError(`--${name}: "${text}" is not true or false`);
-    }
-    return text === 'true';
+    if (text === 'true' || text === 'false') return text === 'true';
+    throw new UsageError(`--${name}: "${text}" is not true or false`);
   }
 
+  #duration(name: string, fallback: string): number {
+    return durationOf(this.#setting(name) ?? fallback, `--${name}`);
+  }
+
+  /** How to print; `fallback` where nothing is said. What the environment says holds for commands that can do it. */
   format(fallback: Format): Format {
-    const text = this.text('write-out') ?? fallback;
-    if (text === 'simple' || text === 'table' || text === 'json') return text;
-    throw new UsageError(`--write-out: "${text}" is not simple, table or json`);
+    const { formats } = this.spec;
+    const given = this.text('write-out');
+    const text = given ?? this.#setting('write-out') ?? fallback;
+    const format = formats.find((each) => each === text);
+    if (format !== undefined) return format;
+    if (given === undefined && isFormat(text)) return fallback;
+    const choices = formats.length < 2 ? formats.join('') : listed(formats);
+    throw new UsageError(`--write-out: "${text}" is not ${choices}`);
   }
 
+  /** Whether a switch is on. */
   flag(name: string): boolean {
-    return this.#values[name] === true;
+    const fallback = this.spec.flags.find((flag) => flag.name === name)?.default;
+    return (this.text(name) ?? fallback) === 'true';
   }
 
+  /** Undefined when it is not given. */
   text(name: string): string | undefined {
-    const value = this.#values[name];
-    return typeof value === 'string' ? value : undefined;
+    return this.#words.values.get(name);
+  }
+
+  /** Of a flag whose choices are the table's. */
+  choice(name: string): string {
+    const flag = this.spec.flags.find((each) => each.name === name);
+    const text = this.text(name) ?? flag?.default ?? '';
+    if (flag?.choices?.includes(text) === true) return text;
+    throw new UsageError(`--${name}: "${text}" is not ${listed(flag?.choices ?? [])}`);
   }
 
   /** 0 when it is not given. */
   whole(name: string): number {
-    const text = this.text(name) ?? '0';
-    if (!/^\d+$/.test(text)) throw new UsageError(`--${name}: "${text}" is no whole number`);
-    return Number(text);
+    return wholeOf(this.text(name) ?? '0', `--${name}`);
   }
 
   /** Hexadecimal, as ids are printed; undefined when it is not given. */
   id(name: string): bigint | undefined {
     const text = this.text(name);
-    if (text === undefined) return undefined;
-    if (!/^[0-9a-fA-F]{1,16}$/.test(text))
-      throw new UsageError(`--${name}: "${text}" is no hexadecimal id`);
-    return BigInt.asIntN(64, BigInt(`0x${text}`));
+    return text === undefined ? undefined : BigInt.asIntN(64, idOf(text, `--${name}`));
   }
 }
 
-/** As for Go's flags: `--switch` alone is `--switch=true`, and takes a value only with `=`. */
-function switched(argument: string): string {
-  const isSwitch = argument === '--insecure-skip-tls-verify' || argument === '--insecure-transport';
-  return isSwitch ? `${argument}=true` : argument;
+export function listed(choices: readonly string[]): string {
+  return [choices.slice(0, -1).join(', '), ...choices.slice(-1)].filter(Boolean).join(' or ');
 }
 
-function commandWords(argv: readonly string[]): CommandName | undefined {
-  const { positionals } = parseArgs({
-    args: [...argv],
-    options: { ...globalOptions, ...valueOptions() },
-    allowPositionals: true,
-    strict: false,
-  });
-  const names = Object.keys(commandOptions) as CommandName[];
-  return names.find((name) => name.split(' ').every((word, at) => word === positionals[at]));
+function isFormat(text: string): boolean {
+  return ['simple', 'table', 'json', 'fields', 'protobuf'].includes(text);
 }
 
-/** Every option with a value of any command: so that none is taken for the command's name. */
-function valueOptions(): Options {
-  const all = Object.values(commandOptions).flatMap((options) => Object.entries(options));
-  return Object.fromEntries(all.filter(([, { type }]) => type === 'string'));
+/** `what` is for the message. */
+export function wholeOf(text: string, what: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new UsageError(`${what}: "${text}" is no whole number`);
 }
 
-function parsed(argv: readonly string[], options: Options) {
-  try {
-    return parseArgs({
-      args: withGoBooleans(argv, options),
-      options: { ...globalOptions, ...options },
-      allowPositionals: true,
-    });
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
+/** Hexadecimal, unsigned. */
+export function idOf(text: string, what: string): bigint {
+  if (/^[0-9a-fA-F]{1,16}$/.test(text)) return BigInt(`0x${text}`);
+  throw new UsageError(`${what}: "${text}" is no hexadecimal id`);
+}
+
+/** Milliseconds. */
+export function durationOf(text: string, what: string): number {
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
+  if (parts.length === 0 || parts.map(([part]) => part).join('') !== text) {
+    throw new UsageError(`${what}: "${text}" is no time like 5s`);
   }
+  const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+  const ms = parts.reduce((sum, [, n, unit = 's']) => sum + Number(n) * (unitMs[unit] ?? 0), 0);
+  return Math.min(ms, 2 ** 31 - 1);
 }
 
-/** Go takes `--flag=true` and `--flag=false` as well, and etcd's documents have them. */
-function withGoBooleans(argv: readonly string[], options: Options): string[] {
-  return argv.flatMap((argument) => {
-    const [, name = '', value] = /^--([a-z-]+)=(true|false)$/.exec(argument) ?? [];
-    if (options[name]?.type !== 'boolean') return [argument];
-    return value === 'true' ? [`--${name}`] : [];
-  });
-}
-
-function checkEndpoint(endpoint: string): void {
-  const url = endpoint.includes('://') ? endpoint : `http://${endpoint}`;
-  if (!/^https?:\/\//.test(url) || !URL.canParse(url)) {
-    throw new UsageError(`--endpoints: "${endpoint}" is not of the form HOST:PORT`);
+export function endpointsOf(text: string, what: string): string[] {
+  const endpoints = text.split(',').map((endpoint) => endpoint.trim());
+  for (const endpoint of endpoints) {
+    const url = endpoint.includes('://') ? endpoint : `http://${endpoint}`;
+    if (!/^https?:\/\//.test(url) || !URL.canParse(url)) {
+      throw new UsageError(`${what}: "${endpoint}" is not of the form HOST:PORT`);
+    }
   }
+  return endpoints;
+}
+
+export function userOf(
+  user: string | undefined,
+  password: string | undefined,
+): { username: string; password: string | undefined } | undefined {
+  if (user === undefined) return undefined;
+  const colon = user.indexOf(':');
+  if (password !== undefined || colon < 0) return { username: user, password };
+  return { username: user.slice(0, colon), password: user.slice(colon + 1) };
+}
+
+export function tlsFlags(
+  files: { cacert?: string | undefined; cert?: string | undefined; key?: string | undefined },
+  { isInsecure, isWanted }: { isInsecure: boolean; isWanted: boolean },
+): TlsFlags | undefined {
+  const { cacert, cert, key } = files;
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new UsageError(
+      `KeyFile and CertFile must both be present[key: ${key ?? ''}, cert: ${cert ?? ''}]`,
+    );
+  }
+  if (cacert === undefined && cert === undefined && !isInsecure && !isWanted) return undefined;
+  return { cacert, cert, key, isInsecure };
 }

@@ -1,7 +1,6 @@
 import { Buffer, isUtf8 } from 'node:buffer';
 import { asBuffer } from '../../base/bytes.ts';
 import { hexId } from '../../base/ids.ts';
-import type { KeyValue } from '../../proto/gen/kv.ts';
 
 /** For people: one line, and what is no text as hex escapes. */
 export function lineOf(bytes: Uint8Array): string {
@@ -13,28 +12,9 @@ export function lineOf(bytes: Uint8Array): string {
   });
 }
 
-/** For programs: ids as hex texts, bytes as text, or as base64 under a name that says so. */
+/** For programs: ids as hex texts, bytes in base64. */
 export function jsonOf(value: unknown): string {
   return `${JSON.stringify(plain(value))}\n`;
-}
-
-export function kvFields(kv: KeyValue): Record<string, unknown> {
-  const { createRevision, modRevision, version, lease } = kv;
-  return {
-    ...bytesField('key', kv.key),
-    ...bytesField('value', kv.value),
-    createRevision,
-    modRevision,
-    version,
-    ...(lease === 0n ? {} : { lease }),
-  };
-}
-
-function bytesField(name: string, bytes: Uint8Array): Record<string, string> {
-  const buffer = asBuffer(bytes);
-  return isUtf8(bytes)
-    ? { [name]: buffer.toString() }
-    : { [`${name}Base64`]: buffer.toString('base64') };
 }
 
 function plain(value: unknown): unknown {
@@ -55,4 +35,24 @@ export function sizeText(bytes: number): string {
     unit++;
   }
   return `${unit === 0 ? size : size.toFixed(1)} ${units[unit]}`;
+}
+
+/** As etcdctl prints sizes: powers of 1000, two digits at least. */
+export function decimalSize(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  if (bytes < 10) return `${bytes} B`;
+  const unit = Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3));
+  const size = Math.floor((bytes / 1000 ** unit) * 10 + 0.5) / 10;
+  return `${size.toFixed(size < 10 ? 1 : 0)} ${units[unit]}`;
+}
+
+/** A lease's id as etcdctl prints it: sixteen digits. */
+export function leaseText(id: bigint): string {
+  return hexId(id).padStart(16, '0');
+}
+
+/** How long something took, for people: `1.2 ms`. */
+export function milliseconds(ms: number): string {
+  if (ms >= 1_000) return `${(ms / 1_000).toFixed(2)} s`;
+  return `${ms.toFixed(ms < 10 ? 2 : ms < 100 ? 1 : 0)} ms`;
 }

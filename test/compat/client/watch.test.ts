@@ -78,14 +78,16 @@ onBoth('watch', {}, (store) => {
     const first = await watch.started();
     const batches = watch[Symbol.asyncIterator]();
     await watch.requestProgress();
-    const before = await batches.next();
-    assert.deepEqual(before.value, { revision: first - 1, events: [] });
+    const { header: answered, ...before } = (await batches.next()).value as WatchBatch;
+    assert.deepEqual(before, { revision: first - 1, events: [] });
+    assert.equal(answered.revision, first - 1);
     await space.put('a', '1');
     const { header } = await store.client().put('elsewhere', '');
     assert.deepEqual(told([(await batches.next()).value as WatchBatch]), ['PUT a 1']);
     await watch.requestProgress();
-    const after = await batches.next();
-    assert.deepEqual(after.value, { revision: header.revision, events: [] });
+    const { header: last, ...after } = (await batches.next()).value as WatchBatch;
+    assert.deepEqual(after, { revision: header.revision, events: [] });
+    assert.equal(last.revision, header.revision);
     await batches.return();
   });
 

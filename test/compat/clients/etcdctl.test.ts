@@ -50,7 +50,8 @@ class Ctl {
           else reject(new Error(`etcdctl ${args}: ${stderr}`, { cause: error }));
         },
       );
-      child.stdin?.end(input);
+      // A program that ends before it has read all says why by its status.
+      child.stdin?.on('error', () => undefined).end(input);
     });
   }
 

@@ -8,22 +8,22 @@ export interface FieldCase {
   readonly beside?: Readonly<Record<string, unknown>>;
 }
 
-const x = (length: number) => 'x'.repeat(length);
+export const x = (length: number) => 'x'.repeat(length);
 const many = <T>(count: number, item: (position: number) => T) =>
   Array.from({ length: count }, (_, position) => item(position));
 const labelsOf = (count: number) =>
   Object.fromEntries(many(count, (position) => [`k${position}`, 'v']));
 
-const tooLong = /may not be (longer|more) than|Too long|must have at most/i;
+export const tooLong = /may not be (longer|more) than|Too long|must have at most/i;
 const tooMany = /must have at most|Too many/i;
-const empty = /at least 1 chars|should be at least/i;
-const wrongChoice = /supported values|Unsupported value/i;
+export const empty = /at least 1 chars|should be at least/i;
+export const wrongChoice = /supported values|Unsupported value/i;
 const noBoolean = /must be of type boolean/;
-const noText = /must be of type string/;
-const noObject = /must be of type object/;
-const missing = /Required value/i;
-const pattern = /should match/;
-const bounds = /should be (greater|less) than or equal to/;
+export const noText = /must be of type string/;
+export const noObject = /must be of type object/;
+export const missing = /Required value/i;
+export const pattern = /should match/;
+export const bounds = /should be (greater|less) than or equal to/;
 
 const spread: FieldCase = {
   valid: 'Required',
@@ -39,7 +39,7 @@ const surname: FieldCase = {
     ['Mine!', pattern],
   ],
 };
-const anyName: FieldCase = {
+export const anyName: FieldCase = {
   valid: 'mine',
   edge: ['m', x(253)],
   invalid: [
@@ -55,7 +55,7 @@ const selector: FieldCase = {
     [{ a: x(64) }, tooLong],
   ],
 };
-const flag: FieldCase = { valid: true, edge: [false], invalid: [['yes', noBoolean]] };
+export const flag: FieldCase = { valid: true, edge: [false], invalid: [['yes', noBoolean]] };
 const word: FieldCase = { valid: '2026-01-01', edge: ['', x(64)], invalid: [[x(65), tooLong]] };
 const storeName: FieldCase = {
   valid: 'orders',
@@ -480,6 +480,8 @@ const fieldCases: Readonly<Record<string, FieldCase>> = {
     beside: { service: { type: 'NodePort' } },
   },
   'service.loadBalancerClass': { ...anyName, beside: { service: { type: 'LoadBalancer' } } },
+  console: { valid: { enabled: true }, edge: [{}], invalid: [[true, noObject]] },
+  'console.enabled': flag,
   networkPolicy: { valid: { clients: [] }, edge: [{}], invalid: [[true, noObject]] },
   'networkPolicy.clients': {
     valid: [{ podLabels: { app: 'orders' }, namespaceLabels: { team: 'a' } }],
@@ -488,6 +490,45 @@ const fieldCases: Readonly<Record<string, FieldCase>> = {
   },
   'networkPolicy.clients[].podLabels': selector,
   'networkPolicy.clients[].namespaceLabels': selector,
+  audit: {
+    valid: { target: 'Stdout', rules: ['write:/secrets/', 'lease'] },
+    edge: [{}],
+    invalid: [
+      [true, noObject],
+      [{ maxFiles: 3 }, /need audit.target Volume/],
+      [{ target: 'Stdout', maxFileSize: '10Mi' }, /need audit.target Volume/],
+    ],
+  },
+  'audit.target': { valid: 'Volume', edge: ['Stdout'], invalid: [['File', wrongChoice]] },
+  'audit.rules': {
+    valid: ['read:*', 'write:/a,b/', 'inspect'],
+    edge: [[], many(32, () => 'lease')],
+    invalid: [
+      [many(33, () => 'lease'), tooMany],
+      [['reads:*'], pattern],
+      [['lease:/a'], pattern],
+      [[`read:${x(508)}`], tooLong],
+    ],
+  },
+  'audit.maxFileSize': {
+    valid: '10Mi',
+    edge: ['1Mi'],
+    invalid: [
+      ['1023Ki', /at least 1Mi/],
+      ['big', pattern],
+    ],
+    beside: { audit: { target: 'Volume' } },
+  },
+  'audit.maxFiles': {
+    valid: 3,
+    edge: [1, 1_000],
+    invalid: [
+      [0, bounds],
+      [1_001, bounds],
+    ],
+    beside: { audit: { target: 'Volume' } },
+  },
+  'audit.whenFull': { valid: 'Block', edge: ['Drop'], invalid: [['Wait', wrongChoice]] },
   disruptionBudget: {
     valid: 'Disabled',
     edge: ['Enabled'],
@@ -545,7 +586,7 @@ const s3 = {
 };
 
 /** The fields of a target and of a restore, below a path of the spec. */
-function sourceCases(
+export function sourceCases(
   path: string,
   around: (source: object) => Readonly<Record<string, unknown>>,
 ): Readonly<Record<string, FieldCase>> {

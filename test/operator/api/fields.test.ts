@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import {
@@ -11,46 +11,81 @@ import {
   startRealApiServer,
 } from '../../../e2e/localkube/contract/real-api-server.ts';
 import { startLocalKube } from '../../../e2e/localkube/local-kube.ts';
-import { storeClusterDefinition } from '../../../operator/api/crd.ts';
+import { storeBackupScheduleSpec, storeBackupSpec } from '../../../operator/api/backup-schema.ts';
+import { definitions, storeClusterDefinition } from '../../../operator/api/crd.ts';
 import type { JsonSchema } from '../../../operator/api/json-schema.ts';
 import type { KubeObject } from '../../../operator/api/objects.ts';
 import { storeClusterSpec } from '../../../operator/api/schema.ts';
-import type { StoreCluster } from '../../../operator/api/types.ts';
 import { HttpKubeClient } from '../../../operator/kube/client.ts';
 import { loadConnection } from '../../../operator/kube/kubeconfig.ts';
 import { collectionPath, objectPath } from '../../../operator/kube/paths.ts';
 import { silentLogger } from '../../../server/base/logger.ts';
 import { needs, toolPath } from '../../support/tools.ts';
-import { allFieldCases, edits } from './field-cases.ts';
+import {
+  backupEdits,
+  backupFieldCases,
+  minimalBackup,
+  minimalSchedule,
+  requiredOf,
+  scheduleFieldCases,
+} from './backup-field-cases.ts';
+import { allFieldCases, edits, type FieldCase } from './field-cases.ts';
 
 // Every field of the spec, by what an API server takes and refuses: the schema and the CEL rules as they run.
 
 const missing = missingPrograms();
 const skip = missing.length > 0 && `${missing.join(', ')} not in KUBEBUILDER_ASSETS or PATH`;
 
-test('every field of the schema has cases, and every case a field', () => {
-  const fields = [...fieldsOf('', storeClusterSpec)].map(([path]) => path);
-  assert.deepEqual(Object.keys(allFieldCases).toSorted(), fields.toSorted());
+/** One of our kinds, with the smallest spec that is taken. */
+interface Subject {
+  readonly kind: 'StoreCluster' | 'StoreBackup' | 'StoreBackupSchedule';
+  readonly schema: JsonSchema;
+  readonly cases: Readonly<Record<string, FieldCase>>;
+  readonly minimal: object;
+}
+
+const storeCluster: Subject = {
+  kind: 'StoreCluster',
+  schema: storeClusterSpec,
+  cases: allFieldCases,
+  minimal: { storage: { size: '1Gi' } },
+};
+const storeBackup: Subject = {
+  kind: 'StoreBackup',
+  schema: storeBackupSpec,
+  cases: backupFieldCases,
+  minimal: minimalBackup,
+};
+const storeBackupSchedule: Subject = {
+  kind: 'StoreBackupSchedule',
+  schema: storeBackupScheduleSpec,
+  cases: scheduleFieldCases,
+  minimal: minimalSchedule,
+};
+const subjects = [storeCluster, storeBackup, storeBackupSchedule];
+
+test('every field of the schemas has cases, and every case a field', () => {
+  for (const { kind, schema, cases } of subjects) {
+    const fields = [...fieldsOf('', schema)].map(([path]) => path);
+    assert.deepEqual(Object.keys(cases).toSorted(), fields.toSorted(), kind);
+  }
 });
 
-test('every field of the definition is described', () => {
-  const [version] = storeClusterDefinition.spec.versions;
-  const { spec, status } = version.schema.openAPIV3Schema.properties ?? {};
-  const described = [...describedOf('spec', spec), ...describedOf('status', status)];
-  assert.ok(described.length > 130, String(described.length));
-  for (const [path, { description = '' }] of described) {
-    assert.match(description, /^[A-Z`].{10,}\.$/, `${path}: ${description}`);
+test('every field of the definitions is described', () => {
+  for (const definition of definitions) {
+    const [version] = definition.spec.versions;
+    const { spec, status } = version.schema.openAPIV3Schema.properties ?? {};
+    const described = [...describedOf('spec', spec), ...describedOf('status', status)];
+    const least = definition === storeClusterDefinition ? 130 : 30;
+    assert.ok(described.length > least, `${definition.metadata.name}: ${described.length}`);
+    for (const [path, { description = '' }] of described) {
+      assert.match(description, /^[A-Z`].{3,}\.$/, `${path}: ${description}`);
+    }
   }
 });
 
 test('values of every field, on localkube', async (context) => {
-  await withLocalKube(async (kube) => {
-    for (const path of Object.keys(allFieldCases))
-      await context.test(path, () => tryField(kube, path));
-    for (const [title, before, after, sentence] of edits) {
-      await context.test(title, () => tryEdit(kube, { before, after, sentence }));
-    }
-  });
+  await withLocalKube((kube) => tryAll(context, kube));
 });
 
 test('values of every field, on a real API server', { skip }, async (context) => {
@@ -58,12 +93,8 @@ test('values of every field, on a real API server', { skip }, async (context) =>
   const server = await startRealApiServer(directory);
   const kube = new HttpKubeClient(loadConnection(join(directory, 'kubeconfig')));
   try {
-    await installDefinition(kube);
-    for (const path of Object.keys(allFieldCases))
-      await context.test(path, () => tryField(kube, path));
-    for (const [title, before, after, sentence] of edits) {
-      await context.test(title, () => tryEdit(kube, { before, after, sentence }));
-    }
+    await installDefinitions(kube);
+    await tryAll(context, kube);
   } finally {
     kube.close();
     await server.stop();
@@ -87,18 +118,64 @@ test('kubectl explain describes the fields', needs('kubectl'), async () => {
   });
 });
 
-async function tryField(kube: HttpKubeClient, path: string): Promise<void> {
-  const cases = allFieldCases[path];
-  assert.ok(cases);
+async function tryAll(context: TestContext, kube: HttpKubeClient): Promise<void> {
+  for (const subject of subjects) {
+    for (const [path, cases] of Object.entries(subject.cases)) {
+      const title = subject === storeCluster ? path : `${subject.kind} ${path}`;
+      await context.test(title, () => tryField(kube, subject, { path, cases }));
+    }
+  }
+  for (const [title, before, after, sentence] of edits) {
+    await context.test(title, () => tryEdit(kube, storeCluster, { before, after, sentence }));
+  }
+  for (const [kind, title, after, sentence] of backupEdits) {
+    const subject = kind === 'StoreBackup' ? storeBackup : storeBackupSchedule;
+    await context.test(title, () => tryEdit(kube, subject, { before: {}, after, sentence }));
+  }
+  await context.test('a name of a StoreBackup fits into a label', async () => {
+    const path = collectionPath('StoreBackup', 'default');
+    const create = (length: number) =>
+      kube.create(path, objectOf('StoreBackup', 'x'.repeat(length), minimalBackup));
+    await assert.rejects(create(64), /use at most 63 characters/);
+    const { metadata } = await create(63);
+    const { name, uid = '', resourceVersion = '' } = metadata;
+    await kube.remove(`${path}/${name}`, { uid, resourceVersion });
+  });
+  for (const subject of [storeBackup, storeBackupSchedule]) {
+    await context.test(`what a ${subject.kind} must have`, () => tryWithout(kube, subject));
+  }
+}
+
+async function tryField(
+  kube: HttpKubeClient,
+  subject: Subject,
+  { path, cases }: { readonly path: string; readonly cases: FieldCase },
+): Promise<void> {
   const { valid, edge, invalid, beside = {} } = cases;
+  const refusal = (value: unknown) => {
+    return refusalOf(kube, subject, specWith({ ...subject.minimal, ...beside }, path, value));
+  };
   for (const value of [valid, ...edge]) {
-    const refusal = await refusalOf(kube, specWith(path, value, beside));
-    assert.equal(refusal, undefined, `${JSON.stringify(value)}: ${refusal}`);
+    const told = await refusal(value);
+    assert.equal(told, undefined, `${JSON.stringify(value)}: ${told}`);
   }
   assert.ok(invalid.length > 0);
   for (const [value, sentence] of invalid) {
-    const refusal = await refusalOf(kube, specWith(path, value, beside));
-    assert.match(refusal ?? 'it was taken', sentence, JSON.stringify(value).slice(0, 200));
+    const told = (await refusal(value)) ?? 'it was taken';
+    assert.match(told, sentence, JSON.stringify(value).slice(0, 200));
+  }
+}
+
+async function tryWithout(kube: HttpKubeClient, subject: Subject): Promise<void> {
+  const { kind, minimal } = subject;
+  assert.ok(kind !== 'StoreCluster');
+  for (const field of requiredOf[kind]) {
+    const told = await refusalOf(
+      kube,
+      subject,
+      withoutUndefined({ ...minimal, [field]: undefined }),
+    );
+    assert.match(told ?? 'it was taken', new RegExp(`spec\\.${field}: Required value`));
   }
 }
 
@@ -108,12 +185,16 @@ interface Edit {
   readonly sentence: RegExp | undefined;
 }
 
-async function tryEdit(kube: HttpKubeClient, { before, after, sentence }: Edit): Promise<void> {
+async function tryEdit(
+  kube: HttpKubeClient,
+  { kind, minimal }: Subject,
+  { before, after, sentence }: Edit,
+): Promise<void> {
   const at = { namespace: 'default', name: 'edited' };
-  const path = objectPath('StoreCluster', at);
+  const path = objectPath(kind, at);
   const made = await kube.create(
-    collectionPath('StoreCluster', 'default'),
-    storeCluster('edited', { ...minimal, ...before }),
+    collectionPath(kind, 'default'),
+    objectOf(kind, 'edited', { ...minimal, ...before }),
   );
   try {
     const refusal = await kube
@@ -122,19 +203,21 @@ async function tryEdit(kube: HttpKubeClient, { before, after, sentence }: Edit):
     if (sentence === undefined) assert.equal(refusal, undefined);
     else assert.match(refusal ?? 'it was taken', sentence);
   } finally {
-    const now = await kube.get<StoreCluster>(path);
+    const now = await kube.get<KubeObject>(path);
     const { uid = '', resourceVersion = '' } = now?.metadata ?? {};
     await kube.remove(path, { uid, resourceVersion });
   }
 }
 
-const minimal = { storage: { size: '1Gi' } };
-
 /** undefined when the object is taken; it is gone again then. */
-async function refusalOf(kube: HttpKubeClient, spec: object): Promise<string | undefined> {
-  const path = collectionPath('StoreCluster', 'default');
+async function refusalOf(
+  kube: HttpKubeClient,
+  { kind }: Subject,
+  spec: object,
+): Promise<string | undefined> {
+  const path = collectionPath(kind, 'default');
   try {
-    const { metadata } = await kube.create(path, storeCluster('tried', spec));
+    const { metadata } = await kube.create(path, objectOf(kind, 'tried', spec));
     const { uid = '', resourceVersion = '' } = metadata;
     await kube.remove(`${path}/tried`, { uid, resourceVersion });
     return undefined;
@@ -147,20 +230,20 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function storeCluster(name: string, spec: object): StoreCluster {
-  return {
-    apiVersion: 'mainstay.dev/v1alpha1',
-    kind: 'StoreCluster',
-    metadata: { name, namespace: 'default' },
-    spec: spec as StoreCluster['spec'],
-  };
+function objectOf(
+  kind: Subject['kind'],
+  name: string,
+  spec: object,
+): KubeObject & { spec: object } {
+  const metadata = { name, namespace: 'default' };
+  return { apiVersion: 'mainstay.dev/v1alpha1', kind, metadata, spec };
 }
 
-/** The smallest spec with `value` at a path such as `auth.users[].name`, beside what else it needs. */
-function specWith(path: string, value: unknown, beside: object): object {
+/** A spec with `value` at a path such as `auth.users[].name`. */
+function specWith(base: object, path: string, value: unknown): object {
   const steps = path.split(/\.|(?=\[\])/);
-  const spec = structuredClone({ ...minimal, ...beside });
-  let at: Record<string, unknown> | unknown[] = spec;
+  const spec = structuredClone(base);
+  let at: object = spec;
   for (const [position, step] of steps.entries()) {
     const key = step === '[]' ? 0 : step;
     const holder = at as Record<string | number, unknown>;
@@ -206,7 +289,7 @@ async function withLocalKube(
   });
   const kube = new HttpKubeClient(loadConnection(localKube.kubeconfigPath));
   try {
-    await installDefinition(kube);
+    await installDefinitions(kube);
     await body(kube, localKube.kubeconfigPath);
   } finally {
     kube.close();
@@ -215,13 +298,16 @@ async function withLocalKube(
   }
 }
 
-async function installDefinition(kube: HttpKubeClient): Promise<void> {
+async function installDefinitions(kube: HttpKubeClient): Promise<void> {
   const path = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
-  await kube.create(path, storeClusterDefinition as unknown as KubeObject);
+  for (const definition of definitions) {
+    await kube.create(path, definition as unknown as KubeObject);
+  }
   for (const deadlineMs = performance.now() + 30_000; performance.now() < deadlineMs; ) {
-    const list = await kube.get(collectionPath('StoreCluster', 'default')).catch(() => undefined);
-    if (list !== undefined) return;
+    const lists = subjects.map(({ kind }) => kube.get(collectionPath(kind, 'default')));
+    const found = await Promise.all(lists).catch(() => []);
+    if (found.length > 0 && found.every((list) => list !== undefined)) return;
     await sleep(50);
   }
-  throw new Error('the definition is not served');
+  throw new Error('the definitions are not served');
 }

@@ -28,9 +28,13 @@ function describeAction(action: Action): string {
       return `recordStatus ${JSON.stringify(action.fields, (_key, value) => value ?? null)}`;
     case 'createPod': {
       const flags = action.pod.spec.containers[0]?.args ?? [];
-      const kept = flags.filter((flag) => flag.startsWith('--initial-cluster'));
+      // Of a restore, all that it is told.
+      const isRestore = flags[0] === 'restore';
+      const kept = flags.filter((flag) => isRestore || flag.startsWith('--initial-cluster'));
       return [`createPod ${action.pod.metadata.name}`, ...kept].join('\n').replaceAll('\n', ' ');
     }
+    case 'createBackup':
+      return `createBackup ${action.backup.metadata.name}`;
     case 'labelPod':
       return `labelPod ${action.pod.metadata.name} ${action.role}`;
     case 'deletePod':

@@ -150,7 +150,13 @@ function backupControllerOn(kube: AuthorizedKube, namespace: string | undefined)
   const modules = { kube, clock: systemClock, random: systemRandom, logger: silentLogger };
   const recorder = new KubeRecorder(modules);
   return new BackupController(
-    { ...modules, recorder, wallMs: () => systemClock.wallMs(), imageRepository: 'mainstay' },
+    {
+      ...modules,
+      recorder,
+      wallMs: () => systemClock.wallMs(),
+      imageRepository: 'mainstay',
+      readLog: async (path) => JSON.stringify(await kube.get(path)),
+    },
     namespace,
   );
 }

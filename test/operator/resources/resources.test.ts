@@ -16,7 +16,9 @@ import {
 } from '../../../operator/resources/names.ts';
 import { buildPod } from '../../../operator/resources/pod.ts';
 import { buildClientService, buildPeersService } from '../../../operator/resources/services.ts';
+import { isOutdated } from '../../../operator/resources/template.ts';
 import { buildVolume } from '../../../operator/resources/volume.ts';
+import { auditRules } from '../../../server/config/audit.ts';
 
 const cluster: StoreCluster = {
   apiVersion: 'mainstay.dev/v1alpha1',
@@ -87,6 +89,30 @@ test('clients are asked for certificates where the spec says so, members always'
   ]);
 });
 
+test('the console is switched on where it is known, and a pod without it is outdated', () => {
+  const withConsole = (enabled: boolean | undefined, version?: string) => {
+    const page = enabled === undefined ? {} : { console: { enabled } };
+    const spec = { ...cluster.spec, ...page, ...(version === undefined ? {} : { version }) };
+    const complete = completeSpec(spec);
+    const pod = buildPod({ ...cluster, spec }, complete, {
+      member: 'demo-1',
+      role: 'voter',
+      clusterState: 'existing',
+      initialCluster: [{ name: 'demo-1', peerUrl: peerUrl(cluster, 'demo-1') }],
+      token: clusterToken(cluster, 'n1'),
+    });
+    const isOn = pod.spec.containers[0]?.args?.includes('--enable-console') === true;
+    return { spec: complete, pod, isOn };
+  };
+  const [unsaid, off, on] = [withConsole(undefined), withConsole(false), withConsole(true)];
+  assert.deepEqual([unsaid.isOn, off.isOn, on.isOn], [false, false, true]);
+  assert.equal(withConsole(true, '0.1.0').isOn, false);
+  assert.equal(withConsole(true, '0.2.0').isOn, true);
+  assert.equal(isOutdated(unsaid.pod, off.spec), false);
+  assert.equal(isOutdated(unsaid.pod, on.spec), true);
+  assert.equal(isOutdated(on.pod, off.spec), true);
+});
+
 test('the default release is the one of this repository', () => {
   assert.equal(JSON.parse(readFileSync('package.json', 'utf8')).version, versionDefault);
 });
@@ -106,6 +132,43 @@ test('a pod is reached by its address', () => {
   assert.equal(podEndpoint(cluster, pod('10.0.0.1')), 'http://10.0.0.1:2379');
   assert.equal(podEndpoint(cluster, pod('fd00::1')), 'http://[fd00::1]:2379');
   assert.equal(podEndpoint(cluster, pod('')), undefined);
+});
+
+test('the audit log is what the spec says, in words that Kubernetes leaves alone', () => {
+  const flagsOf = (audit: StoreCluster['spec']['audit'] | undefined) => {
+    const spec = { ...cluster.spec, ...(audit && { audit }) };
+    const pod = buildPod({ ...cluster, spec }, completeSpec(spec), {
+      member: 'demo-1',
+      role: 'voter',
+      clusterState: 'new',
+      initialCluster: [{ name: 'demo-1', peerUrl: peerUrl(cluster, 'demo-1') }],
+      token: 't',
+    });
+    const args = pod.spec.containers[0]?.args ?? [];
+    return args.filter((flag) => flag.startsWith('--audit'));
+  };
+  assert.deepEqual(flagsOf(undefined), []);
+  assert.deepEqual(flagsOf({}), ['--audit-log-path=-', '--audit-log-when-full=drop']);
+  const rules = ['write:/a,b/$(POD_IP)%', 'read:*', 'lease'];
+  const flags = flagsOf({
+    target: 'Volume',
+    rules,
+    maxFileSize: '10Mi',
+    maxFiles: 3,
+    whenFull: 'Block',
+  });
+  assert.deepEqual(flags, [
+    '--audit-log-path=/var/lib/mainstay/audit/audit.log',
+    '--audit-log-rules=write:/a%2Cb/%24(POD_IP)%25,read:*,lease',
+    '--audit-log-max-size-mb=10',
+    '--audit-log-max-files=3',
+    '--audit-log-when-full=block',
+  ]);
+  assert.deepEqual(auditRules(flags[1]?.replace('--audit-log-rules=', '') ?? ''), [
+    { kind: 'write', prefix: '/a,b/$(POD_IP)%' },
+    { kind: 'read', prefix: '' },
+    { kind: 'lease' },
+  ]);
 });
 
 test('quorum and the budget’s floor', () => {

@@ -40,7 +40,7 @@ function describe(object: Stored): string {
 
 function withoutTimes(status: unknown): unknown {
   const text = JSON.stringify(status ?? {}, (name, value: unknown) =>
-    ['lastTransitionTime', 'since', 'deadline', 'at'].includes(name) ? undefined : value,
+    ['lastTransitionTime', 'since', 'deadline', 'at', 'takenAt'].includes(name) ? undefined : value,
   );
   return text;
 }

@@ -69,6 +69,11 @@ export const operatorMutants: readonly Mutant[] = [
     edit('plan/bootstrap.js', 'if (members.length > 0) {', 'if (false) {'),
   ),
   mutant(
+    'changes-before-the-backup',
+    'reliability: an upgrade that cannot be taken back, with no backup of before',
+    edit('plan/plan.js', '    backupFirst,\n', ''),
+  ),
+  mutant(
     'two-restarts-at-once',
     'etcd-druid DEP-07: a rolling update that does not wait',
     edit('plan/plan.js', '    settle,\n    endBootstrap,', '    endBootstrap,'),

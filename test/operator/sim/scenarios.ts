@@ -75,6 +75,20 @@ function versionIs(version: string) {
   return (world: World) => assert.ok(world.pods().every(ofVersion(version)), `not all ${version}`);
 }
 
+/** To a version that waits for a backup. */
+const changeThatWaits = half((world) => {
+  world.schedule();
+  world.edit({ version: '0.2.0' });
+}, waitsFor('BackupFirst'));
+
+/** What came of it; until then nobody has changed. */
+function backUp(phase: 'Complete' | 'Failed'): Step {
+  return then((world) => {
+    versionIs('0.1.0')(world);
+    world.endBackups(phase);
+  });
+}
+
 function namesAre(expected: string) {
   return (world: World) => assert.equal(names(world), expected);
 }
@@ -279,6 +293,34 @@ export const scenarios: readonly Scenario[] = [
       versionIs('0.2.0')(world);
       namesAre('demo-4,demo-5,demo-6')(world);
     },
+  },
+  {
+    name: 'upgrade-with-a-backup-first',
+    after: create3OfBefore,
+    steps: [changeThatWaits, backUp('Complete')],
+    end: 'converged',
+    check: versionIs('0.2.0'),
+  },
+  {
+    name: 'upgrade-with-surge-and-a-backup-first',
+    after: create3OfBeforeWithSurge,
+    steps: [changeThatWaits, backUp('Complete')],
+    end: 'converged',
+    check: versionIs('0.2.0'),
+  },
+  {
+    name: 'upgrade-whose-backup-fails',
+    after: create3OfBefore,
+    steps: [changeThatWaits, backUp('Failed')],
+    end: 'BackupFailed',
+    check: versionIs('0.1.0'),
+  },
+  {
+    name: 'upgrade-whose-backup-fails-and-is-waived',
+    after: create3OfBefore,
+    steps: [changeThatWaits, backUp('Failed'), then((world) => world.schedule(true))],
+    end: 'converged',
+    check: versionIs('0.2.0'),
   },
   {
     name: 'upgrade-and-revert-half-way',

@@ -144,6 +144,28 @@ export class World {
     });
   }
 
+  /** The store has a schedule of backups, or it is suspended. */
+  schedule(suspend = false): void {
+    this.kube.put(objectPath('StoreBackupSchedule', { ...key, name: 'nightly' }), {
+      apiVersion: 'mainstay.dev/v1alpha1',
+      kind: 'StoreBackupSchedule',
+      metadata: { namespace: key.namespace, name: 'nightly' },
+      spec: {
+        cluster: key.name,
+        schedule: '@daily',
+        target: { volume: { claimName: 'backups' } },
+        suspend,
+      },
+    } as unknown as Stored);
+  }
+
+  /** What becomes of the backups that are wanted. */
+  endBackups(phase: 'Complete' | 'Failed'): void {
+    for (const [path, { status }] of this.kube.view(collectionPath('StoreBackup', key.namespace))) {
+      if (status === undefined) this.kube.set(path, () => ({ status: { phase } }));
+    }
+  }
+
   deleteCluster(): void {
     this.kube.startDeletion(clusterPath);
   }

@@ -13,20 +13,24 @@ import type {
 import type { StoreCluster, StoreClusterStatus } from '../../../operator/api/types.ts';
 import type {
   Alarm,
+  BackupFirst,
   MemberStatus,
   Observation,
   RaftMember,
 } from '../../../operator/observe/observation.ts';
 import { buildBudget } from '../../../operator/resources/budget.ts';
 import {
+  childLabels,
   clusterUidLabel,
   finalizer,
   memberIdAnnotation,
   recoveredAnnotation,
+  restoredAnnotation,
   roleLabel,
 } from '../../../operator/resources/labels.ts';
 import { clusterToken, peerUrl, serialOf } from '../../../operator/resources/names.ts';
 import { buildPod } from '../../../operator/resources/pod.ts';
+import type { RestoreSource } from '../../../operator/resources/restore.ts';
 import { buildClientService, buildPeersService } from '../../../operator/resources/services.ts';
 import { buildVolume } from '../../../operator/resources/volume.ts';
 import { parseSecurity } from './secret-notation.ts';
@@ -36,7 +40,7 @@ import { parseSecurity } from './secret-notation.ts';
 //   cluster replicas=3 uid=u1 id=abc next=4 seed=demo-1 joining=demo-4 policy=Delete finalizer=no deleting
 //           size=1Gi version=0.2.0 (of the spec; what runs has 1Gi and 0.2.0)
 //           services=no|foreign budget=no|foreign|N              (a word `key=-` takes a recorded value away)
-//   demo-1 volume=1|new|none[,terminating][,uid=U][,2Gi][,recovered] pod=ready|starting|pending|crashing|damaged|failed|terminating|none[,uid=U]
+//   demo-1 volume=1|new|none[,terminating][,uid=U][,2Gi][,recovered][,restored=ID] pod=ready|starting|pending|crashing|damaged|failed|terminating|none[,uid=U]
 //          voter|learner [leader] [unstarted] [raftid=N] [mute] [leaderless] [applied=N] [role=learner]
 //          [new] (made of the present spec, not of the first one) [forced] [begins] (--initial-cluster-state=new) [node=n1]
 //          [db=BYTES]
@@ -46,6 +50,10 @@ import { parseSecurity } from './secret-notation.ts';
 //   node n1 [cordoned] [dead]                               (a member's is `node=n1`; no line: nodes are not seen)
 //   alarm NOSPACE 2
 //   prior Wait MemberNotHealthy 09:50
+//   source ID                                               (what a restore that is wanted is from)
+//   schedule NAME                                           (a StoreBackupSchedule of this store)
+//   before Complete|Failed|... why                          (the StoreBackup that is made before a change of the image)
+//   work NAME running|terminating|done|failed why           (a pod that works on a backup)
 //   secret, loaded, auth, applied, access                   (see secret-notation.ts)
 
 const now = '2026-01-01T10:00:00.000Z';
@@ -71,7 +79,10 @@ export function parseObservation(lines: readonly string[]): Observation {
     nonce,
     cluster,
     spec: specOf(cluster),
-    pods: members.flatMap(({ pod }) => pod ?? []),
+    pods: [
+      ...members.flatMap(({ pod }) => pod ?? []),
+      ...words.filter(([first]) => first === 'work').map((line) => parseWork(cluster, line)),
+    ],
     volumes: members.flatMap(({ volume }) => volume ?? []),
     ...parseChildren(cluster, clusterWords, raftMembers),
     store:
@@ -85,12 +96,58 @@ export function parseObservation(lines: readonly string[]): Observation {
           },
     nodes: parseNodes(words),
     networkPolicy: undefined,
-    restore: undefined,
+    restore: parseSource(words),
+    backupFirst: parseBackupFirst(words),
     ...parseSecurity(cluster, words),
     memberStatuses: new Map(
       members.flatMap(({ name, status }) => (status ? [[name, { leaderId, ...status }]] : [])),
     ),
   };
+}
+
+function parseSource(lines: readonly string[][]): RestoreSource | undefined {
+  const [, id] = lines.find(([first]) => first === 'source') ?? [];
+  if (id === undefined) return undefined;
+  const target = { volume: { claimName: 'backups' } };
+  return { id, target, encryption: undefined, which: [`backup-of-${id}`] };
+}
+
+function parseBackupFirst(lines: readonly string[][]): BackupFirst | undefined {
+  const [, name] = lines.find(([first]) => first === 'schedule') ?? [];
+  if (name === undefined) return undefined;
+  const [before, phase, ...why] = lines.find(([first]) => first === 'before') ?? [];
+  const apiVersion = 'mainstay.dev/v1alpha1';
+  const spec = { cluster: 'demo', target: { volume: { claimName: 'backups' } } };
+  const schedule = { ...spec, schedule: '@daily' };
+  return {
+    schedule: { apiVersion, kind: 'StoreBackupSchedule', metadata: { name }, spec: schedule },
+    backup:
+      before === undefined
+        ? undefined
+        : {
+            apiVersion,
+            kind: 'StoreBackup',
+            metadata: { name: 'demo-before-1' },
+            spec,
+            status: { phase: phase as 'Complete', message: why.join(' ') },
+          },
+  };
+}
+
+function parseWork(cluster: StoreCluster, [, name = '', state, ...why]: readonly string[]): Pod {
+  const terminated = { exitCode: 1, message: why.join(' ') };
+  const phase = state === 'done' ? 'Succeeded' : state === 'failed' ? 'Failed' : 'Running';
+  const pod: Pod = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace: 'default', uid: name, labels: childLabels(cluster) },
+    spec: { containers: [{ name: 'backup', image: 'mainstay' }] },
+    status: {
+      phase,
+      ...(state === 'failed' ? { containerStatuses: [{ state: { terminated } }] } : {}),
+    },
+  };
+  return withFlags(pod, [state ?? '']);
 }
 
 function parseAlarms(lines: readonly string[][]): Alarm[] {
@@ -247,12 +304,14 @@ function parseVolume(
 ): PersistentVolumeClaim | undefined {
   const [id = '', ...flags] = text.split(',');
   if (id === 'none') return undefined;
+  const restored = flags.find((flag) => flag.startsWith('restored='))?.slice('restored='.length);
   const token = clusterToken(cluster, nonce);
   const built = buildVolume(cluster, running, { member, token });
   const annotations = {
     ...built.metadata.annotations,
     ...(id === 'new' ? {} : { [memberIdAnnotation]: id }),
     ...(flags.includes('recovered') ? { [recoveredAnnotation]: 'true' } : {}),
+    ...(restored === undefined ? {} : { [restoredAnnotation]: restored }),
   };
   const size = flags.find((flag) => /^[0-9]+[GM]i$/.test(flag)) ?? running.storage.size;
   const spec = { ...built.spec, resources: { requests: { storage: size } } };

@@ -75,6 +75,11 @@ export class PaperKubelet {
   /** What a pod that works on a backup would say at its end. */
   async #finish(pod: Pod): Promise<void> {
     if (pod.status?.phase === 'Succeeded' || pod.spec['restartPolicy'] === 'Always') return;
+    const at = { namespace: 'default', name: pod.metadata.name };
+    if (pod.status?.phase !== 'Running') {
+      await this.#kube.patch(objectPath('Pod', at, 'status'), { status: { phase: 'Running' } });
+      return;
+    }
     const [kind = ''] = pod.spec.containers[0]?.args ?? [];
     const id = flagOf(pod, 'backup-id');
     this.backups.push(...(kind === 'save' ? [`backup-${id}`] : []));
@@ -92,7 +97,6 @@ export class PaperKubelet {
         state: { terminated },
       },
     ];
-    const at = { namespace: 'default', name: pod.metadata.name };
     const status = { phase: 'Succeeded', containerStatuses };
     await this.#kube.patch(objectPath('Pod', at, 'status'), { status });
   }

@@ -34,6 +34,14 @@ suite('a directory', () => {
     await assert.rejects(namesOf(target, ''), failing('StorageMissing'));
   });
 
+  test('or is made, where it is said that what is above it is the volume', async () => {
+    const target = new DirectoryTarget(join(root, 'made/deep'), { isCreated: true });
+    assert.deepEqual(await namesOf(target, ''), []);
+    await target.create('a', Buffer.from('a'), 'me');
+    assert.deepEqual(await namesOf(new DirectoryTarget(join(root, 'made/deep')), ''), ['a']);
+    rmSync(join(root, 'made'), { recursive: true });
+  });
+
   test('a file that is not whole is none, and is cleared away after a day', async () => {
     const target = new DirectoryTarget(root);
     const source = async function* () {

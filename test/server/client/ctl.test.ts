@@ -3,12 +3,11 @@ import { Buffer } from 'node:buffer';
 import { after, before, beforeEach, suite, test } from 'node:test';
 import { EtcdError } from '../../../server/base/errors.ts';
 import { silentLogger } from '../../../server/base/logger.ts';
-import { runCtl } from '../../../server/client/ctl/ctl.ts';
-import { backupCommands } from '../../../server/ctl/backup-commands.ts';
-import { snapshotCommands } from '../../../server/ctl/snapshot-commands.ts';
+import { ctlCommands } from '../../../server/ctl/commands.ts';
 import { KeyValue } from '../../../server/proto/gen/kv.ts';
 import { PutResponse, RangeResponse, ResponseHeader } from '../../../server/proto/gen/rpc.ts';
 import { ClientListener } from '../../../server/transport/client-listener.ts';
+import { type CtlRun, runCommand } from '../../support/ctl.ts';
 import { FakeMember } from '../api/fake-member.ts';
 
 let member: FakeMember;
@@ -31,32 +30,12 @@ beforeEach(() => {
 });
 after(() => listener.stop());
 
-interface Ran {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function ctl(words: readonly string[], env: Record<string, string> = {}): Promise<Ran> {
-  let out = '';
-  let err = '';
-  const terminal = {
-    write: (output: string | Uint8Array) => {
-      out += Buffer.from(output as string).toString();
-    },
-    complain: (text: string) => {
-      err += text;
-    },
-    readInput: async () => Buffer.from('from input'),
-    progress: undefined,
+function ctl(words: readonly string[], env: Record<string, string> = {}): Promise<CtlRun> {
+  return runCommand(words, {
+    env: { ETCDCTL_ENDPOINTS: endpoint, ...env },
+    input: 'from input',
     signal: enough.signal,
-  };
-  const code = await runCtl(
-    words,
-    { ETCDCTL_ENDPOINTS: endpoint, ...env },
-    { terminal, fileCommands: { ...snapshotCommands, ...backupCommands } },
-  );
-  return { code, out, err };
+  });
 }
 
 let enough = new AbortController();
@@ -78,7 +57,7 @@ function holding(...pairs: readonly (readonly [string | Uint8Array, string | Uin
 suite('mainstayctl', () => {
   test('put', async () => {
     assert.deepEqual(await ctl(['put', 'k', 'v']), { code: 0, out: 'OK\n', err: '' });
-    await ctl(['put', 'k', '-', '--lease', 'ff']);
+    await ctl(['put', 'k', '--lease', 'ff']);
     const [first, second] = member.proposed;
     assert(first?.kind === 'put' && second?.kind === 'put');
     assert.equal(Buffer.from(first.value.value).toString(), 'v');
@@ -88,13 +67,13 @@ suite('mainstayctl', () => {
     member.answer = () => ({ response: PutResponse.create({ prevKv }), revision: 6 });
     assert.equal((await ctl(['put', 'k', 'v', '--prev-kv'])).out, 'OK\nk\nold\n');
     const json = JSON.parse((await ctl(['put', 'k', 'v', '-w', 'json'])).out) as object;
-    assert.deepEqual(Object.keys(json), ['revision', 'prevKv']);
+    assert.deepEqual(Object.keys(json), ['header', 'prev_kv']);
   });
 
   test('get, in every form', async () => {
     holding(['k', 'v'], ['bin', new Uint8Array([0xff, 10])]);
     assert.equal((await ctl(['get', 'k'])).out.slice(0, 4), 'k\nv\n');
-    assert.equal((await ctl(['get', 'k', '--keys-only'])).out, 'k\nbin\n');
+    assert.equal((await ctl(['get', 'k', '--keys-only'])).out.slice(0, 4), 'k\nv\n');
     assert.equal((await ctl(['get', 'k', '--print-value-only'])).out.slice(0, 2), 'v\n');
     assert.equal(
       (await ctl(['get', '--prefix', '', '-w', 'table'])).out,
@@ -102,18 +81,12 @@ suite('mainstayctl', () => {
         'k    v         2        3           4\n' +
         'bin  \\xff\\x0a  2        3           4\n',
     );
-    const json = JSON.parse((await ctl(['get', 'k', '--write-out=json'])).out) as {
-      revision: number;
-      kvs: Record<string, unknown>[];
-    };
-    assert.equal(json.revision, 9);
-    assert.deepEqual(
-      json.kvs.map(({ key, value, valueBase64 }) => [key, value, valueBase64]),
-      [
-        ['k', 'v', undefined],
-        ['bin', undefined, '/wo='],
-      ],
+    assert.match(
+      (await ctl(['get', 'k', '--write-out=json'])).out,
+      /"kvs":\[\{"key":"aw==","create_revision":3,"mod_revision":4,"version":2,"value":"dg=="\},\{"key":"Ymlu",.*,"value":"\/wo="\}\],"count":2\}\n$/,
     );
+    assert.match((await ctl(['get', 'k', '-w', 'fields'])).out, /\n"Value" : "\\xff\\n"\n/);
+    assert.equal((await ctl(['get', 'k', '--hex'])).out.slice(0, 10), '\\x6b\n\\x76\n');
     assert.equal((await ctl(['get', 'k', '--count-only'])).out.slice(0, 2), '2\n');
   });
 
@@ -127,8 +100,41 @@ suite('mainstayctl', () => {
     enough.abort();
     const { code, out } = await ran;
     assert.equal(code, 0);
-    assert.match(out, /^\{"type":"PUT","kv":\{"key":"k","value":"v",/);
+    assert.match(
+      out,
+      /^\{"Header":\{.*"Events":\[\{"kv":\{"key":"aw==","mod_revision":6,"value":"dg=="\}\}\],"CompactRevision":0,/,
+    );
     enough = new AbortController();
+  });
+
+  test('watch --interactive tells of what is wrong with one line or one watch, and goes on', async () => {
+    const ran = runCommand(['watch', '-i'], {
+      env: { ETCDCTL_ENDPOINTS: endpoint },
+      input: 'watch a --bogus\nfrob\nwatch a "\\xff"\nwatch a --rev 1\nwatch b\n',
+      signal: enough.signal,
+    });
+    while (member.streams.length < 2 || !member.streams.every(({ calls }) => calls.length > 0)) {
+      await new Promise(setImmediate);
+    }
+    const [first, second] = member.streams;
+    first?.send({ watchId: 0n, canceled: true, compactRevision: 12 }, 20);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const kv = KeyValue.create({ key: Buffer.from('b'), value: Buffer.from('v'), modRevision: 21 });
+    second?.send({ watchId: 0n, events: [{ type: 0, kv, prevKv: undefined }] }, 21);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    enough.abort();
+    const { code, out, err } = await ran;
+    enough = new AbortController();
+    assert.equal(out, 'PUT\nb\nv\n');
+    assert.equal(code, 1);
+    for (const said of [
+      /unknown flag --bogus/,
+      /"frob" is neither/,
+      /no text in UTF-8/,
+      /--rev 12/,
+    ]) {
+      assert.match(err, said);
+    }
   });
 
   test('status tells of members that are not there, and fails then', async () => {
@@ -136,7 +142,7 @@ suite('mainstayctl', () => {
     assert.equal(well.code, 0);
     assert.match(
       well.out,
-      /^ENDPOINT +ID +VERSION +ROLE .*\nhttp:.* a1 +3\.6\.\d+ +leader +7 +29 of 30 +2\.0 KiB\n$/,
+      /^ENDPOINT +ID +VERSION +ROLE .*\n127\.0\.0\.1:\d+ +a1 +3\.6\.\d+ +leader +7 +29 of 30 +2\.0 KiB\n$/,
     );
     const { code, out } = await ctl(['status', '--endpoints', `${endpoint},127.0.0.1:1`]);
     assert.equal(code, 1);
@@ -144,40 +150,77 @@ suite('mainstayctl', () => {
   });
 
   test('member list', async () => {
-    const { out } = await ctl(['member', 'list']);
     assert.equal(
-      out,
-      'ID  STATUS     NAME  ROLE     PEER URLS      CLIENT URLS\n' +
-        'a1  started    a     voter    http://a:2380  http://a:1\n' +
-        'b2  unstarted        learner  http://b:2380\n',
+      (await ctl(['member', 'list'])).out,
+      'a1, started, a, http://a:2380, http://a:1, false\nb2, unstarted, , http://b:2380, , true\n',
     );
-    const json = JSON.parse((await ctl(['member', 'list', '-w', 'json'])).out) as {
-      members: { ID: string }[];
-    };
-    assert.equal(json.members[0]?.ID, 'a1');
+    assert.equal(
+      (await ctl(['member', 'list', '-w', 'table'])).out,
+      'ID  STATUS     NAME  PEER URLS      CLIENT URLS  IS LEARNER\n' +
+        'a1  started    a     http://a:2380  http://a:1   false\n' +
+        'b2  unstarted        http://b:2380               true\n',
+    );
+    assert.match(
+      (await ctl(['member', 'list', '-w', 'json'])).out,
+      /"members":\[\{"ID":161,"name":"a",/,
+    );
+    assert.match(
+      (await ctl(['member', 'list', '-w', 'json', '--hex'])).out,
+      /"ID":"a1","name":"a"/,
+    );
   });
 
   test('help at every level', async () => {
     assert.match((await ctl([])).out, /^mainstayctl talks to/);
     assert.match((await ctl(['--help'])).out, /^mainstayctl talks to/);
-    assert.match((await ctl(['put', '--help'])).out, /^Write a key/);
-    assert.match((await ctl(['help', 'member', 'list'])).out, /^Who is in the cluster/);
+    assert.match((await ctl(['put', '--help'])).out, /^mainstayctl put KEY .*\n\nWrite a key/);
+    assert.match((await ctl(['help', 'member', 'list'])).out, /\n\nWho is in the cluster/);
+    assert.match((await ctl(['member', '--help'])).out, /\n {2}member promote MEMBER_ID +Make a/);
+    const flags = ['--endpoints', endpoint, '-w', 'json'];
+    assert.match((await ctl([...flags, 'help', 'get'])).out, /^mainstayctl get KEY/);
+    assert.match((await ctl(['help', ...flags, 'get'])).out, /^mainstayctl get KEY/);
+    assert.match((await ctl([...flags, 'member', '--help'])).out, /^mainstayctl member has these/);
+    assert.match((await ctl(flags)).out, /^mainstayctl talks to/);
+    for (const { name, summary } of ctlCommands) {
+      const { code, out } = await ctl([...name.split(' '), '--help']);
+      assert.equal(code, 0);
+      assert.ok(out.startsWith(`mainstayctl ${name}`) && out.includes(summary.slice(0, 40)), name);
+      assert.match(out, /\n {2}.*mainstayctl /, name);
+    }
   });
 
   const wrong: readonly (readonly [string[], RegExp])[] = [
-    [['frob'], /unknown command "frob"/],
-    [['member'], /unknown command "member"/],
-    [['put', 'k'], /usage: put KEY VALUE/],
-    [['get'], /usage: get KEY/],
+    [['frobnicate'], /unknown command "frobnicate"; mainstayctl --help lists them/],
+    [['gte', 'a'], /unknown command "gte"; did you mean "get"\?/],
+    [['member', 'lst'], /unknown command "member lst"; did you mean "member list"\?/],
+    [['member'], /"member" needs one more word: list, add, promote, update, remove/],
+    [['-w', 'json', 'member'], /"member" needs one more word: list, add/],
+    [['-w', 'json', 'member', 'lst'], /"member lst"; did you mean "member list"\?/],
+    [['--bogus'], /unknown flag --bogus of "mainstayctl"/],
+    [['--endpoints'], /--endpoints needs a value/],
+    [['watch'], /watch needs a KEY/],
+    [['check', 'perf', '--duration', '0s'], /--duration: 0 is too short/],
+    [['help', 'membr'], /unknown command "membr"; did you mean "member"\?/],
+    [['put'], /usage: mainstayctl put KEY \[VALUE\]/],
+    [['get'], /usage: mainstayctl get KEY \[RANGE_END\]/],
     [['get', 'a', 'b', '--prefix'], /exclude each other/],
-    [['get', 'a', '--frob'], /Unknown option '--frob'/],
+    [['get', 'a', '--prefx'], /unknown flag --prefx of "get"; did you mean --prefix\?/],
+    [['get', 'a', '--prefix=yes'], /--prefix: "yes" is not true or false/],
+    [['get', 'a', '--limit'], /--limit needs a value: COUNT/],
+    [['get', 'a', '--consistency', 'x'], /--consistency: "x" is not l or s/],
+    [['get', 'a', '--order', 'up'], /--order: "up" is not ASCEND or DESCEND/],
+    [['put', 'k', 'v', '-w', 'table'], /--write-out: "table" is not simple, json or fields/],
+    [['elect', 'x'], /either a PROPOSAL or --listen/],
+    [['role', 'grant-permission', 'r', 'all', 'k'], /"all" is not read, write or readwrite/],
+    [['member', 'add', 'd'], /--peer-urls is missing/],
+    [['lease', 'revoke', 'no'], /LEASE_ID: "no" is no hexadecimal id/],
     [['get', 'a', '--rev', 'x'], /--rev: "x" is no whole number/],
-    [['put', 'k', 'v', '--lease', 'xyz'], /no hexadecimal id/],
-    [['get', 'a', '-w', 'yaml'], /is not simple, table or json/],
+    [['put', 'k', 'v', '--lease', 'xyz'], /--lease: "xyz" is no hexadecimal id/],
+    [['get', 'a', '-w', 'yaml'], /is not simple, json, fields or table/],
     [['get', 'a', '--command-timeout', '5'], /no time like 5s/],
     [['status', '--endpoints', 'unix://a:1'], /not of the form HOST:PORT/],
     [['get', 'k', '--cert', 'c.pem'], /KeyFile and CertFile must both be present/],
-    [['get', 'k', '--cacert', '/no/such/file'], /ENOENT/],
+    [['get', 'k', '--cacert', '/no/such/file'], /--cacert: ENOENT/],
     [['get', 'k', '--insecure-transport=1'], /"1" is not true or false/],
     [['get', 'a', '--user', 'nobody'], /--user has no password/],
     [['status', '--endpoints', 'a:b'], /not of the form HOST:PORT/],
@@ -187,7 +230,7 @@ suite('mainstayctl', () => {
       const { code, err } = await ctl(words);
       assert.equal(code, 2);
       assert.match(err, message);
-      assert.match(err, /Try: mainstayctl --help\n$/);
+      assert.match(err, /^mainstayctl: [^\n]+\n$/);
     });
   }
 

@@ -43,6 +43,7 @@ suite('config', () => {
       snapshotCount: 10_000,
       requestBytesMax: 1_572_864,
       txnOpsMax: 128,
+      audit: undefined,
       authToken: { kind: 'simple' },
       authTokenTtlMs: 300_000,
       bcryptCost: 10,
@@ -50,6 +51,7 @@ suite('config', () => {
       listenMetricsUrls: [],
       hasExtensiveMetrics: false,
       hasGateway: true,
+      hasConsole: false,
       concurrentStreamsMax: undefined,
       corsOrigins: [],
       hostWhitelist: [],
@@ -133,6 +135,7 @@ suite('config', () => {
     assert.deepEqual(config.corsOrigins, ['http://a.test:80', '*']);
     assert.deepEqual(config.hostWhitelist, ['a.test', 'b.test']);
     assert.equal(configOf('--enable-grpc-gateway').hasGateway, true);
+    assert.equal(configOf('--enable-console').hasConsole, true);
     assert.equal(configOf('', { ETCD_ENABLE_GRPC_GATEWAY: 'F' }).hasGateway, false);
     assert.equal(configOf('--max-concurrent-streams 4294967295').concurrentStreamsMax, undefined);
     for (const [line, reason] of [
@@ -140,6 +143,7 @@ suite('config', () => {
       ['--max-concurrent-streams 0', /from 1 to 4294967295/],
       ['--max-concurrent-streams 4294967296', /from 1 to 4294967295/],
       ['--enable-grpc-gateway=maybe', /expected true or false/],
+      ['--enable-console --enable-grpc-gateway=false', /--enable-console needs the JSON gateway/],
       ['--cors a.test', /--cors: URL scheme must be/],
       ['--cors http://a.test', /--cors: URL address does not have the form/],
       ['--listen-metrics-urls http://a.test:1', /expected IP in URL for binding/],

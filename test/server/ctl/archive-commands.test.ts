@@ -9,11 +9,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { openRestored } from '../../../server/backup/restored-member.ts';
 import { Client } from '../../../server/client/client.ts';
-import { runCtl } from '../../../server/client/ctl/ctl.ts';
 import { keysUnder, oneKey } from '../../../server/client/keys.ts';
 import { deleteOp, putOp } from '../../../server/client/txn.ts';
-import { backupCommands } from '../../../server/ctl/backup-commands.ts';
-import { snapshotCommands } from '../../../server/ctl/snapshot-commands.ts';
+import { runCommand } from '../../support/ctl.ts';
 import { TestCluster } from '../../support/server-process.ts';
 
 // Point in time: what is restored is compared with what the cluster said of that revision.
@@ -45,19 +43,9 @@ function newTarget(): void {
 }
 
 async function ctl(...words: readonly string[]): Promise<Record<string, unknown>> {
-  let out = '';
-  const terminal = {
-    write: (output: string | Uint8Array) => {
-      out += Buffer.from(output as string).toString();
-    },
-    complain: () => {},
-    readInput: async () => Buffer.of(),
-    progress: undefined,
-    signal: new AbortController().signal,
-  };
   const env = { ETCDCTL_ENDPOINTS: cluster.endpoints.join(',') };
   const line = ['backup', ...words, '--target', target, '-w', 'json'];
-  await runCtl(line, env, { terminal, fileCommands: { ...snapshotCommands, ...backupCommands } });
+  const { out } = await runCommand(line, { env });
   return JSON.parse(out.trim().split('\n').at(-1) ?? '') as Record<string, unknown>;
 }
 

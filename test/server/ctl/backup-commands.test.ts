@@ -18,10 +18,8 @@ import { fileURLToPath } from 'node:url';
 import { DirectoryTarget } from '../../../server/backup/directory-target.ts';
 import { saveBackup } from '../../../server/backup/save.ts';
 import { Client } from '../../../server/client/client.ts';
-import { runCtl } from '../../../server/client/ctl/ctl.ts';
 import { oneKey } from '../../../server/client/keys.ts';
-import { backupCommands } from '../../../server/ctl/backup-commands.ts';
-import { snapshotCommands } from '../../../server/ctl/snapshot-commands.ts';
+import { runCommand } from '../../support/ctl.ts';
 import { FakeS3, type Fault, type S3Asked } from '../../support/fake-s3.ts';
 import { TestCluster } from '../../support/server-process.ts';
 import { TcpProxy } from '../../support/tcp-proxy.ts';
@@ -61,22 +59,8 @@ interface Ran {
 }
 
 async function ctl(...words: readonly string[]): Promise<Ran> {
-  const seen = { out: '', err: '' };
-  const terminal = {
-    write: (output: string | Uint8Array) => {
-      seen.out += Buffer.from(output as string).toString();
-    },
-    complain: (text: string) => {
-      seen.err += text;
-    },
-    readInput: async () => Buffer.of(),
-    progress: undefined,
-    signal: new AbortController().signal,
-  };
   const env = { ETCDCTL_ENDPOINTS: cluster.endpoints.join(',') };
-  const fileCommands = { ...snapshotCommands, ...backupCommands };
-  const code = await runCtl(words, env, { terminal, fileCommands });
-  return { code, ...seen };
+  return runCommand(words, { env });
 }
 
 /** The outcome that the command tells programs. */
@@ -107,6 +91,40 @@ async function fakeFlags(fake: FakeS3): Promise<string[]> {
 }
 
 suite('mainstayctl backup', { timeout: 540_000 }, () => {
+  test('a list in brief fits into a result file, and goes on where it ended', async () => {
+    const target = newTarget();
+    const file = join(directory, 'brief.json');
+    const names: unknown[] = [];
+    for (let number = 1; number <= 6; number++) {
+      const cluster = number === 3 ? 'other' : 'demo';
+      const of = ['--backup-id', `b${number}`, '--cluster', cluster, '--cluster-uid', `u${number}`];
+      const { name } = await outcomeOf('save', '--target', target, ...of);
+      if (cluster === 'demo') names.unshift(name);
+    }
+    await outcomeOf('verify', '--target', target, 'b6');
+    const brief = async (...more: string[]) => {
+      const of = ['--brief', '--cluster', 'demo', '--result-file', file];
+      await outcomeOf('list', '--target', target, ...of, ...more);
+      const { backups } = JSON.parse(readFileSync(file, 'utf8')) as {
+        backups: Record<string, unknown>[];
+      };
+      return backups;
+    };
+    const all = await brief();
+    assert.deepEqual(
+      all.map(({ name }) => name),
+      names,
+    );
+    assert.ok(Date.parse(String(all[0]?.['verifiedAt'])) > 0);
+    assert.equal(all[1]?.['verifiedAt'], undefined);
+    const rest = await brief('--before', String(names[3]));
+    assert.deepEqual(
+      rest.map(({ name }) => name),
+      names.slice(4),
+    );
+    assert.deepEqual(await brief('--before', String(names[4])), []);
+  });
+
   test('save, list, verify: of a follower, and what is told is what is there', async () => {
     const target = newTarget();
     const file = join(directory, 'result.json');
@@ -448,10 +466,10 @@ suite('mainstayctl backup', { timeout: 540_000 }, () => {
     [['save', '--target', 's3://b', '--s3-sse', 'yes'], /is not AES256 or aws:kms/],
     [['save', '--target', 's3://b', '--s3-addressing', 'x'], /is not path or virtual/],
     [['save', '--target', 's3://b', '--s3-timeout', 'x'], /no time like 30s/],
-    [['save', '--target', '/tmp', 'x'], /usage: backup save/],
+    [['save', '--target', '/tmp', 'x'], /usage: mainstayctl backup save/],
     [['prune', '--target', '/tmp'], /--cluster-uid is missing/],
     [['prune', '--target', '/tmp', '--cluster-uid', 'x'], /what is to be kept/],
-    [['restore', '--target', '/tmp', 'a', 'b'], /usage: backup restore/],
+    [['restore', '--target', '/tmp', 'a', 'b'], /usage: mainstayctl backup restore/],
   ];
   for (const [words, message] of wrong) {
     test(`wrong: backup ${words.join(' ')}`, async () => {

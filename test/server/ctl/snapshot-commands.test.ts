@@ -14,10 +14,8 @@ import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import type { PinnedState } from '../../../server/backend/backend.ts';
 import { silentLogger } from '../../../server/base/logger.ts';
-import { runCtl } from '../../../server/client/ctl/ctl.ts';
-import { backupCommands } from '../../../server/ctl/backup-commands.ts';
-import { snapshotCommands } from '../../../server/ctl/snapshot-commands.ts';
 import { ClientListener } from '../../../server/transport/client-listener.ts';
+import { runCommand } from '../../support/ctl.ts';
 import { freePort } from '../../support/server-process.ts';
 import { FakeMember } from '../api/fake-member.ts';
 import { openStore, put } from '../mvcc/support.ts';
@@ -49,26 +47,15 @@ after(async () => {
 });
 
 async function ctl(...words: readonly string[]) {
-  const seen = { out: '', err: '', progress: [] as string[] };
-  const terminal = {
-    write: (output: string | Uint8Array) => {
-      seen.out += Buffer.from(output as string).toString();
-    },
-    complain: (text: string) => {
-      seen.err += text;
-    },
-    readInput: async () => Buffer.of(),
-    progress: (text: string) => {
-      seen.progress.push(text);
+  const shown: string[] = [];
+  const ran = await runCommand(words, {
+    env: { ETCDCTL_ENDPOINTS: endpoint },
+    progress: (text) => {
+      shown.push(text);
     },
     signal: interrupt.signal,
-  };
-  const code = await runCtl(
-    words,
-    { ETCDCTL_ENDPOINTS: endpoint },
-    { terminal, fileCommands: { ...snapshotCommands, ...backupCommands } },
-  );
-  return { code, ...seen };
+  });
+  return { ...ran, progress: shown };
 }
 
 let interrupt = new AbortController();
@@ -164,10 +151,10 @@ suite('mainstayctl snapshot', () => {
   });
 
   const wrong: readonly (readonly [string[], RegExp])[] = [
-    [['save'], /usage: snapshot save FILE/],
+    [['save'], /usage: mainstayctl snapshot save FILE/],
     [['save', 'a', '--endpoints', 'a:1,b:1'], /takes one endpoint/],
-    [['status'], /usage: snapshot status FILE/],
-    [['restore'], /usage: snapshot restore FILE/],
+    [['status'], /usage: mainstayctl snapshot status FILE/],
+    [['restore'], /usage: mainstayctl snapshot restore FILE/],
     [['restore', 'a', '--wal-dir', 'w'], /--wal-dir is not supported/],
     [['restore', 'a', '--bump-revision', '5'], /go together/],
     [['restore', 'a', '--mark-compacted'], /go together/],

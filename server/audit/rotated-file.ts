@@ -1,0 +1,86 @@
+import { Buffer } from 'node:buffer';
+import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { AuditSink } from './audit-log.ts';
+
+export interface RotatedFileOptions {
+  readonly path: string;
+  readonly fileBytesMax: number;
+  readonly filesMax: number;
+}
+
+const newline = 0x0a;
+
+/** A file that only grows; past its size it becomes PATH.1, that one PATH.2, and the oldest goes away. Mode 0600. */
+export class RotatedFile implements AuditSink {
+  readonly #options: RotatedFileOptions;
+  #file: FileHandle | undefined;
+  #sizeBytes = 0;
+
+  private constructor(options: RotatedFileOptions) {
+    this.#options = options;
+  }
+
+  /** Goes on with a file that is there. Rejects with the system's error. */
+  static async open(options: RotatedFileOptions): Promise<RotatedFile> {
+    const rotated = new RotatedFile(options);
+    await mkdir(dirname(options.path), { recursive: true, mode: 0o700 });
+    await rotated.#open();
+    return rotated;
+  }
+
+  async write(bytes: Buffer, { isLineBegun }: { readonly isLineBegun: boolean }): Promise<number> {
+    const isTooMuch = this.#sizeBytes + bytes.length > this.#options.fileBytesMax;
+    if (!isLineBegun && isTooMuch && this.#sizeBytes > 0) await this.#rotate();
+    const file = this.#file ?? (await this.#open());
+    const { bytesWritten } = await file.write(bytes, 0);
+    this.#sizeBytes += bytesWritten;
+    return bytesWritten;
+  }
+
+  async close(): Promise<void> {
+    const file = this.#file;
+    this.#file = undefined;
+    await file?.close();
+  }
+
+  async #open(): Promise<FileHandle> {
+    // For reading too: its last byte.
+    const file = await open(this.#options.path, 'a+', 0o600);
+    this.#file = file;
+    this.#sizeBytes = (await file.stat()).size;
+    if (this.#sizeBytes > 0 && !(await endsWithLine(file, this.#sizeBytes))) {
+      // A process that was killed has left half a line.
+      await file.write('\n');
+      this.#sizeBytes++;
+    }
+    return file;
+  }
+
+  async #rotate(): Promise<void> {
+    const { path, filesMax } = this.#options;
+    await this.close();
+    await rm(`${path}.${filesMax}`, { force: true });
+    for (let age = filesMax - 1; age >= 1; age--) {
+      if (await exists(`${path}.${age}`)) await rename(`${path}.${age}`, `${path}.${age + 1}`);
+    }
+    if (await exists(path)) await rename(path, `${path}.1`);
+    await this.#open();
+  }
+}
+
+async function endsWithLine(file: FileHandle, sizeBytes: number): Promise<boolean> {
+  const last = Buffer.alloc(1);
+  await file.read(last, 0, 1, sizeBytes - 1);
+  return last[0] === newline;
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
+}

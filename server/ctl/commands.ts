@@ -1,0 +1,13 @@
+import type { CommandSpec } from '../client/ctl/command.ts';
+import { memberOnlyCommands } from '../client/ctl/commands.ts';
+import { backupCommands } from './backup-commands.ts';
+import { snapshotCommands } from './snapshot-commands.ts';
+import { versionCommand } from './version.ts';
+
+/** Every command of mainstayctl: the one table. */
+export const ctlCommands: readonly CommandSpec[] = [
+  ...memberOnlyCommands,
+  ...snapshotCommands,
+  ...backupCommands,
+  versionCommand,
+];
