@@ -93,7 +93,8 @@ const operator: Record<string, readonly string[]> = {
   act: [...store, 'api', 'kube', 'resources', ...stepTypes],
   status: [...store, 'api', 'kube', 'resources', 'observe', 'plan', ...stepTypes],
   // Counts what the steps report; knows their results by type alone.
-  metrics: [...store, 'api', ...stepTypes],
+  // What a Secret is for tells its name.
+  metrics: [...store, 'api', 'resources', ...stepTypes],
   // The program for people: looks as the operator does, and runs its planner on what would be.
   cli: [...store, 'api', 'kube', 'resources', 'observe', 'plan'],
 };

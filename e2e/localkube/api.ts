@@ -26,6 +26,7 @@ import {
 } from './objects.ts';
 import { serverSideApply, trackUpdate, type Writer } from './patch/apply.ts';
 import { apiVersionOf, type Resource, type Resources } from './resources.ts';
+import { applyDefaults } from './schema/default.ts';
 import { objectKey, type Store } from './store.ts';
 
 /** How a client wants a write done (query parameters of the request). */
@@ -194,6 +195,8 @@ export class ObjectApi {
       const { managedFields } = serverSideApply({}, [], wanted, resource.schema, writer, true);
       const fresh = clone(wanted);
       admit(resource, fresh, 'Ignore');
+      // What was to be changed is made anew.
+      fresh.metadata.resourceVersion = '';
       return this.#insert(resource, fresh, warnings, options, () => managedFields);
     }
     this.#checkVersion(resource, current, wanted);
@@ -344,6 +347,8 @@ export class ObjectApi {
     if (resource.kind === 'CustomResourceDefinition')
       object['status'] = establishedStatus(object, this.now);
     if (options.isDryRun) return { object, isCreated: true, warnings };
+    // Defaults are filled in once more when an object is read: for the status that was dropped, too.
+    applyDefaults(object, resource.schema);
     const stored = this.store.put(resource.storage, resource.toStorage(object));
     return { object: resource.fromStorage(stored), isCreated: true, warnings };
   }

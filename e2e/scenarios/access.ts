@@ -1,3 +1,4 @@
+import { metricsPort } from '../../operator/api/defaults.ts';
 import type { Connection, HttpKubeClient } from '../../operator/kube/client.ts';
 import { objectPath } from '../../operator/kube/paths.ts';
 import type { Environment } from './environment.ts';
@@ -7,7 +8,7 @@ import { sendRequest } from './requests.ts';
 export function accessTo(
   modules: { readonly connection: Connection; readonly kube: HttpKubeClient },
   namespace: string,
-): Pick<Environment, 'remove' | 'podLog' | 'endpointOf'> {
+): Pick<Environment, 'remove' | 'podLog' | 'podMetrics' | 'endpointOf'> {
   const { connection, kube } = modules;
   return {
     remove: async (path, gracePeriodSeconds) => {
@@ -15,6 +16,10 @@ export function accessTo(
     },
     podLog: (pod) => {
       const path = `${objectPath('Pod', { namespace, name: pod })}/log`;
+      return sendRequest(connection, { method: 'GET', path });
+    },
+    podMetrics: (pod) => {
+      const path = `${objectPath('Pod', { namespace, name: `${pod}:${metricsPort}` })}/proxy/metrics`;
       return sendRequest(connection, { method: 'GET', path });
     },
     endpointOf: async (service) => {

@@ -13,7 +13,9 @@ export async function applyDefinitions(kube: HttpKubeClient): Promise<void> {
   for (const file of readdirSync(join(root, 'crds'))) {
     const definition = load(readFileSync(join(root, 'crds', file), 'utf8')) as KubeObject;
     const path = `${definitions}/${definition.metadata.name}`;
-    await kube.apply(path, definition);
+    const { resourceVersion } = (await kube.get<KubeObject>(path))?.metadata ?? {};
+    const metadata = { ...definition.metadata, ...(resourceVersion && { resourceVersion }) };
+    await kube.apply(path, { ...definition, metadata });
     while (!isEstablished(await kube.get<Definition>(path)))
       await new Promise((resolve) => setTimeout(resolve, 100));
   }

@@ -16,6 +16,8 @@ export interface Environment {
   remove(path: string, graceSeconds?: number): Promise<void>;
   /** The log of a pod's container. */
   podLog(pod: string): Promise<string>;
+  /** What a member tells under `/metrics`. */
+  podMetrics(pod: string): Promise<string>;
   /** Where clients here reach port 2379 of a Service. */
   endpointOf(service: string): Promise<string>;
   /** Takes everything down. What is in the namespace goes with it. */

@@ -1,9 +1,9 @@
 // [io] 3. One action: one API call.
 import { unreachable } from '../../server/base/assert.ts';
-import type { KubeObject, PersistentVolumeClaim, Pod } from '../api/objects.ts';
+import type { KubeObject, ObjectMeta, PersistentVolumeClaim, Pod } from '../api/objects.ts';
 import type { StoreCluster } from '../api/types.ts';
 import type { KubeClient, Preconditions } from '../kube/client.ts';
-import { KubeError } from '../kube/errors.ts';
+import { isNotFound, KubeError } from '../kube/errors.ts';
 import type { Fence } from '../kube/leader-lease.ts';
 import { collectionPath, objectPath, pathOf } from '../kube/paths.ts';
 import type { Recorder } from '../kube/recorder.ts';
@@ -56,7 +56,7 @@ export async function act(
     return { kind: 'done', cluster: changed ?? cluster };
   } catch (thrown) {
     const error = thrown instanceof Error ? thrown : new Error(String(thrown));
-    if (isNotYet(error)) return { kind: 'refused', cluster, error };
+    if (isNotYet(error) || isGone(plan.action, error)) return { kind: 'refused', cluster, error };
     const warning = `${message} Failed: ${error.message}`;
     modules.recorder.record(cluster, { type: 'Warning', reason, message: warning });
     return { kind: 'failed', cluster, error };
@@ -74,6 +74,18 @@ const notYetTexts = [
 function isNotYet(error: Error): boolean {
   const isStale = error instanceof KubeError && error.reason === 'Conflict';
   return isStale || notYetTexts.some((text) => error.message.includes(text));
+}
+
+const deletions: readonly Action['kind'][] = [
+  'deletePod',
+  'deleteVolume',
+  'deleteSecret',
+  'remove',
+];
+
+/** Somebody else has deleted it, which is what was wanted. */
+function isGone({ kind }: Action, error: Error): boolean {
+  return deletions.includes(kind) && isNotFound(error);
 }
 
 /** The StoreCluster when it was changed. */
@@ -186,7 +198,7 @@ async function performOnChild(
   const namespace = namespaceOf(cluster);
   switch (action.kind) {
     case 'apply':
-      await kube.apply(pathOf(action.object), action.object);
+      await kube.apply(pathOf(action.object), asSeen(action.object, action.seen));
       return;
     case 'createVolume':
       await kube.create(collectionPath('PersistentVolumeClaim', namespace), action.volume);
@@ -316,10 +328,15 @@ async function growVolume(
 
 /** Only the leader itself can hand over. */
 function leaderEndpoint({ cluster, pods, memberStatuses }: Observation): string {
-  const leader = pods.find((pod) => {
-    const status = memberStatuses.get(pod.metadata.name);
-    return status !== undefined && status.memberId === status.leaderId;
-  });
+  const termOf = ({ metadata }: Pod): number => memberStatuses.get(metadata.name)?.raftTerm ?? 0;
+  const leader = pods
+    .filter(({ metadata }) => {
+      const status = memberStatuses.get(metadata.name);
+      return status !== undefined && status.memberId === status.leaderId;
+    })
+    // One that was deposed may not know it yet.
+    .sort((a, b) => termOf(b) - termOf(a))
+    .at(0);
   const endpoint = leader === undefined ? undefined : podEndpoint(cluster, leader);
   if (endpoint !== undefined) return endpoint;
   throw new Error('the leader cannot be reached');
@@ -333,6 +350,13 @@ function podPath({ metadata }: Pod): string {
 function volumePath({ metadata }: PersistentVolumeClaim): string {
   const { namespace = 'default', name } = metadata;
   return objectPath('PersistentVolumeClaim', { namespace, name });
+}
+
+/** What changes, of the object that was seen and of no other that has its name by now. */
+function asSeen<T extends KubeObject>(object: T, seen: ObjectMeta | undefined): T {
+  if (seen?.resourceVersion === undefined) return object;
+  const { resourceVersion } = seen;
+  return { ...object, metadata: { ...object.metadata, resourceVersion } };
 }
 
 /** Deletes what was seen and nothing else, however late the request arrives. */

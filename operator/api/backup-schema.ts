@@ -1,5 +1,5 @@
 import type { JsonSchema } from './json-schema.ts';
-import { condition } from './schema.ts';
+import { condition, unseen } from './schema.ts';
 import { clusterName, encryption, target } from './spec/backup.ts';
 
 // The one source of StoreBackup and StoreBackupSchedule, as `schema.ts` is of StoreCluster.
@@ -42,6 +42,7 @@ export const backupPhases = ['Pending', 'Running', 'Verifying', 'Complete', 'Fai
 export const storeBackupStatus = {
   type: 'object',
   description: 'What became of it. Written by the operator only.',
+  default: unseen,
   properties: {
     phase: {
       type: 'string',
@@ -223,6 +224,7 @@ const named = (what: string) =>
 export const storeBackupScheduleStatus = {
   type: 'object',
   description: 'What was done. Written by the operator only.',
+  default: unseen,
   properties: {
     observedGeneration: {
       type: 'integer',

@@ -266,9 +266,16 @@ const planned = {
   },
 } as const satisfies JsonSchema;
 
+/**
+ * The status of what the operator has not looked at yet. API servers show it wherever they have stored none: who judges an
+ * object by kstatus takes one without an observed generation, and without conditions, for done.
+ */
+export const unseen = { observedGeneration: -1 } as const;
+
 export const storeClusterStatus = {
   type: 'object',
   description: 'What was observed. Written by the operator only.',
+  default: unseen,
   properties: {
     observedGeneration: {
       type: 'integer',

@@ -1,4 +1,5 @@
 import { clientPort } from '../api/defaults.ts';
+import { unseen } from '../api/schema.ts';
 import type { Condition, MemberRecord, PlanRecord, StoreCluster } from '../api/types.ts';
 import { quorumOf } from '../resources/budget.ts';
 import { clientServiceHost } from '../resources/names.ts';
@@ -7,7 +8,7 @@ import { type Cell, type Colour, cut, duration, type Paint, table, wrap } from '
 /** What `kubectl mainstay status` shows: everything is from the object. `nowMs` is since the epoch. */
 export function statusView(cluster: StoreCluster, nowMs: number, paint: Paint): string[] {
   const { status } = cluster;
-  if (status === undefined || Object.keys(status).length === 0) {
+  if (isUnseen(status)) {
     return [
       titleOf(cluster, paint),
       '',
@@ -36,6 +37,12 @@ function titleOf({ metadata, status, spec }: StoreCluster, paint: Paint): string
   const ready = status?.ready ?? `0/${spec.replicas ?? 0}`;
   const name = `${metadata.namespace}/${metadata.name}`;
   return `${paint('bold', name)}  ${paint(isReady ? 'green' : 'yellow', `${ready} ready`)}  ${status?.version ?? ''}`.trimEnd();
+}
+
+/** Nothing, or what API servers show in its place. */
+function isUnseen(status: StoreCluster['status']): boolean {
+  const isEmpty = status === undefined || Object.keys(status).length === 0;
+  return isEmpty || status.observedGeneration === unseen.observedGeneration;
 }
 
 function factsOf(cluster: StoreCluster): string[] {

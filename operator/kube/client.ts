@@ -20,7 +20,11 @@ export interface KubeClient {
   list<T>(path: string, query?: Query): Promise<T>;
   /** Fails when it exists: pods and volumes are never upserted, that could resurrect a deleted one. */
   create<T extends KubeObject>(path: string, object: T): Promise<T>;
-  /** Server-side apply: we own these fields, whoever wrote them last. */
+  /**
+   * Server-side apply. Of an object that was seen, which says so by its `metadata.resourceVersion`, we own these fields whoever
+   * wrote them last; refused with a conflict when it is another one by now. What was not seen is made; where it is there
+   * all the same, fields that another has written are left to them, and that is a conflict too.
+   */
   apply<T extends KubeObject>(path: string, object: T): Promise<T>;
   /** PUT: refused when `metadata.resourceVersion` is not the present one. */
   replace<T extends KubeObject>(path: string, object: T): Promise<T>;
@@ -98,7 +102,8 @@ export class HttpKubeClient implements KubeClient, WatchSource {
 
   async apply<T extends KubeObject>(path: string, object: T): Promise<T> {
     const contentType = 'application/apply-patch+yaml';
-    const query = { ...this.#asManager, force: 'true' };
+    const isSeen = object.metadata.resourceVersion !== undefined;
+    const query = { ...this.#asManager, force: String(isSeen) };
     return (await this.#call({ method: 'PATCH', path, query, body: object, contentType })) as T;
   }
 

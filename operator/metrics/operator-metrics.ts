@@ -11,6 +11,7 @@ import type { Outcome } from '../act/act.ts';
 import { type ConditionType, conditionTypes } from '../api/conditions.ts';
 import type { StoreCluster } from '../api/types.ts';
 import type { Plan } from '../plan/plan.ts';
+import { certificateKind } from '../resources/secrets.ts';
 import { Tally } from './tally.ts';
 
 /** What is counted of one StoreCluster; forgotten with it. */
@@ -18,7 +19,14 @@ interface ClusterRecord {
   readonly name: string;
   readonly namespace: string;
   conditions: ReadonlyMap<ConditionType, ConditionRecord>;
+  certificates: readonly CertificateExpiry[];
   waiting: { readonly reason: string; readonly sinceMs: number } | undefined;
+}
+
+interface CertificateExpiry {
+  readonly secret: string;
+  readonly kind: string;
+  readonly unixSeconds: number;
 }
 
 interface ConditionRecord {
@@ -52,15 +60,16 @@ export class OperatorMetrics {
   clusterSeen(cluster: StoreCluster): void {
     const key = keyOf(cluster);
     const { name, namespace = '' } = cluster.metadata;
-    const conditions = conditionsOf(cluster);
+    const [conditions, certificates] = [conditionsOf(cluster), certificatesOf(cluster)];
     const known = this.#clusters.get(key);
     if (known === undefined) {
-      this.#clusters.set(key, { name, namespace, conditions, waiting: undefined });
+      this.#clusters.set(key, { name, namespace, conditions, certificates, waiting: undefined });
       return;
     }
     const repairedMs = repairMs(known.conditions.get('Degraded'), conditions.get('Degraded'));
     if (repairedMs !== undefined) this.#repairSeconds.observe(repairedMs / 1000);
     known.conditions = conditions;
+    known.certificates = certificates;
   }
 
   clusterGone({ metadata }: Pick<StoreCluster, 'metadata'>): void {
@@ -158,6 +167,16 @@ export class OperatorMetrics {
           }),
         ),
       ),
+      gauge(
+        'mainstay_operator_certificate_expiry_timestamp_seconds',
+        'The unix time when a certificate in a Secret ends that a StoreCluster depends on.',
+        clusters.flatMap(({ namespace, name: cluster, certificates }) =>
+          certificates.map(({ secret, kind, unixSeconds }): Sample => {
+            const labels = { namespace, cluster, kind, secret };
+            return { labels, value: unixSeconds };
+          }),
+        ),
+      ),
     ];
   }
 
@@ -173,6 +192,15 @@ export class OperatorMetrics {
 
 function keyOf({ metadata }: Pick<StoreCluster, 'metadata'>): string {
   return `${metadata.namespace}/${metadata.name}`;
+}
+
+/** As the status says it: an end that cannot be read is left out. */
+function certificatesOf(cluster: StoreCluster): readonly CertificateExpiry[] {
+  return (cluster.status?.certificates ?? []).flatMap(({ name, expires }) => {
+    const unixSeconds = Date.parse(expires) / 1000;
+    const kind = certificateKind(cluster, name);
+    return Number.isNaN(unixSeconds) ? [] : [{ secret: name, kind, unixSeconds }];
+  });
 }
 
 function conditionsOf({ status }: StoreCluster): ReadonlyMap<ConditionType, ConditionRecord> {

@@ -23,6 +23,8 @@ export type Action =
   | {
       readonly kind: 'apply';
       readonly object: Service | PodDisruptionBudget | NetworkPolicy;
+      /** As it was observed; undefined when it is to be made. */
+      readonly seen: ObjectMeta | undefined;
     }
   | { readonly kind: 'remove'; readonly object: PodDisruptionBudget | NetworkPolicy }
   | { readonly kind: 'createVolume'; readonly volume: PersistentVolumeClaim }

@@ -36,10 +36,12 @@ function lostForGood({ observation, members }: ClusterView): string | undefined 
     ({ id, role }) => id !== undefined && role !== 'learner',
   );
   const survivors = members.filter(({ recordedId }) => recordedId !== undefined);
-  if (voters.length === 0 || survivors.length >= quorumOf(voters.length)) return undefined;
+  // A learner, or one that left, may be gone on with; it has no vote with which the others could agree.
+  const electors = survivors.filter((member) => voters.some(({ name }) => name === member.name));
+  if (voters.length === 0 || electors.length >= quorumOf(voters.length)) return undefined;
   const lines = survivors.map(describeSurvivor).join(', ');
   return (
-    `${survivors.length} of ${voters.length} members are left with a volume, which is no quorum: ${lines}. ` +
+    `${electors.length} of ${voters.length} members are left with a volume, which is no quorum: ${lines}. ` +
     'To go on with the data of one of them and lose what only the others had, set spec.recovery with its name and the uid of this object.'
   );
 }

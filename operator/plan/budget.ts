@@ -22,5 +22,9 @@ export const budget: Rule = ({ observation, voterCount, membersMax, strangers })
   }
   if (observed !== undefined && covers(observed, desired)) return undefined;
   const message = `PodDisruptionBudget ${name}: at least ${desired.spec.minAvailable} voters stay.`;
-  return act('BudgetApplied', message, { kind: 'apply', object: desired });
+  return act('BudgetApplied', message, {
+    kind: 'apply',
+    object: desired,
+    seen: observed?.metadata,
+  });
 };

@@ -1,22 +1,36 @@
-import type { Observation } from '../observe/observation.ts';
-import { namespaceOf } from '../resources/names.ts';
-import { givenSecrets } from '../resources/secrets.ts';
+import type { ClusterView } from '../observe/view.ts';
+import {
+  clientServiceHost,
+  memberHost,
+  memberName,
+  namespaceOf,
+  peersServiceName,
+} from '../resources/names.ts';
+import type { SecretFacts } from '../resources/secret-facts.ts';
+import { type GivenSecret, givenSecrets } from '../resources/secrets.ts';
 import { type Decision, type Rule, stopUntil } from './decision.ts';
 
 /** Before there is a store: it would start without what it needs, or without those who may keep others out. */
-export const firstSecretsMissing: Rule = ({ observation, members }) => {
+export const firstSecretsMissing: Rule = (view) => {
+  const { observation, members } = view;
   const isNew = observation.cluster.status?.clusterID === undefined && members.length === 0;
-  return isNew ? missing(observation) : undefined;
+  return isNew ? missing(view) : undefined;
 };
 
 /** A store that runs goes on with what it has, and everything else is still done. */
-export const secretsMissing: Rule = ({ observation }) => missing(observation);
+export const secretsMissing: Rule = (view) => missing(view);
 
-function missing({ cluster, secrets }: Observation): Decision | undefined {
-  for (const { name, keys, purpose } of givenSecrets(cluster)) {
+function missing(view: ClusterView): Decision | undefined {
+  const { cluster, secrets } = view.observation;
+  for (const given of givenSecrets(cluster)) {
+    const { name, keys, purpose } = given;
     const found = secrets.get(name);
     const lacking = keys.filter((key) => found?.keys.includes(key) !== true);
-    if (lacking.length === 0) continue;
+    if (found !== undefined && lacking.length === 0) {
+      const refusal = refuse(view, given, found);
+      if (refusal !== undefined) return refusal;
+      continue;
+    }
     const what =
       found === undefined
         ? `The Secret ${name} ${purpose} is not there`
@@ -27,4 +41,46 @@ function missing({ cluster, secrets }: Observation): Decision | undefined {
     );
   }
   return undefined;
+}
+
+/** A certificate with which members would keep each other out, or be taken for nobody by those who call them. */
+function refuse(
+  view: ClusterView,
+  { name, purpose, owner }: GivenSecret,
+  { certificate }: SecretFacts,
+): Decision | undefined {
+  if (owner === undefined) return undefined;
+  const what = `The Secret ${name} ${purpose}`;
+  if (certificate === undefined) {
+    const message = `${what} has no certificate in tls.crt with its key in tls.key: put both there, PEM.`;
+    return stopUntil('SecretRefused', message);
+  }
+  const { names } = certificate;
+  const lacking = hostsOf(view, owner).find((host) => !isFor(names, host));
+  if (lacking === undefined) return undefined;
+  const { cluster } = view.observation;
+  const wildcard = `*.${peersServiceName(cluster)}.${namespaceOf(cluster)}.svc`;
+  const wanted = owner === 'client' ? `${clientServiceHost(cluster)} and ${wildcard}` : wildcard;
+  return stopUntil(
+    'SecretRefused',
+    `${what} is not for ${lacking}, but for ${names.join(', ') || 'no name'}: issue it for ${wanted}.`,
+  );
+}
+
+/** By which those who show it are called now. */
+function hostsOf(
+  { observation: { cluster }, members }: ClusterView,
+  owner: NonNullable<GivenSecret['owner']>,
+): readonly string[] {
+  if (owner === 'operator') return [];
+  if (owner === 'client') return [clientServiceHost(cluster)];
+  const present = members.map(({ name }) => name);
+  const names = present.length > 0 ? present : [memberName(cluster, 1)];
+  return names.map((name) => memberHost(cluster, name));
+}
+
+/** A wildcard stands for one label, as members have it. */
+function isFor(names: readonly string[], host: string): boolean {
+  const wildcard = `*${host.slice(host.indexOf('.'))}`;
+  return names.includes(host) || names.includes(wildcard);
 }

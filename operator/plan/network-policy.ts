@@ -20,5 +20,9 @@ export const networkPolicy: Rule = ({ observation }) => {
     );
   }
   if (observed !== undefined && covers(observed, desired)) return undefined;
-  return act('NetworkPolicyApplied', `NetworkPolicy ${name}.`, { kind: 'apply', object: desired });
+  return act('NetworkPolicyApplied', `NetworkPolicy ${name}.`, {
+    kind: 'apply',
+    object: desired,
+    seen: observed?.metadata,
+  });
 };

@@ -6,9 +6,9 @@ import {
   type MemberView,
 } from '../observe/view.ts';
 import { act, type Rule } from './decision.ts';
-import { mayJoin } from './quorum.ts';
+import { mayJoin, newestIndex } from './quorum.ts';
 
-/** Share of the leader's log that a learner must have: etcd's own bound, which the server checks again. */
+/** Share of the store's log that a learner must have: etcd's own bound, which the server checks again. */
 const caughtUpShare = 0.9;
 
 /** A learner that has caught up, and stays, becomes a voter, unless it is one too many. */
@@ -25,8 +25,7 @@ export const promote: Rule = (view) => {
 };
 
 export function isCaughtUp(view: ClusterView, learner: MemberView): boolean {
-  const leader = view.members.find((member) => member.isLeader);
   if (learner.status === undefined || !learner.isAnswering) return false;
   if (learner.pod === undefined || isTerminating(learner.pod)) return false;
-  return learner.status.raftAppliedIndex >= (leader?.status?.raftIndex ?? 0) * caughtUpShare;
+  return learner.status.raftAppliedIndex >= newestIndex(view) * caughtUpShare;
 }

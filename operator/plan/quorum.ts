@@ -63,3 +63,8 @@ function successorOf(view: ClusterView, leader: MemberView): MemberView | undefi
 export function isCordoned({ observation: { nodes } }: ClusterView, { pod }: MemberView): boolean {
   return nodes?.get(pod?.spec.nodeName ?? '')?.spec.unschedulable === true;
 }
+
+/** The end of the log as far as anybody says: the leader may be a member that is not ours, or not have answered. */
+export function newestIndex({ members }: ClusterView): number {
+  return Math.max(0, ...members.map(({ status }) => status?.raftIndex ?? 0));
+}

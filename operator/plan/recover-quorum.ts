@@ -46,7 +46,8 @@ function refuse(view: ClusterView, survivor: MemberView | undefined): Decision |
   const known = (cluster.status?.members ?? []).filter(
     ({ role, id }) => id !== undefined && role !== 'learner',
   );
-  const answering = memberStatuses.size;
+  // A learner that answers elects nobody.
+  const answering = known.filter(({ name }) => memberStatuses.has(name)).length;
   if (known.length === 0 || answering < quorumOf(known.length)) return undefined;
   return waitFor(
     'RecoveryRefused',

@@ -9,7 +9,7 @@ import {
 import { act, type Decision, type Rule, waitFor } from './decision.ts';
 import { hasLeft } from './finish-removal.ts';
 import { minutes } from './limits.ts';
-import { leave, moveLeader } from './quorum.ts';
+import { leave, moveLeader, newestIndex } from './quorum.ts';
 
 // A change of anything that pods are made of, member by member: the sick first (`rollBroken`), then followers, the
 // leader last. `restart` gives the member its new pod, `settle` waits until it is healthy. So a change stops at the
@@ -62,7 +62,6 @@ function followersFirst(a: MemberView, b: MemberView): number {
 }
 
 function lagOf(view: ClusterView, member: MemberView): number {
-  const leader = view.members.find(({ isLeader }) => isLeader);
   if (!isVoter(member) || member.status === undefined) return 0;
-  return (leader?.status?.raftIndex ?? 0) - member.status.raftAppliedIndex;
+  return newestIndex(view) - member.status.raftAppliedIndex;
 }

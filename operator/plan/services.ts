@@ -27,5 +27,9 @@ function keep(
     );
   }
   if (observed !== undefined && covers(observed, desired)) return undefined;
-  return act('ServiceApplied', `Service ${name}.`, { kind: 'apply', object: desired });
+  return act('ServiceApplied', `Service ${name}.`, {
+    kind: 'apply',
+    object: desired,
+    seen: observed?.metadata,
+  });
 }

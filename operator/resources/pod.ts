@@ -15,6 +15,7 @@ import {
 import {
   clientTlsSecretName,
   clientUrl,
+  memberHost,
   namespaceOf,
   peersServiceName,
   peerTlsSecretName,
@@ -184,7 +185,7 @@ function storeFlags(cluster: StoreCluster, spec: CompleteSpec, request: PodReque
     `--initial-cluster-token=${request.token}`,
     ...optionFlags(spec),
     ...(hasConsole(spec) ? ['--enable-console'] : []),
-    ...tlsFlags(cluster),
+    ...tlsFlags(cluster, member),
     ...(request.forceNewCluster === true ? [forceFlag] : []),
   ];
 }
@@ -226,7 +227,7 @@ function hasConsole({ console: page, image }: CompleteSpec): boolean {
   return page?.enabled === true && !tagOf(image).startsWith('0.1.');
 }
 
-function tlsFlags(cluster: StoreCluster): string[] {
+function tlsFlags(cluster: StoreCluster, member: string): string[] {
   const { client, peer } = cluster.spec.tls ?? {};
   const files = (prefix: string, path: string) => [
     `--${prefix}cert-file=${path}/tls.crt`,
@@ -243,12 +244,15 @@ function tlsFlags(cluster: StoreCluster): string[] {
           ...files('peer-', peerTlsMountPath),
           trust('peer-', peerTlsMountPath),
           '--peer-client-cert-auth',
+          // Where a member comes from proves nothing more than its certificate, and a name that DNS does not know yet, or
+          // knows with the domain of the Kubernetes cluster behind it, would keep it out.
+          '--peer-skip-client-san-verification',
         ]),
-    // The operator's CA for peers signs for members alone: where they come from proves nothing more, and a name that DNS
-    // does not know yet would keep a new one out.
-    ...(peer === undefined || peer.secretName !== undefined
+    // The operator's CA for peers signs for members alone. One of a person's may sign for others, who are no members: the
+    // certificate that members have together is for each of them, so also for this one.
+    ...(peer?.secretName === undefined
       ? []
-      : ['--peer-skip-client-san-verification']),
+      : [`--peer-cert-allowed-hostname=${memberHost(cluster, member)}`]),
   ];
 }
 

@@ -18,6 +18,8 @@ export interface GivenSecret {
   readonly keys: readonly string[];
   /** What it is for, as the end of a sentence that begins with "The Secret". */
   readonly purpose: string;
+  /** Of a certificate: who shows it. */
+  readonly owner?: 'client' | 'peer' | 'operator';
 }
 
 /** `removed`: users that were declared before. */
@@ -36,18 +38,36 @@ export function ownSecretNames(cluster: StoreCluster, removed: readonly string[]
   ];
 }
 
+export type CertificateKind = 'clientCA' | 'peerCA' | 'client' | 'peer' | 'operator' | 'user';
+
+/** What the certificate in a Secret of `status.certificates` is for. One that is for two ports is the client port's. */
+export function certificateKind(cluster: StoreCluster, secret: string): CertificateKind {
+  const kinds: ReadonlyArray<readonly [name: string, kind: CertificateKind]> = [
+    [clientTlsSecretName(cluster), 'client'],
+    [peerTlsSecretName(cluster), 'peer'],
+    [operatorTlsSecretName(cluster), 'operator'],
+    // Last: where there is none, because a person has given a Secret, theirs may have its name.
+    [authoritySecretName(cluster, 'client'), 'clientCA'],
+    [authoritySecretName(cluster, 'peer'), 'peerCA'],
+  ];
+  return kinds.find(([name]) => name === secret)?.[1] ?? 'user';
+}
+
 const certificateKeys = ['tls.crt', 'tls.key', 'ca.crt'];
 
 export function givenSecrets({ spec }: StoreCluster): readonly GivenSecret[] {
   const { client, peer } = spec.tls ?? {};
-  const certificate = (name: string | undefined, purpose: string) =>
-    name === undefined ? [] : [{ name, keys: certificateKeys, purpose }];
+  const certificate = (
+    name: string | undefined,
+    owner: NonNullable<GivenSecret['owner']>,
+    purpose: string,
+  ) => (name === undefined ? [] : [{ name, keys: certificateKeys, purpose, owner }]);
   const password = (source: PasswordSource | undefined, user: string) =>
     source === undefined ? [] : [passwordSecret(source, user)];
   return [
-    ...certificate(client?.secretName, 'with the certificate of the client port'),
-    ...certificate(client?.operatorSecretName, 'with the certificate of the operator'),
-    ...certificate(peer?.secretName, 'with the certificate of the peer port'),
+    ...certificate(client?.secretName, 'client', 'with the certificate of the client port'),
+    ...certificate(client?.operatorSecretName, 'operator', 'with the certificate of the operator'),
+    ...certificate(peer?.secretName, 'peer', 'with the certificate of the peer port'),
     ...password(spec.auth?.rootPassword, 'root'),
     ...(spec.auth?.users ?? []).flatMap((user) => password(user.password, user.name)),
   ];

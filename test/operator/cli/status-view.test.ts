@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { unseen } from '../../../operator/api/schema.ts';
 import type { StoreCluster } from '../../../operator/api/types.ts';
 import { membersView, statusView } from '../../../operator/cli/status-view.ts';
 import { columnsMax, painter } from '../../../operator/cli/terminal.ts';
@@ -82,7 +83,10 @@ test('a wait that is overdue, one that only a person ends, an edit that was not 
 
 test('one that no operator has seen', () => {
   const { status: _status, ...fresh } = sick;
-  assert.match(shown(fresh as StoreCluster).join('\n'), /No operator has looked at it yet/);
+  for (const status of [undefined, {}, unseen]) {
+    const text = shown({ ...fresh, status } as StoreCluster).join('\n');
+    assert.match(text, /No operator has looked at it yet/);
+  }
 });
 
 test('long names are cut, and no line is longer than the terminal', () => {

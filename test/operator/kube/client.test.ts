@@ -14,10 +14,12 @@ test('each verb is the request that an API server expects', async () => {
     sendJson(response, 200, object);
   });
   const { kube } = server;
+  const known = { ...object, metadata: { name: 'a', resourceVersion: '5' } };
   await kube.get('/p');
   await kube.list('/p', { labelSelector: 'a=b' });
   await kube.create('/p', object);
   await kube.apply('/p/a', object);
+  await kube.apply('/p/a', known);
   await kube.replace('/p/a', object);
   await kube.patch('/p/a', { spec: 1 });
   await kube.remove('/p/a', { uid: 'u', resourceVersion: '7' });
@@ -27,7 +29,8 @@ test('each verb is the request that an API server expects', async () => {
     'GET /p?',
     'GET /p?labelSelector=a%3Db',
     `POST /p?fieldManager=mainstay-operator application/json ${json}`,
-    `PATCH /p/a?fieldManager=mainstay-operator&force=true application/apply-patch+yaml ${json}`,
+    `PATCH /p/a?fieldManager=mainstay-operator&force=false application/apply-patch+yaml ${json}`,
+    `PATCH /p/a?fieldManager=mainstay-operator&force=true application/apply-patch+yaml ${JSON.stringify(known)}`,
     `PUT /p/a?fieldManager=mainstay-operator application/json ${json}`,
     'PATCH /p/a?fieldManager=mainstay-operator application/merge-patch+json {"spec":1}',
     'DELETE /p/a? application/json {"apiVersion":"v1","kind":"DeleteOptions","preconditions":{"uid":"u","resourceVersion":"7"}}',

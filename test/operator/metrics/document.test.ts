@@ -17,13 +17,16 @@ const document = fileURLToPath(new URL('../../../../docs/METRICS.md', import.met
 /** A process that has acted and waits: everything has a sample. */
 async function withScrape(body: (text: string) => void): Promise<void> {
   await withBareKube(async (setting: BareKube) => {
-    await createCluster(setting, 'demo');
+    await createCluster(setting, 'demo', { tls: { peer: {} } });
     await createBackups(setting);
     const operator = await OperatorProcess.start(setting.localKube.kubeconfigPath);
     try {
       const scraped = async () => (await operator.get('/metrics')).text;
       await until('it waits', async () => (await scraped()).includes('blocked_seconds_total{'));
       await until('it was seen', async () => (await scraped()).includes('cluster="demo"'));
+      await until('its certificates were seen', async () =>
+        (await scraped()).includes('certificate_expiry_timestamp_seconds{'),
+      );
       await until('the schedule was seen', async () =>
         (await scraped()).includes('backup_verified_timestamp_seconds{'),
       );

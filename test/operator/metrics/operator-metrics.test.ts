@@ -94,3 +94,48 @@ test('the time to repair is that of the conditions, also of one that began befor
   metrics.clusterSeen(clusterWith({ Degraded: ['False', '10:01:30'] }));
   assert.deepEqual([count(), sum()], [1, 90]);
 });
+
+test('certificates tell when they end and what they are for, until they are gone', () => {
+  const metrics = new OperatorMetrics(new VirtualClock());
+  const expires = '2026-03-01T00:00:00.000Z';
+  const names = ['demo-ca', 'demo-client-tls', 'peers', 'demo-operator-tls', 'demo-app-connection'];
+  const certificates = [
+    ...names.map((name) => ({ name, expires })),
+    { name: 'odd', expires: 'never' },
+  ];
+  const tls = { client: {}, peer: { secretName: 'peers' } };
+  metrics.clusterSeen({
+    ...demo,
+    spec: { ...demo.spec, tls },
+    status: { ...demo.status, certificates },
+  });
+
+  const sample = (kind: string, secret: string) =>
+    'mainstay_operator_certificate_expiry_timestamp_seconds' +
+    `{namespace="ns",cluster="demo",kind="${kind}",secret="${secret}"}`;
+  const kinds = ['clientCA', 'client', 'peer', 'operator', 'user'];
+  for (const [at, kind] of kinds.entries()) {
+    assert.equal(valueOf(metrics, sample(kind, names[at] ?? '')), Date.parse(expires) / 1000, kind);
+  }
+  assert.equal(exposition(metrics.families()).match(/certificate_expiry\w+\{/g)?.length, 5);
+  metrics.clusterSeen(demo);
+  assert.doesNotMatch(exposition(metrics.families()), /certificate_expiry\w+\{/);
+});
+
+test('a Secret of a person tells what it is for, whatever they have named it', () => {
+  const metrics = new OperatorMetrics(new VirtualClock());
+  const secretName = 'demo-ca';
+  const tls = { client: { secretName }, peer: { secretName: 'demo-operator-tls' } };
+  const certificates = [secretName, 'demo-operator-tls'].map((name) => ({
+    name,
+    expires: '2026-03-01T00:00:00.000Z',
+  }));
+  metrics.clusterSeen({
+    ...demo,
+    spec: { ...demo.spec, tls },
+    status: { ...demo.status, certificates },
+  });
+  const text = exposition(metrics.families());
+  assert.match(text, /kind="client",secret="demo-ca"/);
+  assert.match(text, /kind="peer",secret="demo-operator-tls"/);
+});

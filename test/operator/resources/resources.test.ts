@@ -9,6 +9,7 @@ import { covers } from '../../../operator/resources/covers.ts';
 import { podEndpoint } from '../../../operator/resources/endpoints.ts';
 import {
   clusterToken,
+  memberHost,
   memberOfPeerUrl,
   peerUrl,
   serialOf,
@@ -57,23 +58,30 @@ test('what a member is made of', () => {
 });
 
 test('clients are asked for certificates where the spec says so, members always', () => {
-  const tlsFlags = (client: object) => {
-    const secure = { ...cluster, spec: { ...cluster.spec, tls: { client, peer: {} } } };
+  const tlsFlags = (client: object, peer: object = {}) => {
+    const secure = { ...cluster, spec: { ...cluster.spec, tls: { client, peer } } };
     const pod = buildPod(secure, completeSpec(secure.spec), {
-      member: 'demo-1',
+      member: 'demo-4',
       role: 'voter',
       clusterState: 'new',
-      initialCluster: [{ name: 'demo-1', peerUrl: peerUrl(secure, 'demo-1') }],
+      initialCluster: [{ name: 'demo-4', peerUrl: peerUrl(secure, 'demo-4') }],
       token: clusterToken(secure, 'n1'),
     });
     const flags = pod.spec.containers[0]?.args ?? [];
-    return flags.filter((flag) => /trusted-ca|client-cert-auth/.test(flag));
+    return flags.filter((flag) => /trusted-ca|client-cert-auth|peer-.*(san|allowed)/.test(flag));
   };
   const ofPeers = [
     '--peer-trusted-ca-file=/etc/mainstay/peer-tls/ca.crt',
     '--peer-client-cert-auth',
+    '--peer-skip-client-san-verification',
   ];
   assert.deepEqual(tlsFlags({}), ofPeers);
+  // The CA is a person's: it may sign for others too. The name is one that the certificate has as long as the member is there.
+  const host = memberHost(cluster, 'demo-4');
+  assert.deepEqual(tlsFlags({}, { secretName: 'given' }), [
+    ...ofPeers,
+    `--peer-cert-allowed-hostname=${host}`,
+  ]);
   assert.deepEqual(tlsFlags({ verifyClients: true }), [
     '--trusted-ca-file=/etc/mainstay/client-tls/ca.crt',
     '--client-cert-auth',

@@ -173,7 +173,7 @@ export const operatorMutants: readonly Mutant[] = [
     edit(
       'act/act.js',
       "await kube.create(collectionPath('Pod', namespace), action.pod);",
-      'await kube.apply(podPath(action.pod), action.pod);',
+      "await kube.apply(podPath(action.pod), asSeen(action.pod, { name: '', resourceVersion: '' }));",
     ),
   ),
   mutant(
@@ -182,7 +182,7 @@ export const operatorMutants: readonly Mutant[] = [
     edit(
       'act/act.js',
       "await kube.create(collectionPath('PersistentVolumeClaim', namespace), action.volume);",
-      'await kube.apply(volumePath(action.volume), action.volume);',
+      "await kube.apply(volumePath(action.volume), asSeen(action.volume, { name: '', resourceVersion: '' }));",
     ),
   ),
   mutant(

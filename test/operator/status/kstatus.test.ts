@@ -1,9 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Outcome } from '../../../operator/act/act.ts';
+import {
+  storeBackupScheduleStatus,
+  storeBackupStatus,
+} from '../../../operator/api/backup-schema.ts';
+import type { JsonSchema } from '../../../operator/api/json-schema.ts';
+import type { KubeObject } from '../../../operator/api/objects.ts';
+import { storeClusterStatus } from '../../../operator/api/schema.ts';
 import type { Condition, StoreCluster } from '../../../operator/api/types.ts';
+import { collectionPath, objectPath } from '../../../operator/kube/paths.ts';
 import { plan } from '../../../operator/plan/plan.ts';
 import { statusOf } from '../../../operator/status/status.ts';
+import { withBareKube } from '../support/bare-kube.ts';
 import { parseObservation } from '../support/notation.ts';
 
 // Flux, Argo CD and kubectl's `wait` judge an object they know nothing of by the rules of kstatus. They have to come to
@@ -68,6 +77,42 @@ for (const [what, verdict, cluster] of samples) {
     assert.equal(kstatus(cluster), verdict, JSON.stringify(cluster.status, null, 1));
   });
 }
+
+/** As an API server shows what was just created: its own default is all the status that there is. */
+const unseen: readonly [kind: string, status: JsonSchema][] = [
+  ['StoreCluster', storeClusterStatus],
+  ['StoreBackup', storeBackupStatus],
+  ['StoreBackupSchedule', storeBackupScheduleStatus],
+];
+
+for (const [kind, schema] of unseen) {
+  test(`a ${kind} that no operator has looked at: InProgress`, () => {
+    const metadata = { name: 'x', generation: 1 };
+    const object = { kind, metadata, status: schema.default } as unknown as StoreCluster;
+    assert.equal(kstatus(object), 'InProgress');
+  });
+}
+
+test('an API server shows them so, created or applied, and whatever status comes along', async () => {
+  await withBareKube(async ({ kube }) => {
+    const written = (name: string, status?: object) =>
+      ({
+        ...passed(three),
+        metadata: { name, namespace: 'default' },
+        spec: { storage: { size: '1Gi' } },
+        status,
+      }) as KubeObject;
+    const at = (name: string) => objectPath('StoreCluster', { namespace: 'default', name });
+    const status = { observedGeneration: 1, ready: '3/3' };
+    await kube.create(collectionPath('StoreCluster', 'default'), written('a'));
+    await kube.create(collectionPath('StoreCluster', 'default'), written('b', status));
+    await kube.apply(at('c'), written('c'));
+    for (const name of ['a', 'b', 'c']) {
+      const shown = await kube.get<StoreCluster>(at(name));
+      assert.deepEqual(shown?.status, storeClusterStatus.default, name);
+    }
+  });
+});
 
 test('an edit that was not seen yet: InProgress', () => {
   const cluster = passed(three);

@@ -93,8 +93,13 @@ export class FakeKube implements KubeClient {
 
   async apply<T extends KubeObject>(path: string, object: T): Promise<T> {
     return this.#write('apply', path, () => {
+      const { resourceVersion } = object.metadata;
       const present = this.read(path);
       if (present === undefined) return this.put(path, sent(object)) as unknown as T;
+      // Whose a field is, is not kept: what is there counts as another's.
+      if (resourceVersion === undefined) throw new KubeError(409, 'Conflict', `${path} is there`);
+      // Empty it is not checked, as with an API server.
+      if (resourceVersion !== '') this.#present(path, resourceVersion);
       return this.#change(path, merge(present, sent(object)) as Stored) as unknown as T;
     });
   }

@@ -108,6 +108,8 @@ function parseSecrets(
     const own = ownFacts(cluster, name, { words, applied });
     facts.set(name, words.includes('foreign') ? foreign(own) : own);
   }
+  const { namespace = 'default', name: cn } = cluster.metadata;
+  const names = [clientServiceHost(cluster), `*.${cn}-peers.${namespace}.svc`];
   for (const { name, keys } of givenSecrets(cluster)) {
     const words = lineOf(name);
     if (words.includes('none') || facts.has(name)) continue;
@@ -120,9 +122,7 @@ function parseSecrets(
       digests: Object.fromEntries(
         keys.filter((key) => key !== lacks).map((key) => [key, password]),
       ),
-      ...(isCertificate
-        ? leafFacts({ words, commonName: 'given', names: ['given'], side: 'client' })
-        : {}),
+      ...(isCertificate ? leafFacts({ words, commonName: 'given', names, side: 'client' }) : {}),
     });
   }
   return facts;

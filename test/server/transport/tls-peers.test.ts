@@ -129,6 +129,10 @@ suite('a member that connects', () => {
 });
 
 suite('a member that is connected to', () => {
+  const byName = {
+    'peer-skip-client-san-verification': 'true',
+    'peer-cert-allowed-hostname': 'b.cluster.test',
+  };
   const rows: readonly (readonly [name: string, subject: Subject, more: Flags, served: boolean])[] =
     [
       ['by its address', { hosts: ['127.0.0.1'] }, {}, true],
@@ -159,6 +163,10 @@ suite('a member that is connected to', () => {
         { 'peer-cert-allowed-hostname': 'c.b.cluster.test' },
         false,
       ],
+      // As the operator starts members with a person's certificates: the name alone counts, and it does count.
+      ['by an allowed name, wherever it is', { hosts: ['*.cluster.test'] }, byName, true],
+      ['by no name, wherever it is', { commonName: 'b.cluster.test', hosts: [] }, byName, false],
+      ['by another name, wherever it is', { hosts: ['*.other.test'] }, byName, false],
       ['by an allowed common name', { commonName: 'm' }, { 'peer-cert-allowed-cn': 'n,m' }, true],
       ['by another common name', { commonName: 'ma' }, { 'peer-cert-allowed-cn': 'n,m' }, false],
     ];
