@@ -59,7 +59,7 @@ scenario('changed with surge, under writes that are sent once', { isLong: true }
   const cluster = stage.cluster('surged');
   await cluster.create({ replicas: 3, update: { surge: true } });
   await cluster.untilSettled(3);
-  const connections = Array.from({ length: 6 }, () => stage.load(cluster, { sendsOnce: true }));
+  const connections = Array.from({ length: 6 }, () => stage.load(cluster, { mayRepeat: false }));
   const loads = await Promise.all(connections);
   await stage.measure('changed', async () => {
     await cluster.edit({ options: { maxTxnOps: 256 } });

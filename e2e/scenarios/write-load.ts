@@ -20,8 +20,8 @@ const timeoutMs = 5_000;
 const watchMsMax = 60_000;
 
 export interface WriteLoadOptions extends Pick<ClientOptions, 'tls' | 'credentials' | 'timeoutMs'> {
-  /** The client may not send a write again of which it is not known whether it was done; by default it may. */
-  readonly sendsOnce?: boolean;
+  /** Whether the client may send a write again of which it is not known whether it was done. Default: true. */
+  readonly mayRepeat?: boolean;
 }
 
 /**
@@ -49,11 +49,11 @@ export class WriteLoad {
   constructor(
     endpoint: string,
     name: string,
-    { sendsOnce = false, ...access }: WriteLoadOptions = {},
+    { mayRepeat = true, ...access }: WriteLoadOptions = {},
   ) {
     this.#client = new Client({ endpoints: [endpoint], timeoutMs, ...access });
     this.#prefix = `load/${name}/`;
-    this.#mayRepeat = !sendsOnce;
+    this.#mayRepeat = mayRepeat;
     this.#watching = this.#watch();
     this.#running = Array.from({ length: writers }, (_, writer) => this.#write(writer));
     // Whoever stops the load hears of it; until then it is no unhandled rejection.

@@ -1,4 +1,4 @@
-import { emptyBytes, equalBytes } from '../base/bytes.ts';
+import { equalBytes } from '../base/bytes.ts';
 import { StateDamagedError } from './damage.ts';
 import { decodeMarker, type Marker, markerKey, verifyMarkers } from './marker.ts';
 import type { OrderedStore, StoreRecord } from './ordered-store.ts';
@@ -51,18 +51,22 @@ export async function restoreState(
   return { marker: reading.end(), sizeBytes: reading.sizeBytes };
 }
 
-/** A version is written once, so that to be there is to be the right one; other records may have been written over. */
 function checkFound(
   store: OrderedStore,
   chunk: readonly StoreRecord[],
-  found: readonly boolean[],
+  areThere: readonly boolean[],
 ): void {
-  for (const [at, [key, sealed]] of chunk.entries()) {
-    const isSame = key[0] === prefix.revision || equalBytes(store.get(key) ?? emptyBytes, sealed);
-    if (found[at] !== true || !isSame) {
-      throw new StateDamagedError('a record that a scan sees is not found by its key');
-    }
+  for (const [at, record] of chunk.entries()) {
+    if (isFound(store, record, areThere[at] === true)) continue;
+    throw new StateDamagedError('a record that a scan sees is not found by its key');
   }
+}
+
+/** A version is written once, so that to be there is to be the right one; other records may have been written over. */
+function isFound(store: OrderedStore, [key, sealed]: StoreRecord, isThere: boolean): boolean {
+  if (key[0] === prefix.revision) return isThere;
+  const found = store.get(key);
+  return found !== undefined && equalBytes(found, sealed);
 }
 
 const knownPrefixes: ReadonlySet<number> = new Set(Object.values(prefix));

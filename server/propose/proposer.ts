@@ -60,8 +60,8 @@ export class Proposer {
   #bytesInFlight = 0;
   #appliedTerm: Term = 0;
   #nextId: bigint;
-  #isLeaving = false;
-  #isClosed = false;
+  /** What is answered to all that comes, once nothing is taken any more. */
+  #refusesWith: 'NoLeader' | 'Stopped' | undefined;
   /** Since the process began: proposals of which it is not known, or known not, that they were applied. */
   readonly counters = { failed: 0 };
 
@@ -98,8 +98,7 @@ export class Proposer {
   }
 
   #refusal(): ErrorName | undefined {
-    if (this.#isClosed) return 'Stopped';
-    if (this.#isLeaving) return 'NoLeader';
+    if (this.#refusesWith !== undefined) return this.#refusesWith;
     const isFull =
       this.#waiters.size >= this.#options.inFlightMax ||
       this.#bytesInFlight >= this.#options.bytesInFlightMax;
@@ -146,8 +145,8 @@ export class Proposer {
 
   #sendAgain(waiter: Waiter): void {
     if (!this.#waiters.has(waiter.id) || waiter.sentTerm === undefined) return;
-    if (this.#isLeaving) {
-      this.#fail(waiter, 'NoLeader');
+    if (this.#refusesWith !== undefined) {
+      this.#fail(waiter, this.#refusesWith);
       return;
     }
     waiter.sentTerm = undefined;
@@ -201,7 +200,7 @@ export class Proposer {
    * appended end with an error that says so. What the log may hold goes on waiting for its apply.
    */
   leave(): void {
-    this.#isLeaving = true;
+    this.#refusesWith = 'NoLeader';
     for (const waiter of this.#unsent) {
       if (this.#waiters.has(waiter.id)) this.#fail(waiter, 'NoLeader');
     }
@@ -209,7 +208,7 @@ export class Proposer {
   }
 
   close(): void {
-    this.#isClosed = true;
+    this.#refusesWith = 'Stopped';
     for (const waiter of this.#waiters.values()) this.#fail(waiter, 'Stopped');
   }
 

@@ -47,8 +47,8 @@ export class ReadBarrier {
   /** Reads with an index that is not yet applied, lowest first. */
   #waiting: Array<{ readonly index: LogIndex; readonly reads: Read[] }> = [];
   #lastRequestId: number;
-  #isLeaving = false;
-  #isClosed = false;
+  /** What is answered to all that comes, once nothing is taken any more. */
+  #refusesWith: 'NoLeader' | 'Stopped' | undefined;
   /** Since the process began: attempts that were given up for new ones, and reads that failed. */
   readonly counters = { slow: 0, failed: 0 };
 
@@ -60,8 +60,7 @@ export class ReadBarrier {
   }
 
   read(done: BarrierDone): void {
-    if (this.#isClosed) done(new EtcdError('Stopped'));
-    else if (this.#isLeaving) done(new EtcdError('NoLeader'));
+    if (this.#refusesWith !== undefined) done(new EtcdError(this.#refusesWith));
     else if (this.#next.length >= this.#options.waitingMax) done(new EtcdError('TooManyRequests'));
     else {
       this.#next.push({ startedMs: this.#modules.clock.nowMs(), done });
@@ -131,14 +130,14 @@ export class ReadBarrier {
 
   /** This member was removed: it takes no reads any more. Those that the leader was asked for may still be answered. */
   leave(): void {
-    this.#isLeaving = true;
+    this.#refusesWith = 'NoLeader';
     const reads = this.#next;
     this.#next = [];
     for (const { done } of reads) done(new EtcdError('NoLeader'));
   }
 
   close(): void {
-    this.#isClosed = true;
+    this.#refusesWith = 'Stopped';
     const waiting = this.#waiting.flatMap(({ reads }) => reads);
     const reads = [...this.#next, ...(this.#attempt?.reads ?? []), ...waiting];
     this.#next = [];

@@ -4,6 +4,8 @@ import { freePort } from './server-process.ts';
 /** Stands between a client and one address of a server, and can do to their connections what networks do. */
 export class TcpProxy {
   readonly url: string;
+  /** The server's URL: where connections lead that are made from now on. */
+  target: string;
   readonly #server: Server;
   readonly #pairs = new Set<readonly [Socket, Socket]>();
   #isOpen = true;
@@ -21,9 +23,10 @@ export class TcpProxy {
   }
 
   private constructor(target: string, at: { readonly host: string; readonly port: number }) {
-    const { protocol, hostname, port: targetPort } = new URL(target);
-    this.url = `${protocol}//${at.host}:${at.port}`;
+    this.url = `${new URL(target).protocol}//${at.host}:${at.port}`;
+    this.target = target;
     this.#server = createServer((client) => {
+      const { hostname, port: targetPort } = new URL(this.target);
       if (this.#isOpen) this.#join(client, createConnection(Number(targetPort), hostname));
       else client.destroy();
     });

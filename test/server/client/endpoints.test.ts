@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
-import { constants, createServer } from 'node:http2';
-import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
+import {
+  constants,
+  createServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+} from 'node:http2';
 import { afterEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EtcdError } from '../../../server/base/errors.ts';
@@ -8,6 +12,7 @@ import { silentLogger } from '../../../server/base/logger.ts';
 import { Client } from '../../../server/client/client.ts';
 import { oneKey } from '../../../server/client/keys.ts';
 import { ClientListener } from '../../../server/transport/client-listener.ts';
+import { TcpProxy } from '../../support/tcp-proxy.ts';
 import { FakeMember } from '../api/fake-member.ts';
 
 const closers: (() => Promise<void> | void)[] = [];
@@ -22,6 +27,18 @@ async function serve(url = 'http://127.0.0.1:0') {
   const listener = await ClientListener.open({ port: member, logger: silentLogger }, config);
   closers.push(() => listener.stop());
   return { member, listener, url: `http://${listener.addresses[0]}` };
+}
+
+/** HTTP/2 by hand: what a proxy, or a server in trouble, may answer. Its URL. */
+async function serveHttp(
+  answer: (request: Http2ServerRequest, response: Http2ServerResponse) => void,
+): Promise<string> {
+  const server = createServer(answer);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  closers.push(() => void server.close());
+  const address = server.address();
+  assert(address !== null && typeof address === 'object');
+  return `http://127.0.0.1:${address.port}`;
 }
 
 function clientOf(urls: readonly string[]): Client {
@@ -104,64 +121,32 @@ test('the list of endpoints follows the cluster', async () => {
 test('a write that a server refuses to begin goes to the next one', async () => {
   const well = await serve();
   let refused = 0;
-  const refusing = createServer((request) => {
+  const refusing = await serveHttp((request) => {
     refused++;
     request.stream.close(constants.NGHTTP2_REFUSED_STREAM);
   });
-  await new Promise<void>((resolve) => refusing.listen(0, '127.0.0.1', resolve));
-  closers.push(() => void refusing.close());
-  await clientOf([`127.0.0.1:${portOf(refusing)}`, well.url]).put('k', 'v');
+  await clientOf([refusing, well.url]).put('k', 'v');
   assert(refused > 0);
   assert.equal(well.member.proposed.length, 1);
 });
 
-/** What comes to its port goes to `target`, a port that can be changed for new connections. */
-async function forward(target: number) {
-  const forwarder = { target, port: 0 };
-  const sockets = new Set<Socket>();
-  const server = createTcpServer((socket) => {
-    const onward = connect(forwarder.target, '127.0.0.1');
-    for (const end of [socket, onward]) {
-      sockets.add(end);
-      end.on('error', () => {});
-    }
-    socket.pipe(onward).pipe(socket);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  closers.push(() => {
-    server.close();
-    for (const socket of sockets) socket.destroy();
-  });
-  forwarder.port = portOf(server);
-  return forwarder;
-}
-
-function portOf(server: { address(): AddressInfo | string | null }): number {
-  const address = server.address();
-  assert(address !== null && typeof address === 'object');
-  return address.port;
-}
-
 // Seen with a Service that had no endpoints: its address led to a proxy, which answered everything with 404.
 test('a connection that leads to no store is given up, and the write sent on another', async () => {
   const store = await serve();
-  const proxy = createServer((_request, response) => {
+  const noStore = await serveHttp((_request, response) => {
     response.writeHead(404).end();
-    forwarder.target = Number(new URL(store.url).port);
+    service.target = store.url;
   });
-  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
-  closers.push(() => void proxy.close());
-  const forwarder = await forward(portOf(proxy));
-  await clientOf([`127.0.0.1:${forwarder.port}`]).put('k', 'v');
+  const service = await TcpProxy.open(noStore);
+  closers.push(() => service.close());
+  await clientOf([service.url]).put('k', 'v');
   assert.equal(store.member.proposed.length, 1);
 });
 
 test('who answers with a server error of HTTP may have written all the same', async () => {
-  const proxy = createServer((_request, response) => {
+  const failing = await serveHttp((_request, response) => {
     response.writeHead(504).end();
   });
-  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
-  closers.push(() => void proxy.close());
-  const writing = clientOf([`127.0.0.1:${portOf(proxy)}`]).put('k', 'v');
+  const writing = clientOf([failing]).put('k', 'v');
   await assert.rejects(writing, { isUncertain: true, text: /HTTP status 504/ });
 });

@@ -83,6 +83,17 @@ function message(bytes: Uint8Array): Buffer {
 const put = message(PutRequest.encode(PutRequest.create({ key, value: key })));
 
 /** The fields of the HEADERS that end a stream. */
+/** A server and a client whose read, on stream 1, is under way and takes 100 ms. */
+async function readUnderWay(): Promise<{ grpc: GrpcServer; client: RawClient }> {
+  const { member, grpc, port } = await listen();
+  member.read = () => new Promise((resolve) => setTimeout(resolve, 100));
+  const client = RawClient.begin(port);
+  const range = message(RangeRequest.encode(RangeRequest.create({ key })));
+  client.send(headers(1, KV.methods.range.path), frame('DATA', END_STREAM, 1, range));
+  await client.verdict();
+  return { grpc, client };
+}
+
 async function end(client: RawClient, streamId: number): Promise<Record<string, string>> {
   for (;;) {
     const next = await client.nextOf('HEADERS');
@@ -278,12 +289,7 @@ suite('gRPC over our HTTP/2', () => {
   });
 
   test('a stream that is opened while we stop ends at once', async () => {
-    const { member, grpc, port } = await listen();
-    member.read = () => new Promise((resolve) => setTimeout(resolve, 100));
-    const client = RawClient.begin(port);
-    const range = message(RangeRequest.encode(RangeRequest.create({ key })));
-    client.send(headers(1, KV.methods.range.path), frame('DATA', END_STREAM, 1, range));
-    await client.verdict();
+    const { grpc, client } = await readUnderWay();
     const stopped = grpc.stop(2000);
     client.send(headers(3, Watch.methods.watch.path));
     const fields = await end(client, 3);
@@ -294,12 +300,7 @@ suite('gRPC over our HTTP/2', () => {
   });
 
   test('a call that is begun while we stop and refuse calls is told to be made elsewhere', async () => {
-    const { member, grpc, port } = await listen();
-    member.read = () => new Promise((resolve) => setTimeout(resolve, 100));
-    const client = RawClient.begin(port);
-    const range = message(RangeRequest.encode(RangeRequest.create({ key })));
-    client.send(headers(1, KV.methods.range.path), frame('DATA', END_STREAM, 1, range));
-    await client.verdict();
+    const { grpc, client } = await readUnderWay();
     grpc.refuseCalls();
     const stopped = grpc.stop(2000);
     client.send(headers(3, KV.methods.put.path), frame('DATA', END_STREAM, 3, put));
