@@ -1,7 +1,7 @@
 import type { PersistentVolumeClaim, Pod } from '../api/objects.ts';
 import type { Observation } from '../observe/observation.ts';
 import { type ClusterView, hasEnded, isTerminating } from '../observe/view.ts';
-import { isOurs, restoredAnnotation } from '../resources/labels.ts';
+import { isOurs, restoredAnnotation, restoreLabel } from '../resources/labels.ts';
 import {
   buildCheckPod,
   buildRestorePod,
@@ -23,7 +23,8 @@ const revisionsAbove = 1_000_000_000;
  */
 export const restoreInPlace: Rule = (view) => {
   const { cluster, spec, restore } = view.observation;
-  if (spec.restore === undefined || isRestored(view.observation, restore)) return undefined;
+  if (spec.restore === undefined) return abortedRestore(view);
+  if (isRestored(view.observation, restore)) return undefined;
   if (spec.restore.confirmUID !== cluster.metadata.uid) {
     return stopUntil(
       'RestoreRefused',
@@ -36,6 +37,21 @@ export const restoreInPlace: Rule = (view) => {
   if (isForgotten) return undefined;
   return check(view, restore) ?? stopAll(view) ?? park(view) ?? forget(view, restore);
 };
+
+/** From `forget` on until the backup is on a volume, the store would begin with nothing. */
+function abortedRestore({ observation, members }: ClusterView): Decision | undefined {
+  const { clusterID, restore } = observation.cluster.status ?? {};
+  if (restore === undefined || clusterID !== undefined) return undefined;
+  const isBegun = members.some(
+    ({ recordedId, volume }) =>
+      recordedId !== undefined || volume?.metadata.annotations?.[restoredAnnotation] !== undefined,
+  );
+  if (isBegun) return undefined;
+  return stopUntil(
+    'RestoreAborted',
+    'The volumes of this store were put aside for a restore that spec.restore does not name any more: name it again, or another backup. No empty store takes their place.',
+  );
+}
 
 function noSource(backup: string | undefined): Decision {
   return stopUntil(
@@ -60,6 +76,7 @@ function isRestored(
 function check(view: ClusterView, source: RestoreSource): Decision | undefined {
   const { cluster, spec, pods } = view.observation;
   const pod = findPod(pods, checkPodName(cluster));
+  if (pod !== undefined && isOfAnother(pod, source)) return letGoOfAnother(pod);
   if (pod === undefined) {
     return act('RestoreChecked', 'The backup is read and checked before anything is stopped.', {
       kind: 'createPod',
@@ -123,6 +140,7 @@ export function fillSeed(observation: Observation, seed: Seed): Decision | undef
     return letGo(pod) ?? letGo(findPod(pods, checkPodName(cluster)));
   }
   if (restore === undefined) return noSource(wanted.backup);
+  if (pod !== undefined && isOfAnother(pod, restore)) return letGoOfAnother(pod);
   if (pod === undefined) {
     const { aboveRevision } = cluster.status?.restore ?? {};
     const request = { member: seed.name, token: seed.token, aboveRevision, source: restore };
@@ -145,6 +163,17 @@ export function fillSeed(observation: Observation, seed: Seed): Decision | undef
 
 function findPod(pods: readonly Pod[], name: string): Pod | undefined {
   return pods.find(({ metadata }) => metadata.name === name);
+}
+
+/** The spec may name another backup meanwhile: what a pod has found or done of one is nothing of the other. */
+function isOfAnother({ metadata }: Pod, { id }: RestoreSource): boolean {
+  return metadata.labels?.[restoreLabel] !== id;
+}
+
+function letGoOfAnother(pod: Pod): Decision {
+  const message = `${pod.metadata.name} is of another restore.`;
+  if (isTerminating(pod)) return waitFor('PodsTerminating', message, minutes(5));
+  return act('PodDeleted', message, { kind: 'deletePod', pod });
 }
 
 function letGo(pod: Pod | undefined): Decision | undefined {

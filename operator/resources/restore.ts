@@ -4,7 +4,13 @@ import type { CompleteSpec } from '../api/defaults.ts';
 import type { Pod } from '../api/objects.ts';
 import type { StoreCluster, StoreClusterSpec } from '../api/types.ts';
 import { buildBackupPod } from './backup-pod.ts';
-import { childLabels, clusterLabel, clusterUidLabel, ownerReference } from './labels.ts';
+import {
+  childLabels,
+  clusterLabel,
+  clusterUidLabel,
+  ownerReference,
+  restoreLabel,
+} from './labels.ts';
 import { peerUrl } from './names.ts';
 import { dataMountPath } from './pod.ts';
 
@@ -97,13 +103,14 @@ export function buildRestorePod(
   });
 }
 
-function common(cluster: StoreCluster, { target, encryption }: RestoreSource) {
+function common(cluster: StoreCluster, { id, target, encryption }: RestoreSource) {
   const labels = childLabels(cluster);
   return {
     owner: ownerReference(cluster),
     labels: {
       [clusterLabel]: labels[clusterLabel] ?? '',
       [clusterUidLabel]: labels[clusterUidLabel] ?? '',
+      [restoreLabel]: id,
     },
     target,
     encryption,
