@@ -16,6 +16,7 @@ import {
   scheduleOwner,
 } from '../resources/backup-names.ts';
 import { buildBackupPod, scheduleLabel } from '../resources/backup-pod.ts';
+import { isRestoring } from '../resources/restore.ts';
 import { resultOf, whyFailed } from './backup.ts';
 import { findBackups } from './find-backups.ts';
 
@@ -191,11 +192,20 @@ function prune(
   const { keep } = schedule.spec;
   if (pod !== undefined) return watchPrune(observation, status, pod);
   const last = lastGood(inTarget);
-  if (keep === undefined || last === undefined) return undefined;
+  if (keep === undefined || last === undefined || isAllNeeded(observation)) return undefined;
   if (status.prunedAfter === last.metadata.name || hasJustFailed(observation)) return undefined;
   const built = buildPrunePod(observation, keep);
   if (built === undefined) return undefined;
   return { action: { kind: 'createPod', pod: built }, status, event: undefined };
+}
+
+/**
+ * The backup that was made before a change is there to go back to until the change is done, and one that is restored may be
+ * any. What another schedule has put in the same place is not counted here: each would remove what the other keeps.
+ */
+function isAllNeeded({ cluster, sharing }: ScheduleObservation): boolean {
+  if (sharing.length > 0 || cluster === undefined) return true;
+  return cluster.status?.beforeChange !== undefined || isRestoring(cluster);
 }
 
 /** Nothing is the better for trying at once again. */

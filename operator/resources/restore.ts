@@ -37,7 +37,7 @@ export function restoreSource(
   const uid = wanted.clusterUID ?? backup.clusterUID;
   const hasPoint = revision !== undefined || time !== undefined;
   return {
-    id: createHash('sha256').update(JSON.stringify(wanted)).digest('hex').slice(0, 16),
+    id: restoreId(wanted),
     target: backup.target,
     encryption: wanted.encryption ?? backup.encryption,
     which: [
@@ -48,6 +48,16 @@ export function restoreSource(
       ...(uid === undefined || object !== undefined ? [] : [`--cluster-uid=${uid}`]),
     ],
   };
+}
+
+function restoreId(wanted: Wanted): string {
+  return createHash('sha256').update(JSON.stringify(wanted)).digest('hex').slice(0, 16);
+}
+
+/** Whether a backup is to take the place of what the store has, and is not all that it has yet. */
+export function isRestoring({ spec, status }: StoreCluster): boolean {
+  if (spec.restore === undefined) return false;
+  return status?.clusterID === undefined || status.restore?.id !== restoreId(spec.restore);
 }
 
 export function restorePodName(member: string): string {

@@ -65,7 +65,7 @@ export function scheduleStatus(
   return { ...planned, conditions };
 }
 
-function ready({ schedule, cluster }: ScheduleObservation): Finding {
+function ready({ schedule, cluster, sharing }: ScheduleObservation): Finding {
   const type = 'Ready';
   const error = scheduleError(schedule.spec);
   if (error !== undefined) {
@@ -75,6 +75,11 @@ function ready({ schedule, cluster }: ScheduleObservation): Finding {
   if (cluster === undefined) {
     const message = `There is no StoreCluster ${schedule.spec.cluster} in this namespace.`;
     return { type, status: 'False', reason: 'ClusterMissing', message };
+  }
+  if (schedule.spec.keep !== undefined && sharing.length > 0) {
+    const isOne = sharing.length === 1;
+    const message = `Backups are made, and none is removed: ${sharing.join(', ')} ${isOne ? 'has' : 'have'} the same target, and what one keeps the other would remove. Give each schedule a prefix or a path of its own.`;
+    return { type, status: 'False', reason: 'TargetShared', message };
   }
   if (schedule.spec.suspend === true) {
     const message = 'No further backups begin while spec.suspend is true.';

@@ -15,9 +15,10 @@ import { foundAnnotation } from '../../../operator/resources/found-backup.ts';
 // have a date; what is left out is as it should be.
 //
 //   now 10:00                                             10:00 by default
-//   cluster missing|starting                              Available by default
+//   cluster missing|starting|changing|restoring           Available by default; `changing` to another image
 //   spec {keep: {last: 3}}, status {scheduledAt: 09:00}   fields in YAML's flow style, over the usual ones
 //   created 08:00
+//   sharing NAME                                          (another schedule of the store with the same target)
 //   new                                                   (a schedule that has not looked into its target yet)
 //   found {name: b1, id: a}                               (a StoreBackup that was found in the target)
 //   backup NAME 09:00 Complete|Failed|Running... [asked] {object: b1}    of the schedule; `asked`: made by hand
@@ -41,6 +42,21 @@ const cluster: StoreCluster = {
         lastTransitionTime: '2026-01-01T00:00:00Z',
       },
     ],
+  },
+};
+
+const states: Readonly<Record<string, Partial<StoreCluster>>> = {
+  starting: { status: {} },
+  changing: {
+    status: {
+      ...cluster.status,
+      clusterID: 'abc',
+      beforeChange: { image: 'mainstay:0.2.0', backup: 'demo-before-1' },
+    },
+  },
+  restoring: {
+    spec: { ...cluster.spec, restore: { backup: 'b', confirmUID: 'u1' } },
+    status: { ...cluster.status, clusterID: 'abc' },
   },
 };
 
@@ -69,6 +85,7 @@ export function parseScheduleObservation(lines: readonly string[]): ScheduleObse
     schedule,
     backups: all.filter(({ metadata }) => metadata.labels?.[scheduleLabel] !== undefined),
     inTarget: all,
+    sharing: lines.filter((line) => line.startsWith('sharing ')).map((line) => line.slice(8)),
     list: pod('list'),
     prune: pod('prune'),
     archive: pod('archive'),
@@ -100,7 +117,7 @@ function common(lines: readonly string[]) {
     lines.find((line) => line.startsWith(`${first} `))?.slice(first.length + 1);
   const now = timeOf(words('now') ?? '10:00');
   const state = words('cluster');
-  const found = state === 'starting' ? { ...cluster, status: {} } : cluster;
+  const found = { ...cluster, ...states[state ?? ''] };
   const spec = completeSpec(cluster.spec, { repository: 'mainstay', present: [] });
   return {
     now,
