@@ -7,6 +7,7 @@ import type {
 } from '../api/backup-types.ts';
 import type { Pod } from '../api/objects.ts';
 import { apiVersion, group } from '../api/schema.ts';
+import type { StoreCluster } from '../api/types.ts';
 import { clockSkewMsMax, type ScheduleObservation } from '../observe/backup-observation.ts';
 import { hasEnded, isTerminating } from '../observe/view.ts';
 import {
@@ -294,9 +295,10 @@ function forgetFailed(
 }
 
 function archive(
-  { schedule, cluster, spec, archive: pod }: ScheduleObservation,
+  observation: ScheduleObservation,
   status: StoreBackupScheduleStatus,
 ): SchedulePlan | undefined {
+  const { schedule, cluster, spec, archive: pod } = observation;
   const wanted = schedule.spec.archive;
   if (pod !== undefined) {
     const isIdle = wanted === undefined || schedule.spec.suspend === true || hasEnded(pod);
@@ -305,8 +307,7 @@ function archive(
   }
   if (wanted === undefined || schedule.spec.suspend === true) return undefined;
   if (cluster === undefined || spec === undefined) return undefined;
-  // Changes follow a backup: before the first one there is nothing to begin from.
-  if (status.lastBackup === undefined) return undefined;
+  if (!hasBase(observation)) return undefined;
   const built = buildBackupPod(cluster, spec, {
     name: archivePodName(schedule),
     owner: scheduleOwner(schedule),
@@ -333,8 +334,20 @@ function archive(
   };
 }
 
+/** Changes follow a backup of the same store: before the first one there is nothing to begin from. */
+export function hasBase({ cluster, inTarget }: ScheduleObservation): boolean {
+  return lastGood(inTarget.filter((each) => isOfStore(each, cluster))) !== undefined;
+}
+
+/** One that was found in the target may be of an earlier store of the same name, or of one elsewhere. */
+export function isOfStore({ status }: StoreBackup, cluster: StoreCluster | undefined): boolean {
+  const uid = cluster?.metadata.uid;
+  return uid === undefined || status?.clusterUID === undefined || status.clusterUID === uid;
+}
+
 function statusOf(observation: ScheduleObservation): StoreBackupScheduleStatus {
-  const { schedule, backups, inTarget, now, archived } = observation;
+  const { schedule, cluster, inTarget, now, archived } = observation;
+  const backups = observation.backups.filter((each) => isOfStore(each, cluster));
   const good = lastGood(backups);
   const verified = backups.findLast(({ status }) => status?.verifiedAt !== undefined);
   const next = scheduleError(schedule.spec) === undefined ? nextTime(observation) : undefined;

@@ -6,7 +6,7 @@ import type {
 import { type Finding, mergeConditions } from '../api/conditions.ts';
 import type { ScheduleObservation } from '../observe/backup-observation.ts';
 import { lastFailure, whyNotStarted } from '../plan/backup.ts';
-import { scheduleError } from '../plan/schedule.ts';
+import { hasBase, isOfStore, scheduleError } from '../plan/schedule.ts';
 
 /** The status of a StoreBackup with its conditions. Pure. */
 export function backupStatus(
@@ -116,9 +116,10 @@ function current(
 
 /** Whether every change is on its way to the target, and up to where it has come. */
 function archived(
-  { schedule, archive, archived: end }: ScheduleObservation,
-  { archivedTo, archivedAt, lastBackup }: StoreBackupScheduleStatus,
+  observation: ScheduleObservation,
+  { archivedTo, archivedAt }: StoreBackupScheduleStatus,
 ): Finding {
+  const { schedule, cluster, archive, archived: end } = observation;
   const type = 'Archived';
   const upTo =
     archivedTo === undefined
@@ -126,6 +127,10 @@ function archived(
       : `What is archived ends at revision ${archivedTo}${archivedAt === undefined ? '' : `, ${archivedAt}`}`;
   if (schedule.spec.suspend === true) {
     return { type, status: 'False', reason: 'Suspended', message: `${upTo}.` };
+  }
+  if (cluster === undefined) {
+    const message = `${upTo}: there is no StoreCluster ${schedule.spec.cluster} in this namespace.`;
+    return { type, status: 'False', reason: 'ClusterMissing', message };
   }
   // A pod that runs and says nothing yet has not got over what ended it last time.
   const failed = end === undefined && archive !== undefined ? lastFailure(archive) : undefined;
@@ -140,11 +145,12 @@ function archived(
       ? { type, status: 'False', reason: 'Gap', message }
       : { type, status: 'False', reason: 'ArchiveFailed', message };
   }
-  if (lastBackup === undefined) {
+  if (!hasBase(observation)) {
     const message = 'Changes are archived as soon as there is a backup that they follow.';
     return { type, status: 'Unknown', reason: 'NoBackupYet', message };
   }
-  if (end === undefined && archivedTo === undefined) {
+  const isRunning = archive?.status?.phase === 'Running' && archivedTo !== undefined;
+  if (end === undefined && !isRunning) {
     return { type, status: 'Unknown', reason: 'NotYet', message: `${upTo}.` };
   }
   return { type, status: 'True', reason: 'Archiving', message: 'Changes are archived.' };
@@ -156,9 +162,11 @@ function newestFailure(backups: readonly StoreBackup[]): StoreBackup | undefined
   return last?.status?.phase === 'Failed' ? last : undefined;
 }
 
-function lastVerified({ backups, schedule }: ScheduleObservation): Finding {
+function lastVerified({ backups, cluster, schedule }: ScheduleObservation): Finding {
   const type = 'Verified';
-  const last = backups.findLast(({ status }) => status?.verifiedAt !== undefined);
+  const last = backups.findLast(
+    (each) => each.status?.verifiedAt !== undefined && isOfStore(each, cluster),
+  );
   if (last !== undefined) {
     const message = `${last.metadata.name} was restored and found equal at ${last.status?.verifiedAt}.`;
     return { type, status: 'True', reason: 'Equal', message };

@@ -22,7 +22,7 @@ import { foundAnnotation } from '../../../operator/resources/found-backup.ts';
 //   new                                                   (a schedule that has not looked into its target yet)
 //   found {name: b1, id: a}                               (a StoreBackup that was found in the target)
 //   backup NAME 09:00 Complete|Failed|Running... [asked] {object: b1}    of the schedule; `asked`: made by hand
-//   pod save|verify|list|prune|archive running|terminating|done|failed|lost|crashing {name: b1, revision: 7}   and what it said
+//   pod save|verify|list|prune|archive running|pending|terminating|done|failed|lost|crashing|restarted {name: b1, revision: 7}   and what it said
 //   pod save homeless, pod save waiting {reason: ImagePullBackOff, message: not found}
 //   said {step: saving, doneBytes: 5, totalBytes: 10} | {revision: 7, at: 09:59}
 
@@ -175,6 +175,7 @@ function parsePod(name: string, line: string): Pod {
     done: 'Succeeded',
     failed: 'Failed',
     lost: 'Failed',
+    pending: 'Pending',
     homeless: 'Pending',
     waiting: 'Pending',
   };
@@ -183,6 +184,7 @@ function parsePod(name: string, line: string): Pod {
     done: [{ state: { terminated } }],
     failed: [{ state: { terminated } }],
     waiting: [{ state: { waiting: yaml(words) } }],
+    restarted: [{ state: { running: {} }, lastState: { terminated } }],
     crashing: [{ state: { waiting: { reason: 'CrashLoopBackOff' } }, lastState: { terminated } }],
   }[state];
   return {
