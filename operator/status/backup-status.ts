@@ -132,8 +132,8 @@ function archived(
     const message = `${upTo}: there is no StoreCluster ${schedule.spec.cluster} in this namespace.`;
     return { type, status: 'False', reason: 'ClusterMissing', message };
   }
-  // A pod that runs and says nothing yet has not got over what ended it last time.
-  const failed = end === undefined && archive !== undefined ? lastFailure(archive) : undefined;
+  // A pod that runs and has not written yet has not got over what ended it last time.
+  const failed = end?.at === undefined && archive !== undefined ? lastFailure(archive) : undefined;
   const stuck = archive === undefined ? undefined : whyNotStarted(archive);
   if (stuck !== undefined) {
     const message = `${upTo}: the pod does not start. ${stuck}`;
