@@ -9,7 +9,7 @@ import {
   type RestoreSource,
   restorePodName,
 } from '../resources/restore.ts';
-import { whyFailed, whyNotStarted } from './backup.ts';
+import { stuckStart, whyFailed } from './backup.ts';
 import { act, type Decision, type Rule, stopUntil, waitFor } from './decision.ts';
 import { minutes } from './limits.ts';
 
@@ -83,7 +83,7 @@ function check(view: ClusterView, source: RestoreSource): Decision | undefined {
       pod: buildCheckPod(cluster, spec, source),
     });
   }
-  return watch(pod, 'The backup is read and checked.');
+  return watch(pod, 'The backup is read and checked.', view.observation);
 }
 
 function stopAll({ observation }: ClusterView): Decision | undefined {
@@ -152,7 +152,7 @@ export function fillSeed(observation: Observation, seed: Seed): Decision | undef
   const message = `The backup is being put on the volume of ${seed.name}.`;
   const { volume } = seed;
   return (
-    watch(pod, message) ??
+    watch(pod, message, observation) ??
     act('Restored', `The backup is on the volume of ${seed.name}.`, {
       kind: 'markRestored',
       volume,
@@ -183,12 +183,21 @@ function letGo(pod: Pod | undefined): Decision | undefined {
 }
 
 /** undefined when it has done its work. */
-function watch(pod: Pod, message: string): Decision | undefined {
+function watch(
+  pod: Pod,
+  message: string,
+  { now, spec: { image } }: Observation,
+): Decision | undefined {
   if (isTerminating(pod)) return waitFor('PodsTerminating', message, minutes(5));
   if (pod.status?.phase === 'Succeeded') return undefined;
   if (!hasEnded(pod)) {
-    const stuck = whyNotStarted(pod);
-    const told = stuck === undefined ? message : `${message} But its pod does not start: ${stuck}`;
+    const stuck = stuckStart(pod, { now, image });
+    if (stuck?.isOutdated === true) {
+      const why = `${pod.metadata.name} does not start (${stuck.why}) and is of an image that the store does not name any more.`;
+      return act('PodDeleted', why, { kind: 'deletePod', pod });
+    }
+    const told =
+      stuck === undefined ? message : `${message} But its pod does not start: ${stuck.why}`;
     return waitFor('Restoring', told, minutes(60));
   }
   return stopUntil(

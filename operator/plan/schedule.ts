@@ -18,7 +18,7 @@ import {
 } from '../resources/backup-names.ts';
 import { buildBackupPod, scheduleLabel } from '../resources/backup-pod.ts';
 import { isRestoring } from '../resources/restore.ts';
-import { resultOf, whyFailed } from './backup.ts';
+import { resultOf, stuckStart, whyFailed } from './backup.ts';
 import { findBackups } from './find-backups.ts';
 
 export interface SchedulePlan {
@@ -245,10 +245,13 @@ function buildPrunePod(
 
 /** The StoreBackups of what was removed go one by one; then the pod, and it is written down that all is done. */
 function watchPrune(
-  { inTarget, now }: ScheduleObservation,
+  { inTarget, spec, now }: ScheduleObservation,
   status: StoreBackupScheduleStatus,
   pod: Pod,
 ): SchedulePlan | undefined {
+  if (stuckStart(pod, { now, image: spec?.image })?.isOutdated === true) {
+    return { action: { kind: 'deletePod', pod }, status, event: undefined };
+  }
   if (!hasEnded(pod) || isTerminating(pod)) return undefined;
   const result = resultOf(pod);
   if (pod.status?.phase !== 'Succeeded' || result === undefined) {
@@ -298,10 +301,12 @@ function archive(
   observation: ScheduleObservation,
   status: StoreBackupScheduleStatus,
 ): SchedulePlan | undefined {
-  const { schedule, cluster, spec, archive: pod } = observation;
+  const { schedule, cluster, spec, archive: pod, now } = observation;
   const wanted = schedule.spec.archive;
   if (pod !== undefined) {
-    const isIdle = wanted === undefined || schedule.spec.suspend === true || hasEnded(pod);
+    const isOutdated = stuckStart(pod, { now, image: spec?.image })?.isOutdated === true;
+    const isUnwanted = wanted === undefined || schedule.spec.suspend === true;
+    const isIdle = isUnwanted || isOutdated || hasEnded(pod);
     if (!isIdle || isTerminating(pod)) return undefined;
     return { action: { kind: 'deletePod', pod }, status, event: undefined };
   }

@@ -5,7 +5,7 @@ import type {
 } from '../api/backup-types.ts';
 import { type Finding, mergeConditions } from '../api/conditions.ts';
 import type { ScheduleObservation } from '../observe/backup-observation.ts';
-import { lastFailure, whyNotStarted } from '../plan/backup.ts';
+import { lastFailure, stuckStart } from '../plan/backup.ts';
 import { hasBase, isOfStore, scheduleError } from '../plan/schedule.ts';
 
 /** The status of a StoreBackup with its conditions. Pure. */
@@ -119,7 +119,7 @@ function archived(
   observation: ScheduleObservation,
   { archivedTo, archivedAt }: StoreBackupScheduleStatus,
 ): Finding {
-  const { schedule, cluster, archive, archived: end } = observation;
+  const { schedule, cluster, archive, archived: end, now } = observation;
   const type = 'Archived';
   const upTo =
     archivedTo === undefined
@@ -134,9 +134,9 @@ function archived(
   }
   // A pod that runs and has not written yet has not got over what ended it last time.
   const failed = end?.at === undefined && archive !== undefined ? lastFailure(archive) : undefined;
-  const stuck = archive === undefined ? undefined : whyNotStarted(archive);
+  const stuck = archive && stuckStart(archive, { now, image: undefined });
   if (stuck !== undefined) {
-    const message = `${upTo}: the pod does not start. ${stuck}`;
+    const message = `${upTo}: the pod does not start. ${stuck.why}`;
     return { type, status: 'False', reason: 'ArchiveFailed', message };
   }
   if (failed !== undefined) {

@@ -24,6 +24,7 @@ import { foundAnnotation } from '../../../operator/resources/found-backup.ts';
 //   backup NAME 09:00 Complete|Failed|Running... [asked] {object: b1}    of the schedule; `asked`: made by hand
 //   pod save|verify|list|prune|archive running|pending|terminating|done|failed|lost|crashing|restarted {name: b1, revision: 7}   and what it said
 //   pod save homeless, pod save waiting {reason: ImagePullBackOff, message: not found}
+//   pod save waiting@IMAGE,08:00 {...}                    of another image; made then
 //   said {step: saving, doneBytes: 5, totalBytes: 10} | {revision: 7, at: 09:59}
 
 const volume = { volume: { claimName: 'backups' } } as const;
@@ -44,6 +45,8 @@ const cluster: StoreCluster = {
     ],
   },
 };
+
+const spec = completeSpec(cluster.spec, { repository: 'mainstay', present: [] });
 
 const states: Readonly<Record<string, Partial<StoreCluster>>> = {
   starting: { status: {} },
@@ -118,7 +121,6 @@ function common(lines: readonly string[]) {
   const now = timeOf(words('now') ?? '10:00');
   const state = words('cluster');
   const found = { ...cluster, ...states[state ?? ''] };
-  const spec = completeSpec(cluster.spec, { repository: 'mainstay', present: [] });
   return {
     now,
     about: state === 'missing' ? { cluster: undefined, spec: undefined } : { cluster: found, spec },
@@ -168,7 +170,9 @@ function parseBackup(line: string): StoreBackup {
 }
 
 function parsePod(name: string, line: string): Pod {
-  const [, state = '', words = ''] = /^(\S+) ?(.*)$/.exec(line) ?? [];
+  const [, head = '', words = ''] = /^(\S+) ?(.*)$/.exec(line) ?? [];
+  const [state = '', more = ''] = head.split('@');
+  const [image = '', created = '09:58'] = more.split(',');
   const message = words === '' ? undefined : JSON.stringify(yaml(words));
   const terminated = { exitCode: state === 'done' ? 0 : 1, ...(message && { message }) };
   const phases = {
@@ -192,9 +196,10 @@ function parsePod(name: string, line: string): Pod {
     kind: 'Pod',
     metadata: {
       ...metadataOf(name),
+      creationTimestamp: timeOf(created),
       ...(state === 'terminating' ? { deletionTimestamp: '2026-01-01T10:00:00Z' } : {}),
     },
-    spec: { containers: [] },
+    spec: { containers: [{ image: image || spec.image }] },
     status: {
       phase,
       ...(state === 'homeless'

@@ -54,7 +54,7 @@ import { parseSecurity } from './secret-notation.ts';
 //   source ID                                               (what a restore that is wanted is from)
 //   schedule NAME                                           (a StoreBackupSchedule of this store)
 //   before Complete|Failed|... why                          (the StoreBackup that is made before a change of the image)
-//   work NAME[@ID] running|terminating|done|failed why      (a pod that works on a backup; of the restore ID, of `source` by default)
+//   work NAME[@ID] running|terminating|done|failed|waiting why   (a pod that works on a backup; of the restore ID, of `source` by default)
 //   secret, loaded, auth, applied, access                   (see secret-notation.ts)
 
 const now = '2026-01-01T10:00:00.000Z';
@@ -144,7 +144,14 @@ function parseWork(
 ): Pod {
   const [name = '', id = source] = text.split('@');
   const terminated = { exitCode: 1, message: why.join(' ') };
-  const phase = state === 'done' ? 'Succeeded' : state === 'failed' ? 'Failed' : 'Running';
+  const phase =
+    state === 'done'
+      ? 'Succeeded'
+      : state === 'failed'
+        ? 'Failed'
+        : state === 'waiting'
+          ? 'Pending'
+          : 'Running';
   const labels = { ...childLabels(cluster), ...(id === undefined ? {} : { [restoreLabel]: id }) };
   const pod: Pod = {
     apiVersion: 'v1',
@@ -154,6 +161,9 @@ function parseWork(
     status: {
       phase,
       ...(state === 'failed' ? { containerStatuses: [{ state: { terminated } }] } : {}),
+      ...(state === 'waiting'
+        ? { containerStatuses: [{ state: { waiting: { reason: why.join(' ') } } }] }
+        : {}),
     },
   };
   return withFlags(pod, [state ?? '']);
