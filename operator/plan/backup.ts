@@ -297,6 +297,8 @@ interface Result {
   readonly deleted?: readonly string[];
   /** What a list in brief has found. */
   readonly backups?: readonly FoundBackup[];
+  /** How many it has come by that cannot be read: it does not know whose they are. Of a prune, their names. */
+  readonly unreadable?: number | readonly string[];
 }
 
 /** What keeps a pod from running, as the scheduler or the kubelet says it; undefined while nothing does. */

@@ -92,7 +92,14 @@ function watchList(
   const last = found.length < pageMax ? undefined : found.at(-1);
   const { message: _message, ...rest } = status;
   const listed = last === undefined ? { at: now } : { before: last.name };
-  return { action, status: { ...rest, listed }, event: undefined };
+  return { action, status: { ...rest, listed }, event: ofUnreadable(result.unreadable) };
+}
+
+function ofUnreadable(unreadable: unknown): SchedulePlan['event'] {
+  if (typeof unreadable !== 'number' || unreadable === 0) return undefined;
+  const what = unreadable === 1 ? '1 backup' : `${unreadable} backups`;
+  const message = `${what} in the target cannot be read, by this version at least: mainstayctl backup list says why. They are left as they are.`;
+  return { type: 'Warning', reason: 'BackupsUnreadable', message };
 }
 
 /** The one that it was made for, or one that was found before, or that will say so when it has ended. */

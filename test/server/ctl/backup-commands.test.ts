@@ -141,6 +141,22 @@ suite('mainstayctl backup', { timeout: 540_000 }, () => {
     assert.deepEqual(await brief('--before', String(names[4])), []);
   });
 
+  test('a list in brief counts what it cannot read', async () => {
+    const target = newTarget();
+    const of = ['--cluster', 'demo', '--cluster-uid', 'u'];
+    const { name } = await outcomeOf('save', '--target', target, ...of);
+    await outcomeOf('save', '--target', target, ...of);
+    const folder = join(target, 'u', 'backups');
+    const manifest = readdirSync(folder).find(
+      (file) => file.startsWith(String(name)) && file.endsWith('.json'),
+    );
+    assert.ok(manifest !== undefined);
+    const path = join(folder, manifest);
+    writeFileSync(path, readFileSync(path, 'utf8').replace('"format": 1', '"format": 99'));
+    const { backups, unreadable } = await outcomeOf('list', '--target', target, '--brief');
+    assert.deepEqual([(backups as unknown[]).length, unreadable], [1, 1]);
+  });
+
   test('save, list, verify: of a follower, and what is told is what is there', async () => {
     const target = newTarget();
     const file = join(directory, 'result.json');
@@ -479,6 +495,10 @@ suite('mainstayctl backup', { timeout: 540_000 }, () => {
     [['save', '--target', 'gs://x'], /neither s3:\/\/ nor a directory/],
     [['save', '--target', 's3://'], /names no bucket/],
     [['save', '--target', 's3://b', '--s3-endpoint', 'minio:9000'], /no URL of http or https/],
+    [
+      ['save', '--target', 's3://b', '--s3-endpoint', 'https://key:secret@minio'],
+      /^(?!.*secret).*--s3-endpoint: credentials do not belong into the URL/s,
+    ],
     [['save', '--target', 's3://b', '--s3-sse', 'yes'], /is not AES256 or aws:kms/],
     [['save', '--target', 's3://b', '--s3-addressing', 'x'], /is not path or virtual/],
     [['save', '--target', 's3://b', '--s3-timeout', 'x'], /no time like 30s/],
