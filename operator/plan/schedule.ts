@@ -391,7 +391,7 @@ function lastGood(backups: readonly StoreBackup[]): StoreBackup | undefined {
   );
 }
 
-function isOver(phase: string | undefined): boolean {
+export function isOver(phase: string | undefined): boolean {
   return phase === 'Complete' || phase === 'Failed';
 }
 

@@ -6,7 +6,7 @@ import type {
 import { type Finding, mergeConditions } from '../api/conditions.ts';
 import type { ScheduleObservation } from '../observe/backup-observation.ts';
 import { lastFailure, stuckStart } from '../plan/backup.ts';
-import { hasBase, isOfStore, scheduleError } from '../plan/schedule.ts';
+import { hasBase, isOfStore, isOver, scheduleError } from '../plan/schedule.ts';
 
 /** The status of a StoreBackup with its conditions. Pure. */
 export function backupStatus(
@@ -100,6 +100,13 @@ function current(
     return { type, status: 'False', reason: 'BackupFailed', message };
   }
   const deadlineMs = (schedule.spec.startingDeadlineSeconds ?? 3_600) * 1_000;
+  // Times that are left out while it runs are served, and each is soon another one's.
+  const unended = backups.find(({ status }) => !isOver(status?.phase))?.metadata;
+  const askedAt = new Date(unended?.creationTimestamp ?? now);
+  if (unended !== undefined && Date.parse(now) - askedAt.getTime() > deadlineMs) {
+    const message = `${unended.name} was asked for at ${askedAt.toISOString()} and has not come to its end: see its message.`;
+    return { type, status: 'False', reason: 'BackupOverdue', message };
+  }
   const isServed =
     scheduledAt === undefined ||
     Date.parse(lastBackup?.at ?? '1970-01-01T00:00:00Z') >= Date.parse(scheduledAt);
