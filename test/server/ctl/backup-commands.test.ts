@@ -401,6 +401,22 @@ suite('mainstayctl backup', { timeout: 540_000 }, () => {
     await fake.stop();
   });
 
+  test('what is removed behind its back, as by a prune whose clock is ahead, is not called a backup', async () => {
+    const fake = await FakeS3.start();
+    const flags = await fakeFlags(fake);
+    fake.fault = ({ method, key }) => {
+      if (method !== 'PUT' || !key.endsWith('.json')) return undefined;
+      for (const name of fake.objects.keys()) if (name.endsWith('.db')) fake.objects.delete(name);
+      return undefined;
+    };
+    const saved = await outcomeOf('save', ...flags);
+    assert.equal(saved['failure'], 'Damaged');
+    assert.match(String(saved['message']), /is gone again.*clock/);
+    fake.fault = () => undefined;
+    assert.deepEqual((await outcomeOf('list', ...flags))['backups'], []);
+    await fake.stop();
+  });
+
   test('the process is killed at any request: no backup, or a whole one; a retry makes one', async () => {
     const fake = await FakeS3.start();
     const flags = [...(await fakeFlags(fake)), '--backup-id', 'killed', '--cluster-uid', 'prod'];
