@@ -1,4 +1,4 @@
-import type { StoreBackup, StoreBackupSchedule } from '../api/backup-types.ts';
+import type { BackupTarget, StoreBackup, StoreBackupSchedule } from '../api/backup-types.ts';
 import type { CompleteSpec } from '../api/defaults.ts';
 import type { Pod } from '../api/objects.ts';
 import type { StoreCluster } from '../api/types.ts';
@@ -30,6 +30,8 @@ export interface ScheduleObservation {
   readonly backups: readonly StoreBackup[];
   /** All of the cluster in the same target, oldest first, whoever made them: what is kept is kept of these. */
   readonly inTarget: readonly StoreBackup[];
+  /** Names of the other schedules of the cluster with the same target. */
+  readonly sharing: readonly string[];
   readonly list: Pod | undefined;
   readonly prune: Pod | undefined;
   readonly archive: Pod | undefined;
@@ -50,4 +52,18 @@ export function byAge(now: string): (a: StoreBackup, b: StoreBackup) => number {
     return `${Date.parse(at) > latestMs ? '' : at} ${name}`;
   };
   return (a, b) => (ageOf(a) < ageOf(b) ? -1 : 1);
+}
+
+/** Whether both lead to the same objects, whatever they are reached with. */
+export function isSamePlace(a: BackupTarget, b: BackupTarget): boolean {
+  return placeOf(a) === placeOf(b);
+}
+
+function placeOf({ s3, volume }: BackupTarget): string {
+  if (s3 !== undefined) return JSON.stringify([s3.endpoint, s3.bucket, s3.prefix].map(bare));
+  return JSON.stringify(['', volume?.claimName, bare(volume?.path)]);
+}
+
+function bare(name = ''): string {
+  return name.split('/').filter(Boolean).join('/');
 }

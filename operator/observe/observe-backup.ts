@@ -1,5 +1,4 @@
 // [io] 1. One observation of a backup or a schedule: everything read live, nothing from a cache.
-import { isDeepStrictEqual } from 'node:util';
 import type { StoreBackup, StoreBackupSchedule } from '../api/backup-types.ts';
 import type { KubeList, Pod } from '../api/objects.ts';
 import type { StoreCluster } from '../api/types.ts';
@@ -13,7 +12,12 @@ import {
   verifyPodName,
 } from '../resources/backup-names.ts';
 import { backupLabel, scheduleLabel } from '../resources/backup-pod.ts';
-import { type BackupObservation, byAge, type ScheduleObservation } from './backup-observation.ts';
+import {
+  type BackupObservation,
+  byAge,
+  isSamePlace,
+  type ScheduleObservation,
+} from './backup-observation.ts';
 import { observeArchive, observeProgress, type ReadLog } from './backup-words.ts';
 import { type ClusterKey, completeSpecOf } from './observe.ts';
 
@@ -50,22 +54,29 @@ export async function observeSchedule(
   const schedule = await kube.get<StoreBackupSchedule>(objectPath('StoreBackupSchedule', key));
   if (schedule === undefined || schedule.metadata.deletionTimestamp !== undefined) return undefined;
   const selector = `${scheduleLabel}=${key.name}`;
-  const [about, pods, backups] = await Promise.all([
+  const [about, pods, backups, schedules] = await Promise.all([
     observeCluster(modules, key.namespace, schedule.spec.cluster),
     podsOf(kube, key.namespace, selector),
     kube.list<KubeList<StoreBackup>>(collectionPath('StoreBackup', key.namespace)),
+    kube.list<KubeList<StoreBackupSchedule>>(collectionPath('StoreBackupSchedule', key.namespace)),
   ]);
   const { cluster, target } = schedule.spec;
   const ofCluster = backups.items
     .filter(({ spec }) => spec.cluster === cluster)
     .toSorted(byAge(about.now));
+  const others = schedules.items.filter(
+    ({ metadata, spec }) => metadata.name !== key.name && spec.cluster === cluster,
+  );
   const named = (name: string) => ownPod(pods, name, schedule.metadata.uid);
   const archive = named(archivePodName(schedule));
   return {
     ...about,
     schedule,
     backups: ofCluster.filter(({ metadata }) => metadata.labels?.[scheduleLabel] === key.name),
-    inTarget: ofCluster.filter(({ spec }) => isDeepStrictEqual(spec.target, target)),
+    inTarget: ofCluster.filter(({ spec }) => isSamePlace(spec.target, target)),
+    sharing: others
+      .filter(({ spec }) => isSamePlace(spec.target, target))
+      .map(({ metadata }) => metadata.name),
     list: named(listPodName(schedule)),
     prune: named(prunePodName(schedule)),
     archive,

@@ -2,7 +2,6 @@ import type { StoreBackupStatus } from '../api/backup-types.ts';
 import type { ContainerState, Pod } from '../api/objects.ts';
 import { describeBytes } from '../api/quantity.ts';
 import type { BackupObservation } from '../observe/backup-observation.ts';
-import type { Progress } from '../observe/backup-words.ts';
 import { hasEnded, isTerminating } from '../observe/view.ts';
 import { backupOwner, savePodName, verifyPodName } from '../resources/backup-names.ts';
 import { backupLabel, buildBackupPod } from '../resources/backup-pod.ts';
@@ -100,15 +99,15 @@ function waitsFor({ cluster }: BackupObservation): string | undefined {
 }
 
 function watchSave(
-  { now, progress }: BackupObservation,
+  observation: BackupObservation,
   status: StoreBackupStatus,
   pod: Pod,
 ): BackupPlan {
+  const { now } = observation;
   if (!hasEnded(pod) || isTerminating(pod)) {
-    return goesOn(
-      { ...status, phase: 'Running' },
-      { what: 'The backup is being made', pod, progress },
-    );
+    const running = { ...status, phase: 'Running' } as const;
+    const of = { pod, what: 'The backup is being made' };
+    return beginsNot(observation, running, of) ?? goesOn(observation, running, of);
   }
   const result = resultOf(pod);
   if (pod.status?.phase === 'Succeeded' && result !== undefined) {
@@ -126,20 +125,31 @@ function watchSave(
   return failed(status, pod, 'The backup was not made');
 }
 
+interface Work {
+  readonly pod: Pod;
+  /** What it does. */
+  readonly what: string;
+}
+
+/** What is said and done of a pod that does not start; undefined for one that does, or may yet. */
+function beginsNot(
+  { now, spec }: BackupObservation,
+  status: StoreBackupStatus,
+  { pod, what }: Work,
+): BackupPlan | undefined {
+  const stuck = stuckStart(pod, { now, image: spec?.image });
+  if (stuck === undefined) return undefined;
+  const message = triedAgain(status, `${what}, but its pod does not start: ${stuck.why}`);
+  const action = stuck.isOutdated ? ({ kind: 'deletePod', pod } as const) : undefined;
+  return { action, status: { ...status, message }, event: undefined };
+}
+
 /** The status with how far it is; what the pod said last stays until it says more. */
 function goesOn(
+  { progress }: BackupObservation,
   status: StoreBackupStatus,
-  {
-    what,
-    pod,
-    progress,
-  }: { readonly what: string; readonly pod: Pod; readonly progress: Progress | undefined },
+  { what }: Work,
 ): BackupPlan {
-  const stuck = whyNotStarted(pod);
-  if (stuck !== undefined) {
-    const message = triedAgain(status, `${what}, but its pod does not start: ${stuck}`);
-    return { action: undefined, status: { ...status, message }, event: undefined };
-  }
   if (progress === undefined) {
     const message = status.progress === undefined ? triedAgain(status, `${what}.`) : status.message;
     return {
@@ -206,13 +216,16 @@ function beginVerify(observation: BackupObservation, status: StoreBackupStatus):
 }
 
 function watchVerify(
-  { now, progress }: BackupObservation,
+  observation: BackupObservation,
   status: StoreBackupStatus,
   pod: Pod,
 ): BackupPlan {
+  const { now } = observation;
   if (!hasEnded(pod) || isTerminating(pod)) {
+    const verifying = { ...status, phase: 'Verifying' } as const;
     const what = `${whole(status)} It is being restored to prove it`;
-    return goesOn({ ...status, phase: 'Verifying' }, { what, pod, progress });
+    const of = { pod, what };
+    return beginsNot(observation, verifying, of) ?? goesOn(observation, verifying, of);
   }
   if (pod.status?.phase === 'Succeeded') {
     const verified: StoreBackupStatus = {
@@ -284,10 +297,12 @@ interface Result {
   readonly deleted?: readonly string[];
   /** What a list in brief has found. */
   readonly backups?: readonly FoundBackup[];
+  /** How many it has come by that cannot be read: it does not know whose they are. Of a prune, their names. */
+  readonly unreadable?: number | readonly string[];
 }
 
 /** What keeps a pod from running, as the scheduler or the kubelet says it; undefined while nothing does. */
-export function whyNotStarted({ metadata, status }: Pod): string | undefined {
+function whyNotStarted({ metadata, status }: Pod): string | undefined {
   const unscheduled = (status?.conditions ?? []).find(
     (condition) => condition.type === 'PodScheduled' && condition.status === 'False',
   );
@@ -302,6 +317,31 @@ export function whyNotStarted({ metadata, status }: Pod): string | undefined {
   );
   if (reason === undefined || isOnItsWay) return undefined;
   return sentence(message === undefined ? reason : `${reason}, ${message}`);
+}
+
+/** After so long something keeps a pod from starting. */
+const startMsMax = 5 * 60_000;
+
+/**
+ * Why a pod does not start; undefined for one that does, or may yet. What keeps it can be put right, and it goes on by itself,
+ * but for its image: one that the store does not name any more is `isOutdated`, and another pod has to take its place.
+ */
+export function stuckStart(
+  pod: Pod,
+  { now, image }: { readonly now: string; readonly image: string | undefined },
+): { readonly why: string; readonly isOutdated: boolean } | undefined {
+  if (isTerminating(pod) || pod.status?.phase !== 'Pending') return undefined;
+  const why = whyNotStarted(pod) ?? whySlow(pod, now);
+  if (why === undefined) return undefined;
+  return { why, isOutdated: image !== undefined && pod.spec.containers[0]?.image !== image };
+}
+
+/** What cannot be mounted, Kubernetes says in events alone. */
+function whySlow({ metadata }: Pod, now: string): string | undefined {
+  const { name, creationTimestamp = now } = metadata;
+  const ageMs = Date.parse(now) - Date.parse(creationTimestamp);
+  if (ageMs < startMsMax) return undefined;
+  return `${name} has been starting for ${Math.floor(ageMs / 60_000)} minutes. A Secret or a claim that is not there may keep it: kubectl describe pod ${name}.`;
 }
 
 /** Why a container that is started again and again ended last time; undefined where it did not fail. */

@@ -10,7 +10,7 @@ import { hasEnded, isTerminating } from '../observe/view.ts';
 import { foundName, listPodName, scheduleOwner } from '../resources/backup-names.ts';
 import { buildBackupPod, scheduleLabel } from '../resources/backup-pod.ts';
 import { type FoundBackup, foundAnnotation, foundIn } from '../resources/found-backup.ts';
-import { resultOf, whyFailed } from './backup.ts';
+import { resultOf, stuckStart, whyFailed } from './backup.ts';
 import type { SchedulePlan } from './schedule.ts';
 
 /** As many as one pod tells of. */
@@ -64,10 +64,12 @@ function watchList(
   status: StoreBackupScheduleStatus,
   pod: Pod,
 ): SchedulePlan | undefined {
-  const { schedule, inTarget, now } = observation;
+  const { schedule, spec, inTarget, now } = observation;
+  const action = { kind: 'deletePod', pod } as const;
+  const stuck = stuckStart(pod, { now, image: spec?.image });
+  if (stuck?.isOutdated === true) return { action, status, event: undefined };
   if (!hasEnded(pod) || isTerminating(pod)) return undefined;
   const result = resultOf(pod);
-  const action = { kind: 'deletePod', pod } as const;
   if (pod.status?.phase !== 'Succeeded' || result === undefined) {
     const message = `The target cannot be looked into: ${whyFailed(pod)}`;
     return {
@@ -90,7 +92,14 @@ function watchList(
   const last = found.length < pageMax ? undefined : found.at(-1);
   const { message: _message, ...rest } = status;
   const listed = last === undefined ? { at: now } : { before: last.name };
-  return { action, status: { ...rest, listed }, event: undefined };
+  return { action, status: { ...rest, listed }, event: ofUnreadable(result.unreadable) };
+}
+
+function ofUnreadable(unreadable: unknown): SchedulePlan['event'] {
+  if (typeof unreadable !== 'number' || unreadable === 0) return undefined;
+  const what = unreadable === 1 ? '1 backup' : `${unreadable} backups`;
+  const message = `${what} in the target cannot be read, by this version at least: mainstayctl backup list says why. They are left as they are.`;
+  return { type: 'Warning', reason: 'BackupsUnreadable', message };
 }
 
 /** The one that it was made for, or one that was found before, or that will say so when it has ended. */

@@ -1,7 +1,7 @@
 import type { PersistentVolumeClaim, Pod } from '../api/objects.ts';
 import type { Observation } from '../observe/observation.ts';
 import { type ClusterView, hasEnded, isTerminating } from '../observe/view.ts';
-import { isOurs, restoredAnnotation } from '../resources/labels.ts';
+import { isOurs, restoredAnnotation, restoreLabel } from '../resources/labels.ts';
 import {
   buildCheckPod,
   buildRestorePod,
@@ -9,7 +9,7 @@ import {
   type RestoreSource,
   restorePodName,
 } from '../resources/restore.ts';
-import { whyFailed, whyNotStarted } from './backup.ts';
+import { stuckStart, whyFailed } from './backup.ts';
 import { act, type Decision, type Rule, stopUntil, waitFor } from './decision.ts';
 import { minutes } from './limits.ts';
 
@@ -23,7 +23,8 @@ const revisionsAbove = 1_000_000_000;
  */
 export const restoreInPlace: Rule = (view) => {
   const { cluster, spec, restore } = view.observation;
-  if (spec.restore === undefined || isRestored(view.observation, restore)) return undefined;
+  if (spec.restore === undefined) return abortedRestore(view);
+  if (isRestored(view.observation, restore)) return undefined;
   if (spec.restore.confirmUID !== cluster.metadata.uid) {
     return stopUntil(
       'RestoreRefused',
@@ -36,6 +37,21 @@ export const restoreInPlace: Rule = (view) => {
   if (isForgotten) return undefined;
   return check(view, restore) ?? stopAll(view) ?? park(view) ?? forget(view, restore);
 };
+
+/** From `forget` on until the backup is on a volume, the store would begin with nothing. */
+function abortedRestore({ observation, members }: ClusterView): Decision | undefined {
+  const { clusterID, restore } = observation.cluster.status ?? {};
+  if (restore === undefined || clusterID !== undefined) return undefined;
+  const isBegun = members.some(
+    ({ recordedId, volume }) =>
+      recordedId !== undefined || volume?.metadata.annotations?.[restoredAnnotation] !== undefined,
+  );
+  if (isBegun) return undefined;
+  return stopUntil(
+    'RestoreAborted',
+    'The volumes of this store were put aside for a restore that spec.restore does not name any more: name it again, or another backup. No empty store takes their place.',
+  );
+}
 
 function noSource(backup: string | undefined): Decision {
   return stopUntil(
@@ -60,13 +76,14 @@ function isRestored(
 function check(view: ClusterView, source: RestoreSource): Decision | undefined {
   const { cluster, spec, pods } = view.observation;
   const pod = findPod(pods, checkPodName(cluster));
+  if (pod !== undefined && isOfAnother(pod, source)) return letGoOfAnother(pod);
   if (pod === undefined) {
     return act('RestoreChecked', 'The backup is read and checked before anything is stopped.', {
       kind: 'createPod',
       pod: buildCheckPod(cluster, spec, source),
     });
   }
-  return watch(pod, 'The backup is read and checked.');
+  return watch(pod, 'The backup is read and checked.', view.observation);
 }
 
 function stopAll({ observation }: ClusterView): Decision | undefined {
@@ -123,6 +140,7 @@ export function fillSeed(observation: Observation, seed: Seed): Decision | undef
     return letGo(pod) ?? letGo(findPod(pods, checkPodName(cluster)));
   }
   if (restore === undefined) return noSource(wanted.backup);
+  if (pod !== undefined && isOfAnother(pod, restore)) return letGoOfAnother(pod);
   if (pod === undefined) {
     const { aboveRevision } = cluster.status?.restore ?? {};
     const request = { member: seed.name, token: seed.token, aboveRevision, source: restore };
@@ -134,7 +152,7 @@ export function fillSeed(observation: Observation, seed: Seed): Decision | undef
   const message = `The backup is being put on the volume of ${seed.name}.`;
   const { volume } = seed;
   return (
-    watch(pod, message) ??
+    watch(pod, message, observation) ??
     act('Restored', `The backup is on the volume of ${seed.name}.`, {
       kind: 'markRestored',
       volume,
@@ -147,6 +165,17 @@ function findPod(pods: readonly Pod[], name: string): Pod | undefined {
   return pods.find(({ metadata }) => metadata.name === name);
 }
 
+/** The spec may name another backup meanwhile: what a pod has found or done of one is nothing of the other. */
+function isOfAnother({ metadata }: Pod, { id }: RestoreSource): boolean {
+  return metadata.labels?.[restoreLabel] !== id;
+}
+
+function letGoOfAnother(pod: Pod): Decision {
+  const message = `${pod.metadata.name} is of another restore.`;
+  if (isTerminating(pod)) return waitFor('PodsTerminating', message, minutes(5));
+  return act('PodDeleted', message, { kind: 'deletePod', pod });
+}
+
 function letGo(pod: Pod | undefined): Decision | undefined {
   if (pod === undefined) return undefined;
   if (isTerminating(pod)) return waitFor('PodsTerminating', 'The restore is over.', minutes(5));
@@ -154,12 +183,21 @@ function letGo(pod: Pod | undefined): Decision | undefined {
 }
 
 /** undefined when it has done its work. */
-function watch(pod: Pod, message: string): Decision | undefined {
+function watch(
+  pod: Pod,
+  message: string,
+  { now, spec: { image } }: Observation,
+): Decision | undefined {
   if (isTerminating(pod)) return waitFor('PodsTerminating', message, minutes(5));
   if (pod.status?.phase === 'Succeeded') return undefined;
   if (!hasEnded(pod)) {
-    const stuck = whyNotStarted(pod);
-    const told = stuck === undefined ? message : `${message} But its pod does not start: ${stuck}`;
+    const stuck = stuckStart(pod, { now, image });
+    if (stuck?.isOutdated === true) {
+      const why = `${pod.metadata.name} does not start (${stuck.why}) and is of an image that the store does not name any more.`;
+      return act('PodDeleted', why, { kind: 'deletePod', pod });
+    }
+    const told =
+      stuck === undefined ? message : `${message} But its pod does not start: ${stuck.why}`;
     return waitFor('Restoring', told, minutes(60));
   }
   return stopUntil(

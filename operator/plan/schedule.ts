@@ -7,6 +7,7 @@ import type {
 } from '../api/backup-types.ts';
 import type { Pod } from '../api/objects.ts';
 import { apiVersion, group } from '../api/schema.ts';
+import type { StoreCluster } from '../api/types.ts';
 import { clockSkewMsMax, type ScheduleObservation } from '../observe/backup-observation.ts';
 import { hasEnded, isTerminating } from '../observe/view.ts';
 import {
@@ -16,7 +17,8 @@ import {
   scheduleOwner,
 } from '../resources/backup-names.ts';
 import { buildBackupPod, scheduleLabel } from '../resources/backup-pod.ts';
-import { resultOf, whyFailed } from './backup.ts';
+import { isRestoring } from '../resources/restore.ts';
+import { resultOf, stuckStart, whyFailed } from './backup.ts';
 import { findBackups } from './find-backups.ts';
 
 export interface SchedulePlan {
@@ -191,11 +193,20 @@ function prune(
   const { keep } = schedule.spec;
   if (pod !== undefined) return watchPrune(observation, status, pod);
   const last = lastGood(inTarget);
-  if (keep === undefined || last === undefined) return undefined;
+  if (keep === undefined || last === undefined || isAllNeeded(observation)) return undefined;
   if (status.prunedAfter === last.metadata.name || hasJustFailed(observation)) return undefined;
   const built = buildPrunePod(observation, keep);
   if (built === undefined) return undefined;
   return { action: { kind: 'createPod', pod: built }, status, event: undefined };
+}
+
+/**
+ * The backup that was made before a change is there to go back to until the change is done, and one that is restored may be
+ * any. What another schedule has put in the same place is not counted here: each would remove what the other keeps.
+ */
+function isAllNeeded({ cluster, sharing }: ScheduleObservation): boolean {
+  if (sharing.length > 0 || cluster === undefined) return true;
+  return cluster.status?.beforeChange !== undefined || isRestoring(cluster);
 }
 
 /** Nothing is the better for trying at once again. */
@@ -234,10 +245,13 @@ function buildPrunePod(
 
 /** The StoreBackups of what was removed go one by one; then the pod, and it is written down that all is done. */
 function watchPrune(
-  { inTarget, now }: ScheduleObservation,
+  { inTarget, spec, now }: ScheduleObservation,
   status: StoreBackupScheduleStatus,
   pod: Pod,
 ): SchedulePlan | undefined {
+  if (stuckStart(pod, { now, image: spec?.image })?.isOutdated === true) {
+    return { action: { kind: 'deletePod', pod }, status, event: undefined };
+  }
   if (!hasEnded(pod) || isTerminating(pod)) return undefined;
   const result = resultOf(pod);
   if (pod.status?.phase !== 'Succeeded' || result === undefined) {
@@ -284,19 +298,21 @@ function forgetFailed(
 }
 
 function archive(
-  { schedule, cluster, spec, archive: pod }: ScheduleObservation,
+  observation: ScheduleObservation,
   status: StoreBackupScheduleStatus,
 ): SchedulePlan | undefined {
+  const { schedule, cluster, spec, archive: pod, now } = observation;
   const wanted = schedule.spec.archive;
   if (pod !== undefined) {
-    const isIdle = wanted === undefined || schedule.spec.suspend === true || hasEnded(pod);
+    const isOutdated = stuckStart(pod, { now, image: spec?.image })?.isOutdated === true;
+    const isUnwanted = wanted === undefined || schedule.spec.suspend === true;
+    const isIdle = isUnwanted || isOutdated || hasEnded(pod);
     if (!isIdle || isTerminating(pod)) return undefined;
     return { action: { kind: 'deletePod', pod }, status, event: undefined };
   }
   if (wanted === undefined || schedule.spec.suspend === true) return undefined;
   if (cluster === undefined || spec === undefined) return undefined;
-  // Changes follow a backup: before the first one there is nothing to begin from.
-  if (status.lastBackup === undefined) return undefined;
+  if (!hasBase(observation)) return undefined;
   const built = buildBackupPod(cluster, spec, {
     name: archivePodName(schedule),
     owner: scheduleOwner(schedule),
@@ -323,8 +339,20 @@ function archive(
   };
 }
 
+/** Changes follow a backup of the same store: before the first one there is nothing to begin from. */
+export function hasBase({ cluster, inTarget }: ScheduleObservation): boolean {
+  return lastGood(inTarget.filter((each) => isOfStore(each, cluster))) !== undefined;
+}
+
+/** One that was found in the target may be of an earlier store of the same name, or of one elsewhere. */
+export function isOfStore({ status }: StoreBackup, cluster: StoreCluster | undefined): boolean {
+  const uid = cluster?.metadata.uid;
+  return uid === undefined || status?.clusterUID === undefined || status.clusterUID === uid;
+}
+
 function statusOf(observation: ScheduleObservation): StoreBackupScheduleStatus {
-  const { schedule, backups, inTarget, now, archived } = observation;
+  const { schedule, cluster, inTarget, now, archived } = observation;
+  const backups = observation.backups.filter((each) => isOfStore(each, cluster));
   const good = lastGood(backups);
   const verified = backups.findLast(({ status }) => status?.verifiedAt !== undefined);
   const next = scheduleError(schedule.spec) === undefined ? nextTime(observation) : undefined;
@@ -363,7 +391,7 @@ function lastGood(backups: readonly StoreBackup[]): StoreBackup | undefined {
   );
 }
 
-function isOver(phase: string | undefined): boolean {
+export function isOver(phase: string | undefined): boolean {
   return phase === 'Complete' || phase === 'Failed';
 }
 

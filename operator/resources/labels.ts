@@ -20,6 +20,8 @@ export const recoveredAnnotation = `${group}/recovered`;
 
 /** On the volume of a first member: the restore that filled it. */
 export const restoredAnnotation = `${group}/restored`;
+/** On a pod that checks a backup or puts it on a volume: the restore that it is for. */
+export const restoreLabel = `${group}/restore`;
 /** On a volume that was kept aside when another took its place: the cluster that it was of. */
 export const parkedLabel = `${group}/parked-from`;
 

@@ -4,7 +4,13 @@ import type { CompleteSpec } from '../api/defaults.ts';
 import type { Pod } from '../api/objects.ts';
 import type { StoreCluster, StoreClusterSpec } from '../api/types.ts';
 import { buildBackupPod } from './backup-pod.ts';
-import { childLabels, clusterLabel, clusterUidLabel, ownerReference } from './labels.ts';
+import {
+  childLabels,
+  clusterLabel,
+  clusterUidLabel,
+  ownerReference,
+  restoreLabel,
+} from './labels.ts';
 import { peerUrl } from './names.ts';
 import { dataMountPath } from './pod.ts';
 
@@ -31,7 +37,7 @@ export function restoreSource(
   const uid = wanted.clusterUID ?? backup.clusterUID;
   const hasPoint = revision !== undefined || time !== undefined;
   return {
-    id: createHash('sha256').update(JSON.stringify(wanted)).digest('hex').slice(0, 16),
+    id: restoreId(wanted),
     target: backup.target,
     encryption: wanted.encryption ?? backup.encryption,
     which: [
@@ -42,6 +48,16 @@ export function restoreSource(
       ...(uid === undefined || object !== undefined ? [] : [`--cluster-uid=${uid}`]),
     ],
   };
+}
+
+function restoreId(wanted: Wanted): string {
+  return createHash('sha256').update(JSON.stringify(wanted)).digest('hex').slice(0, 16);
+}
+
+/** Whether a backup is to take the place of what the store has, and is not all that it has yet. */
+export function isRestoring({ spec, status }: StoreCluster): boolean {
+  if (spec.restore === undefined) return false;
+  return status?.clusterID === undefined || status.restore?.id !== restoreId(spec.restore);
 }
 
 export function restorePodName(member: string): string {
@@ -97,13 +113,14 @@ export function buildRestorePod(
   });
 }
 
-function common(cluster: StoreCluster, { target, encryption }: RestoreSource) {
+function common(cluster: StoreCluster, { id, target, encryption }: RestoreSource) {
   const labels = childLabels(cluster);
   return {
     owner: ownerReference(cluster),
     labels: {
       [clusterLabel]: labels[clusterLabel] ?? '',
       [clusterUidLabel]: labels[clusterUidLabel] ?? '',
+      [restoreLabel]: id,
     },
     target,
     encryption,

@@ -5,8 +5,8 @@ import type {
 } from '../api/backup-types.ts';
 import { type Finding, mergeConditions } from '../api/conditions.ts';
 import type { ScheduleObservation } from '../observe/backup-observation.ts';
-import { lastFailure, whyNotStarted } from '../plan/backup.ts';
-import { scheduleError } from '../plan/schedule.ts';
+import { lastFailure, stuckStart } from '../plan/backup.ts';
+import { hasBase, isOfStore, isOver, scheduleError } from '../plan/schedule.ts';
 
 /** The status of a StoreBackup with its conditions. Pure. */
 export function backupStatus(
@@ -65,7 +65,7 @@ export function scheduleStatus(
   return { ...planned, conditions };
 }
 
-function ready({ schedule, cluster }: ScheduleObservation): Finding {
+function ready({ schedule, cluster, sharing }: ScheduleObservation): Finding {
   const type = 'Ready';
   const error = scheduleError(schedule.spec);
   if (error !== undefined) {
@@ -75,6 +75,11 @@ function ready({ schedule, cluster }: ScheduleObservation): Finding {
   if (cluster === undefined) {
     const message = `There is no StoreCluster ${schedule.spec.cluster} in this namespace.`;
     return { type, status: 'False', reason: 'ClusterMissing', message };
+  }
+  if (schedule.spec.keep !== undefined && sharing.length > 0) {
+    const isOne = sharing.length === 1;
+    const message = `Backups are made, and none is removed: ${sharing.join(', ')} ${isOne ? 'has' : 'have'} the same target, and what one keeps the other would remove. Give each schedule a prefix or a path of its own.`;
+    return { type, status: 'False', reason: 'TargetShared', message };
   }
   if (schedule.spec.suspend === true) {
     const message = 'No further backups begin while spec.suspend is true.';
@@ -95,6 +100,13 @@ function current(
     return { type, status: 'False', reason: 'BackupFailed', message };
   }
   const deadlineMs = (schedule.spec.startingDeadlineSeconds ?? 3_600) * 1_000;
+  // Times that are left out while it runs are served, and each is soon another one's.
+  const unended = backups.find(({ status }) => !isOver(status?.phase))?.metadata;
+  const askedAt = new Date(unended?.creationTimestamp ?? now);
+  if (unended !== undefined && Date.parse(now) - askedAt.getTime() > deadlineMs) {
+    const message = `${unended.name} was asked for at ${askedAt.toISOString()} and has not come to its end: see its message.`;
+    return { type, status: 'False', reason: 'BackupOverdue', message };
+  }
   const isServed =
     scheduledAt === undefined ||
     Date.parse(lastBackup?.at ?? '1970-01-01T00:00:00Z') >= Date.parse(scheduledAt);
@@ -111,9 +123,10 @@ function current(
 
 /** Whether every change is on its way to the target, and up to where it has come. */
 function archived(
-  { schedule, archive, archived: end }: ScheduleObservation,
-  { archivedTo, archivedAt, lastBackup }: StoreBackupScheduleStatus,
+  observation: ScheduleObservation,
+  { archivedTo, archivedAt }: StoreBackupScheduleStatus,
 ): Finding {
+  const { schedule, cluster, archive, archived: end, now } = observation;
   const type = 'Archived';
   const upTo =
     archivedTo === undefined
@@ -122,11 +135,15 @@ function archived(
   if (schedule.spec.suspend === true) {
     return { type, status: 'False', reason: 'Suspended', message: `${upTo}.` };
   }
-  // A pod that runs and says nothing yet has not got over what ended it last time.
-  const failed = end === undefined && archive !== undefined ? lastFailure(archive) : undefined;
-  const stuck = archive === undefined ? undefined : whyNotStarted(archive);
+  if (cluster === undefined) {
+    const message = `${upTo}: there is no StoreCluster ${schedule.spec.cluster} in this namespace.`;
+    return { type, status: 'False', reason: 'ClusterMissing', message };
+  }
+  // A pod that runs and has not written yet has not got over what ended it last time.
+  const failed = end?.at === undefined && archive !== undefined ? lastFailure(archive) : undefined;
+  const stuck = archive && stuckStart(archive, { now, image: undefined });
   if (stuck !== undefined) {
-    const message = `${upTo}: the pod does not start. ${stuck}`;
+    const message = `${upTo}: the pod does not start. ${stuck.why}`;
     return { type, status: 'False', reason: 'ArchiveFailed', message };
   }
   if (failed !== undefined) {
@@ -135,11 +152,12 @@ function archived(
       ? { type, status: 'False', reason: 'Gap', message }
       : { type, status: 'False', reason: 'ArchiveFailed', message };
   }
-  if (lastBackup === undefined) {
+  if (!hasBase(observation)) {
     const message = 'Changes are archived as soon as there is a backup that they follow.';
     return { type, status: 'Unknown', reason: 'NoBackupYet', message };
   }
-  if (end === undefined && archivedTo === undefined) {
+  const isRunning = archive?.status?.phase === 'Running' && archivedTo !== undefined;
+  if (end === undefined && !isRunning) {
     return { type, status: 'Unknown', reason: 'NotYet', message: `${upTo}.` };
   }
   return { type, status: 'True', reason: 'Archiving', message: 'Changes are archived.' };
@@ -151,9 +169,11 @@ function newestFailure(backups: readonly StoreBackup[]): StoreBackup | undefined
   return last?.status?.phase === 'Failed' ? last : undefined;
 }
 
-function lastVerified({ backups, schedule }: ScheduleObservation): Finding {
+function lastVerified({ backups, cluster, schedule }: ScheduleObservation): Finding {
   const type = 'Verified';
-  const last = backups.findLast(({ status }) => status?.verifiedAt !== undefined);
+  const last = backups.findLast(
+    (each) => each.status?.verifiedAt !== undefined && isOfStore(each, cluster),
+  );
   if (last !== undefined) {
     const message = `${last.metadata.name} was restored and found equal at ${last.status?.verifiedAt}.`;
     return { type, status: 'True', reason: 'Equal', message };

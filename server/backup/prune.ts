@@ -37,6 +37,8 @@ export const leftoverMs = 24 * 60 * 60_000;
 /** Deletes the backups that the retention does not keep, one object after the other, the manifest first. */
 export async function pruneBackups(target: Target, options: PruneOptions): Promise<Pruned> {
   const { uid, retention, isDryRun } = options;
+  // Before the backups: changes follow one, and what comes meanwhile has its own.
+  const archived = await changeObjects(target, changesFolder(uid));
   const { backups, leftovers } = await inventoryOf(target, uid);
   const readable: PrunableBackup[] = [];
   const unreadable: string[] = [];
@@ -56,7 +58,7 @@ export async function pruneBackups(target: Target, options: PruneOptions): Promi
   const old = leftovers.filter(({ modifiedMs }) => modifiedMs < nowMs - leftoverMs);
   const bases = kept.map(({ backup }) => backup.manifest);
   // A backup that cannot be read may be the one that changes are for.
-  const changes = unreadable.length > 0 ? [] : await uselessChanges(target, uid, bases);
+  const changes = unreadable.length > 0 ? [] : uselessChanges(archived, bases);
   if (!isDryRun) {
     for (const each of deleted) await deleteBackup(target, each);
     for (const name of [...old.map((each) => each.name), ...changes]) await target.delete(name);
@@ -71,12 +73,7 @@ function prunable(found: FoundBackup, manifest: Manifest): PrunableBackup {
 }
 
 /** All up to the oldest backup of the same store, and each word of silence that a later one has made needless. */
-async function uselessChanges(
-  target: Target,
-  uid: string,
-  bases: readonly Manifest[],
-): Promise<string[]> {
-  const objects = await changeObjects(target, changesFolder(uid));
+function uselessChanges(objects: readonly ChangeObject[], bases: readonly Manifest[]): string[] {
   const oldest = new Map<string, number>();
   for (const { clusterId, revision } of bases) {
     oldest.set(clusterId, Math.min(revision, oldest.get(clusterId) ?? revision));

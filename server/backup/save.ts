@@ -159,6 +159,7 @@ class Saving {
       const name = manifestName(this.#uid, stem, facts.revision);
       this.#manifestName = name;
       await target.create(name, encodeManifest(manifest), id);
+      await this.#checkThere(data);
       return { name: stemName(stem), manifest, wasThere: false };
     } catch (error) {
       await this.#forget(data);
@@ -309,6 +310,15 @@ class Saving {
       if (!(error instanceof ClientError)) throw error;
       return `not compared: ${error.text}`;
     }
+  }
+
+  /** Until it had a manifest, whoever clears away what nobody finishes might take it for that. */
+  async #checkThere(data: string): Promise<void> {
+    if ((await this.#modules.target.stat(data)) !== undefined) return;
+    throw new BackupError(
+      'Damaged',
+      `${data} was written, and is gone again: who else deletes below ${this.#modules.target.place}, or prunes with a clock that is a day ahead?`,
+    );
   }
 
   /** What was written until something failed, the manifest first. Where even that fails, prune does the rest later. */

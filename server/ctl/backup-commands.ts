@@ -339,16 +339,20 @@ async function listBriefly(line: CommandLine, target: Target): Promise<Outcome> 
   const { backups } = await inventoryOf(target, uidOf(line));
   const newestFirst = backups.toSorted((a, b) => (a.name > b.name ? -1 : 1));
   const listed: ListedBackup[] = [];
+  let unreadable = 0;
   for (const found of newestFirst) {
     if (listed.length === briefMax) break;
     if (before !== undefined && found.name >= before) continue;
     const manifest = await manifestOrFailure(target, found);
-    if (manifest instanceof BackupError) continue;
-    if (cluster === undefined || manifest.cluster === cluster) listed.push({ found, manifest });
+    if (manifest instanceof BackupError) unreadable++;
+    else if (cluster === undefined || manifest.cluster === cluster)
+      listed.push({ found, manifest });
   }
+  const cannot =
+    unreadable === 0 ? '' : `Cannot be read: ${unreadable} (mainstayctl backup list)\n`;
   return {
-    fields: { backups: listed.map(briefFields) },
-    text: table([listHead, ...listed.map(listRow)]),
+    fields: { backups: listed.map(briefFields), unreadable },
+    text: table([listHead, ...listed.map(listRow)]) + cannot,
   };
 }
 

@@ -122,6 +122,12 @@ function s3Target(
   if (!/^https?:\/\/[^/]/.test(endpoint) || !URL.canParse(endpoint)) {
     throw new UsageError(`--s3-endpoint: "${endpoint}" is no URL of http or https`);
   }
+  const { username, password } = new URL(endpoint);
+  if (username !== '' || password !== '') {
+    throw new UsageError(
+      '--s3-endpoint: credentials do not belong into the URL, where others see them: give --s3-credentials-dir, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment',
+    );
+  }
   const encryption = line.text('s3-sse');
   if (encryption !== undefined && encryption !== 'AES256' && encryption !== 'aws:kms') {
     throw new UsageError(`--s3-sse: "${encryption}" is not AES256 or aws:kms`);

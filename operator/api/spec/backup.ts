@@ -20,7 +20,7 @@ const s3 = {
       type: 'string',
       description: 'URL of the server, for example https://s3.eu-central-1.amazonaws.com.',
       maxLength: 1024,
-      pattern: '^https?://[^/?#]+/?$',
+      pattern: '^https?://[^/?#@]+/?$',
     },
     region: {
       type: 'string',

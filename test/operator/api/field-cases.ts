@@ -617,6 +617,8 @@ export function sourceCases(
       invalid: [
         ['s3.example.com', pattern],
         ['https://s/path', pattern],
+        // What is secret has no place in a spec, nor in the arguments of a pod.
+        ['https://key:secret@s', pattern],
       ],
       beside: inS3,
     },

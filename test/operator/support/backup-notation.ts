@@ -15,14 +15,16 @@ import { foundAnnotation } from '../../../operator/resources/found-backup.ts';
 // have a date; what is left out is as it should be.
 //
 //   now 10:00                                             10:00 by default
-//   cluster missing|starting                              Available by default
+//   cluster missing|starting|changing|restoring           Available by default; `changing` to another image
 //   spec {keep: {last: 3}}, status {scheduledAt: 09:00}   fields in YAML's flow style, over the usual ones
 //   created 08:00
+//   sharing NAME                                          (another schedule of the store with the same target)
 //   new                                                   (a schedule that has not looked into its target yet)
 //   found {name: b1, id: a}                               (a StoreBackup that was found in the target)
 //   backup NAME 09:00 Complete|Failed|Running... [asked] {object: b1}    of the schedule; `asked`: made by hand
-//   pod save|verify|list|prune|archive running|terminating|done|failed|lost|crashing {name: b1, revision: 7}   and what it said
+//   pod save|verify|list|prune|archive running|pending|terminating|done|failed|lost|crashing|restarted {name: b1, revision: 7}   and what it said
 //   pod save homeless, pod save waiting {reason: ImagePullBackOff, message: not found}
+//   pod save waiting@IMAGE,08:00 {...}                    of another image; made then
 //   said {step: saving, doneBytes: 5, totalBytes: 10} | {revision: 7, at: 09:59}
 
 const volume = { volume: { claimName: 'backups' } } as const;
@@ -41,6 +43,23 @@ const cluster: StoreCluster = {
         lastTransitionTime: '2026-01-01T00:00:00Z',
       },
     ],
+  },
+};
+
+const spec = completeSpec(cluster.spec, { repository: 'mainstay', present: [] });
+
+const states: Readonly<Record<string, Partial<StoreCluster>>> = {
+  starting: { status: {} },
+  changing: {
+    status: {
+      ...cluster.status,
+      clusterID: 'abc',
+      beforeChange: { image: 'mainstay:0.2.0', backup: 'demo-before-1' },
+    },
+  },
+  restoring: {
+    spec: { ...cluster.spec, restore: { backup: 'b', confirmUID: 'u1' } },
+    status: { ...cluster.status, clusterID: 'abc' },
   },
 };
 
@@ -69,6 +88,7 @@ export function parseScheduleObservation(lines: readonly string[]): ScheduleObse
     schedule,
     backups: all.filter(({ metadata }) => metadata.labels?.[scheduleLabel] !== undefined),
     inTarget: all,
+    sharing: lines.filter((line) => line.startsWith('sharing ')).map((line) => line.slice(8)),
     list: pod('list'),
     prune: pod('prune'),
     archive: pod('archive'),
@@ -100,8 +120,7 @@ function common(lines: readonly string[]) {
     lines.find((line) => line.startsWith(`${first} `))?.slice(first.length + 1);
   const now = timeOf(words('now') ?? '10:00');
   const state = words('cluster');
-  const found = state === 'starting' ? { ...cluster, status: {} } : cluster;
-  const spec = completeSpec(cluster.spec, { repository: 'mainstay', present: [] });
+  const found = { ...cluster, ...states[state ?? ''] };
   return {
     now,
     about: state === 'missing' ? { cluster: undefined, spec: undefined } : { cluster: found, spec },
@@ -151,13 +170,16 @@ function parseBackup(line: string): StoreBackup {
 }
 
 function parsePod(name: string, line: string): Pod {
-  const [, state = '', words = ''] = /^(\S+) ?(.*)$/.exec(line) ?? [];
+  const [, head = '', words = ''] = /^(\S+) ?(.*)$/.exec(line) ?? [];
+  const [state = '', more = ''] = head.split('@');
+  const [image = '', created = '09:58'] = more.split(',');
   const message = words === '' ? undefined : JSON.stringify(yaml(words));
   const terminated = { exitCode: state === 'done' ? 0 : 1, ...(message && { message }) };
   const phases = {
     done: 'Succeeded',
     failed: 'Failed',
     lost: 'Failed',
+    pending: 'Pending',
     homeless: 'Pending',
     waiting: 'Pending',
   };
@@ -166,6 +188,7 @@ function parsePod(name: string, line: string): Pod {
     done: [{ state: { terminated } }],
     failed: [{ state: { terminated } }],
     waiting: [{ state: { waiting: yaml(words) } }],
+    restarted: [{ state: { running: {} }, lastState: { terminated } }],
     crashing: [{ state: { waiting: { reason: 'CrashLoopBackOff' } }, lastState: { terminated } }],
   }[state];
   return {
@@ -173,9 +196,10 @@ function parsePod(name: string, line: string): Pod {
     kind: 'Pod',
     metadata: {
       ...metadataOf(name),
+      creationTimestamp: timeOf(created),
       ...(state === 'terminating' ? { deletionTimestamp: '2026-01-01T10:00:00Z' } : {}),
     },
-    spec: { containers: [] },
+    spec: { containers: [{ image: image || spec.image }] },
     status: {
       phase,
       ...(state === 'homeless'

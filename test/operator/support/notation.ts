@@ -26,6 +26,7 @@ import {
   memberIdAnnotation,
   recoveredAnnotation,
   restoredAnnotation,
+  restoreLabel,
   roleLabel,
 } from '../../../operator/resources/labels.ts';
 import { clusterToken, peerUrl, serialOf } from '../../../operator/resources/names.ts';
@@ -53,7 +54,7 @@ import { parseSecurity } from './secret-notation.ts';
 //   source ID                                               (what a restore that is wanted is from)
 //   schedule NAME                                           (a StoreBackupSchedule of this store)
 //   before Complete|Failed|... why                          (the StoreBackup that is made before a change of the image)
-//   work NAME running|terminating|done|failed why           (a pod that works on a backup)
+//   work NAME[@ID] running|terminating|done|failed|waiting why   (a pod that works on a backup; of the restore ID, of `source` by default)
 //   secret, loaded, auth, applied, access                   (see secret-notation.ts)
 
 const now = '2026-01-01T10:00:00.000Z';
@@ -81,7 +82,9 @@ export function parseObservation(lines: readonly string[]): Observation {
     spec: specOf(cluster),
     pods: [
       ...members.flatMap(({ pod }) => pod ?? []),
-      ...words.filter(([first]) => first === 'work').map((line) => parseWork(cluster, line)),
+      ...words
+        .filter(([first]) => first === 'work')
+        .map((line) => parseWork(cluster, line, parseSource(words)?.id)),
     ],
     volumes: members.flatMap(({ volume }) => volume ?? []),
     ...parseChildren(cluster, clusterWords, raftMembers),
@@ -134,17 +137,33 @@ function parseBackupFirst(lines: readonly string[][]): BackupFirst | undefined {
   };
 }
 
-function parseWork(cluster: StoreCluster, [, name = '', state, ...why]: readonly string[]): Pod {
+function parseWork(
+  cluster: StoreCluster,
+  [, text = '', state, ...why]: readonly string[],
+  source: string | undefined,
+): Pod {
+  const [name = '', id = source] = text.split('@');
   const terminated = { exitCode: 1, message: why.join(' ') };
-  const phase = state === 'done' ? 'Succeeded' : state === 'failed' ? 'Failed' : 'Running';
+  const phase =
+    state === 'done'
+      ? 'Succeeded'
+      : state === 'failed'
+        ? 'Failed'
+        : state === 'waiting'
+          ? 'Pending'
+          : 'Running';
+  const labels = { ...childLabels(cluster), ...(id === undefined ? {} : { [restoreLabel]: id }) };
   const pod: Pod = {
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: { name, namespace: 'default', uid: name, labels: childLabels(cluster) },
+    metadata: { name, namespace: 'default', uid: name, labels },
     spec: { containers: [{ name: 'backup', image: 'mainstay' }] },
     status: {
       phase,
       ...(state === 'failed' ? { containerStatuses: [{ state: { terminated } }] } : {}),
+      ...(state === 'waiting'
+        ? { containerStatuses: [{ state: { waiting: { reason: why.join(' ') } } }] }
+        : {}),
     },
   };
   return withFlags(pod, [state ?? '']);

@@ -125,6 +125,22 @@ suite('mainstayctl backup', { timeout: 540_000 }, () => {
     assert.deepEqual(await brief('--before', String(names[4])), []);
   });
 
+  test('a list in brief counts what it cannot read', async () => {
+    const target = newTarget();
+    const of = ['--cluster', 'demo', '--cluster-uid', 'u'];
+    const { name } = await outcomeOf('save', '--target', target, ...of);
+    await outcomeOf('save', '--target', target, ...of);
+    const folder = join(target, 'u', 'backups');
+    const manifest = readdirSync(folder).find(
+      (file) => file.startsWith(String(name)) && file.endsWith('.json'),
+    );
+    assert.ok(manifest !== undefined);
+    const path = join(folder, manifest);
+    writeFileSync(path, readFileSync(path, 'utf8').replace('"format": 1', '"format": 99'));
+    const { backups, unreadable } = await outcomeOf('list', '--target', target, '--brief');
+    assert.deepEqual([(backups as unknown[]).length, unreadable], [1, 1]);
+  });
+
   test('save, list, verify: of a follower, and what is told is what is there', async () => {
     const target = newTarget();
     const file = join(directory, 'result.json');
@@ -369,6 +385,22 @@ suite('mainstayctl backup', { timeout: 540_000 }, () => {
     await fake.stop();
   });
 
+  test('what is removed behind its back, as by a prune whose clock is ahead, is not called a backup', async () => {
+    const fake = await FakeS3.start();
+    const flags = await fakeFlags(fake);
+    fake.fault = ({ method, key }) => {
+      if (method !== 'PUT' || !key.endsWith('.json')) return undefined;
+      for (const name of fake.objects.keys()) if (name.endsWith('.db')) fake.objects.delete(name);
+      return undefined;
+    };
+    const saved = await outcomeOf('save', ...flags);
+    assert.equal(saved['failure'], 'Damaged');
+    assert.match(String(saved['message']), /is gone again.*clock/);
+    fake.fault = () => undefined;
+    assert.deepEqual((await outcomeOf('list', ...flags))['backups'], []);
+    await fake.stop();
+  });
+
   test('the process is killed at any request: no backup, or a whole one; a retry makes one', async () => {
     const fake = await FakeS3.start();
     const flags = [...(await fakeFlags(fake)), '--backup-id', 'killed', '--cluster-uid', 'prod'];
@@ -463,6 +495,10 @@ suite('mainstayctl backup', { timeout: 540_000 }, () => {
     [['save', '--target', 'gs://x'], /neither s3:\/\/ nor a directory/],
     [['save', '--target', 's3://'], /names no bucket/],
     [['save', '--target', 's3://b', '--s3-endpoint', 'minio:9000'], /no URL of http or https/],
+    [
+      ['save', '--target', 's3://b', '--s3-endpoint', 'https://key:secret@minio'],
+      /^(?!.*secret).*--s3-endpoint: credentials do not belong into the URL/s,
+    ],
     [['save', '--target', 's3://b', '--s3-sse', 'yes'], /is not AES256 or aws:kms/],
     [['save', '--target', 's3://b', '--s3-addressing', 'x'], /is not path or virtual/],
     [['save', '--target', 's3://b', '--s3-timeout', 'x'], /no time like 30s/],
