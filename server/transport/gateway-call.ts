@@ -28,6 +28,7 @@ export interface GatewayCallModules {
 /** One call: JSON values in, the service's answers out. */
 export class GatewayCall implements CallContext, Responses<object> {
   readonly route: GatewayRoute;
+  readonly isOfGateway = true;
   readonly #over: (call: GatewayCall, error?: unknown) => void;
   readonly #exchange: HttpExchange;
   readonly #messageBytesMax: number;
