@@ -242,7 +242,7 @@ export class AuditLog {
 
   #wake(): void {
     for (const resolve of this.#room.splice(0)) resolve();
-    for (const admitted of [...this.#waiting]) admitted();
+    for (const admitted of this.#waiting) admitted();
   }
 
   /** Said once, until it works again. */
