@@ -256,18 +256,34 @@ function tlsFlags(cluster: StoreCluster, member: string): string[] {
   ];
 }
 
-function auditFlags({ audit }: CompleteSpec): string[] {
-  if (audit === undefined) return [];
-  const { target = 'Stdout', rules = [], maxFileSize, maxFiles, whenFull = 'Drop' } = audit;
+/** A member of 0.1 would not start with flags that it does not know; an upgrade makes its pod anew. */
+function auditFlags({ audit, image, storage }: CompleteSpec): string[] {
+  if (audit === undefined || tagOf(image).startsWith('0.1.')) return [];
+  const { target = 'Stdout', rules = [], whenFull = 'Drop' } = audit;
   const path = target === 'Stdout' ? '-' : `${dataMountPath}/audit/audit.log`;
-  const mebibytes = maxFileSize === undefined ? undefined : bytesOf(maxFileSize) / 1024 ** 2;
   return [
     `--audit-log-path=${path}`,
     ...(rules.length === 0 ? [] : [`--audit-log-rules=${rules.map(ruleText).join(',')}`]),
-    ...(mebibytes === undefined ? [] : [`--audit-log-max-size-mb=${Math.ceil(mebibytes)}`]),
-    ...(maxFiles === undefined ? [] : [`--audit-log-max-files=${maxFiles}`]),
+    ...(target === 'Stdout' ? [] : auditFileFlags(audit, bytesOf(storage.size))),
     `--audit-log-when-full=${whenFull.toLowerCase()}`,
   ];
+}
+
+/** Of the volume, what audit files take by default at most: a store whose volume is full stops. */
+const auditShare = 0.05;
+const auditFilesDefault = 5;
+const auditFileMebibytesMax = 100;
+
+function auditFileFlags(
+  { maxFileSize, maxFiles = auditFilesDefault }: NonNullable<CompleteSpec['audit']>,
+  volumeBytes: number,
+): string[] {
+  const share = Math.floor((auditShare * volumeBytes) / (maxFiles + 1) / 1024 ** 2);
+  const mebibytes =
+    maxFileSize === undefined
+      ? Math.max(1, Math.min(auditFileMebibytesMax, share))
+      : Math.ceil(bytesOf(maxFileSize) / 1024 ** 2);
+  return [`--audit-log-max-size-mb=${mebibytes}`, `--audit-log-max-files=${maxFiles}`];
 }
 
 /** Commas part rules, and Kubernetes reads variables where a dollar sign stands in arguments. */

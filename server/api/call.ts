@@ -10,6 +10,8 @@ export interface CallContext {
   readonly remoteAddress: string;
   /** The common name in the client's verified certificate, empty when it has none; undefined without a certificate. */
   readonly commonName: string | undefined;
+  /** It came as JSON over HTTP. What headers say of that, a client of gRPC may say too. */
+  readonly isOfGateway?: boolean;
   /** Told who calls, where that was asked and found out: for the audit log. */
   readonly identified?: (username: string) => void;
 }

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { StatusError } from '../api/errors.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import {
@@ -8,6 +9,8 @@ import {
   auditQueueBytesMax,
   auditReservedShare,
   auditRetryMs,
+  auditWaitingMax,
+  auditWaitMsMax,
 } from '../config/limits.ts';
 
 /** Where lines go. */
@@ -66,6 +69,8 @@ export class AuditLog {
   #isClosing = false;
   #isClosed = false;
   #room: (() => void)[] = [];
+  /** Calls that are not begun before there is room. */
+  readonly #waiting = new Set<() => void>();
   #idle: (() => void)[] = [];
 
   constructor(modules: AuditLogModules, options: AuditLogOptions) {
@@ -93,25 +98,53 @@ export class AuditLog {
 
   /**
    * Takes a line. While the queue is nearly full, only what is `important` is taken; when it is full, nothing is: where
-   * callers block, the line is taken all the same, and the promise resolves when there is room.
+   * callers block, the line of a call that was admitted is taken all the same, and the promise resolves when there is room.
    */
-  add(line: string, { important }: { readonly important: boolean }): Promise<void> | undefined {
-    const { queueBytesMax, whenFull } = this.#options;
-    const share = important || whenFull === 'block' ? 1 : 1 - auditReservedShare;
+  add(
+    line: string,
+    {
+      important,
+      isAdmitted = true,
+    }: { readonly important: boolean; readonly isAdmitted?: boolean },
+  ): Promise<void> | undefined {
+    const { queueBytesMax } = this.#options;
+    const share = important || this.blocks ? 1 : 1 - auditReservedShare;
     const isRefused = this.#heldBytes >= share * queueBytesMax;
-    if (this.#isClosed || (isRefused && whenFull === 'drop')) {
+    if (this.#isClosed || (isRefused && !(this.blocks && isAdmitted))) {
       this.counters.dropped++;
       return undefined;
     }
     this.#queue.push(line);
     this.#queueBytes += Buffer.byteLength(line);
     this.#begin();
-    return isRefused ? this.room() : undefined;
+    return isRefused ? this.#untilRoom() : undefined;
   }
 
-  /** Resolves when the queue is not full. */
-  room(): Promise<void> {
-    if (!this.isFull || this.#isClosed) return Promise.resolve();
+  /**
+   * Where callers block, before anything is done for a call: what clients give up and ask again must not fill the memory.
+   * Undefined: go on. Rejects with a StatusError when room is long in coming, or when many wait for it already.
+   */
+  admit(): Promise<void> | undefined {
+    if (!this.blocks || !this.isFull || this.#isClosed) return undefined;
+    if (this.#waiting.size >= auditWaitingMax) return Promise.reject(noRoom());
+    return new Promise((resolve, reject) => {
+      const over = (): void => {
+        late.cancel();
+        this.#waiting.delete(admitted);
+      };
+      const admitted = (): void => {
+        over();
+        resolve();
+      };
+      const late = this.#modules.clock.after(auditWaitMsMax, () => {
+        over();
+        reject(noRoom());
+      });
+      this.#waiting.add(admitted);
+    });
+  }
+
+  #untilRoom(): Promise<void> {
     return new Promise((resolve) => {
       this.#room.push(resolve);
     });
@@ -140,12 +173,11 @@ export class AuditLog {
 
   /** Gathers lines for a while: a busy log is few writes then. */
   #begin(): void {
-    if (this.#isWriting) {
-      if (this.#gather !== undefined && this.#isUrgent) this.#stopGathering();
-      return;
+    if (!this.#isWriting) {
+      this.#isWriting = true;
+      this.#gather = this.#modules.clock.after(auditFlushMs, () => void this.#run());
     }
-    this.#isWriting = true;
-    this.#gather = this.#modules.clock.after(auditFlushMs, () => void this.#run());
+    if (this.#gather !== undefined && this.#isUrgent) this.#stopGathering();
   }
 
   #stopGathering(): void {
@@ -210,6 +242,7 @@ export class AuditLog {
 
   #wake(): void {
     for (const resolve of this.#room.splice(0)) resolve();
+    for (const admitted of this.#waiting) admitted();
   }
 
   /** Said once, until it works again. */
@@ -226,4 +259,9 @@ export class AuditLog {
     const { dropped } = this.counters;
     this.#modules.logger.warn({ dropped }, 'the audit log is written again');
   }
+}
+
+function noRoom(): StatusError {
+  const text = 'mainstay: the audit log is full and its disk too slow; nothing was done';
+  return new StatusError('RESOURCE_EXHAUSTED', text);
 }

@@ -68,27 +68,37 @@ export class Auditor {
       ...call,
       run: (request, context) => {
         const record = new Recorded(call.method.path, context, this.#modules.clock.nowMs());
-        const leaseKeys = this.#keysBefore(row, request);
-        const over = (status: Status): Promise<void> | undefined =>
-          this.#over(record, { row, request, status, leaseKeys });
-        let answered: Promise<unknown>;
-        try {
-          answered = call.run(request, record.context);
-        } catch (error) {
-          answered = Promise.reject(error as Error);
-        }
-        return answered.then(
-          (response) => {
-            const room = over(ok);
-            return room === undefined ? response : room.then(() => response);
-          },
-          async (error: unknown) => {
-            await over(toStatus(error));
-            throw error;
-          },
-        );
+        const admitted = this.#admit(row);
+        if (admitted === undefined) return this.#run({ call, row }, request, record);
+        return admitted.then(() => this.#run({ call, row }, request, record));
       },
     };
+  }
+
+  #run(
+    { call, row }: { readonly call: UnaryCall; readonly row: AuditRow<unknown> },
+    request: unknown,
+    record: Recorded,
+  ): Promise<unknown> {
+    const leaseKeys = this.#keysBefore(row, request);
+    const over = (status: Status): Promise<void> | undefined =>
+      this.#over(record, { row, request, status, leaseKeys });
+    let answered: Promise<unknown>;
+    try {
+      answered = call.run(request, record.context);
+    } catch (error) {
+      answered = Promise.reject(error as Error);
+    }
+    return answered.then(
+      (response) => {
+        const room = over(ok);
+        return room === undefined ? response : room.then(() => response);
+      },
+      async (error: unknown) => {
+        await over(toStatus(error));
+        throw error;
+      },
+    );
   }
 
   #stream(call: StreamCall, row: AuditRow<unknown>): StreamCall {
@@ -101,7 +111,7 @@ export class Auditor {
         });
         try {
           const requests = call.open(stream.responses(responses), stream.context);
-          return stream.requests(requests, () => this.#roomFor(row));
+          return stream.requests(requests, () => this.#admit(row));
         } catch (error) {
           stream.ended(toStatus(error));
           throw error;
@@ -110,10 +120,15 @@ export class Auditor {
     };
   }
 
-  /** Where callers block, a request of a stream waits before it is served. */
-  #roomFor({ kind }: AuditRow<unknown>): Promise<void> | undefined {
-    const { log, rules } = this.#modules;
-    return log.blocks && log.isFull && rules.mayWant(kind) ? log.room() : undefined;
+  /** Where callers block, what may be written down waits before it is served. */
+  #admit(row: AuditRow<unknown>): Promise<void> | undefined {
+    const { log } = this.#modules;
+    return log.blocks && log.isFull && this.#mayBeWanted(row) ? log.admit() : undefined;
+  }
+
+  #mayBeWanted({ kind, leaseOf }: AuditRow<unknown>): boolean {
+    const { rules } = this.#modules;
+    return rules.mayWant(kind) || (leaseOf !== undefined && rules.mayWant('write'));
   }
 
   /** A revocation takes them away. */
@@ -139,7 +154,8 @@ export class Auditor {
       durationMs: clock.nowMs() - record.startedMs,
     };
     const important = isRefused || subject.kind === 'auth' || subject.kind === 'admin';
-    return this.#add((head) => auditLine(head, audited), { important });
+    const isAdmitted = this.#mayBeWanted(row);
+    return this.#add((head) => auditLine(head, audited), { important, isAdmitted });
   }
 
   /** Who logs in says his name; of the others some are refused before they are asked for it. */
@@ -150,7 +166,7 @@ export class Auditor {
 
   #add(
     lineOf: (head: { timeMs: number; sequence: number; member: string }) => string,
-    options: { readonly important: boolean },
+    options: { readonly important: boolean; readonly isAdmitted?: boolean },
   ): Promise<void> | undefined {
     this.#sequence++;
     const timeMs = this.#modules.clock.wallMs();
@@ -194,6 +210,7 @@ class Recorded {
       // Where the client was is known also when it has gone.
       remoteAddress: context.remoteAddress,
       commonName: context.commonName,
+      isOfGateway: context.isOfGateway === true,
       identified: (username) => {
         this.user = username;
         context.identified?.(username);
@@ -203,8 +220,7 @@ class Recorded {
 
   get facts(): Pick<AuditedCall, 'call' | 'from' | 'certificate' | 'via'> {
     const { remoteAddress, commonName } = this.context;
-    const isGateway = this.context.header('grpcgateway-accept') !== undefined;
-    const via = isGateway ? 'gateway' : 'grpc';
+    const via = this.context.isOfGateway === true ? 'gateway' : 'grpc';
     return { call: this.#call, from: remoteAddress, certificate: commonName, via };
   }
 }
@@ -250,16 +266,15 @@ class AuditedStream {
     };
   }
 
-  requests(
-    requests: Requests<unknown>,
-    roomFor: () => Promise<void> | undefined,
-  ): Requests<unknown> {
+  requests(requests: Requests<unknown>, admit: () => Promise<void> | undefined): Requests<unknown> {
     return {
       next: (request) => {
-        const room = roomFor();
-        return room === undefined
-          ? this.#next(requests, request)
-          : room.then(() => this.#next(requests, request));
+        const admitted = admit();
+        if (admitted === undefined) return this.#next(requests, request);
+        return admitted.then(() => {
+          // Its client may be gone meanwhile.
+          if (!this.#isEnded) return this.#next(requests, request);
+        });
       },
       halfClosed: () => requests.halfClosed(),
       drained: () => requests.drained(),

@@ -42,7 +42,7 @@ export function auditLine(head: LineHead, audited: AuditedCall): string {
     line += `,"certificate":${cutText(certificate)}`;
   }
   line += `,"via":"${via}","outcome":"${codeNames.get(status.code)}"`;
-  if (status.code !== GrpcCode.OK) line += `,"error":${JSON.stringify(status.message)}`;
+  if (status.code !== GrpcCode.OK) line += `,"error":${cutText(status.message)}`;
   line += `,"ms":${Math.round(10 * durationMs) / 10}`;
   for (const name in subject.facts) line += `,"${name}":${factText(subject.facts[name] ?? '')}`;
   return `${line}${rangesText(subject.ranges ?? [])}}\n`;

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer';
-import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import type { AuditSink } from './audit-log.ts';
 
 export interface RotatedFileOptions {
@@ -21,11 +21,16 @@ export class RotatedFile implements AuditSink {
     this.#options = options;
   }
 
-  /** Goes on with a file that is there. Rejects with the system's error. */
+  /** Goes on with a file that is there. Rejects with the system's error, and when it is a pipe or another such thing. */
   static async open(options: RotatedFileOptions): Promise<RotatedFile> {
     const rotated = new RotatedFile(options);
-    await mkdir(dirname(options.path), { recursive: true, mode: 0o700 });
+    const { path } = options;
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    if ((await exists(path)) && !(await stat(path)).isFile()) {
+      throw new Error(`${path} is no regular file; standard output is -`);
+    }
     await rotated.#open();
+    await rotated.#removeOld();
     return rotated;
   }
 
@@ -55,6 +60,16 @@ export class RotatedFile implements AuditSink {
       this.#sizeBytes++;
     }
     return file;
+  }
+
+  /** There were more to keep before. */
+  async #removeOld(): Promise<void> {
+    const { path, filesMax } = this.#options;
+    const [folder, prefix] = [dirname(path), `${basename(path)}.`];
+    for (const name of await readdir(folder)) {
+      if (!name.startsWith(prefix) || !/^[1-9]\d*$/.test(name.slice(prefix.length))) continue;
+      if (Number(name.slice(prefix.length)) > filesMax) await rm(join(folder, name));
+    }
   }
 
   async #rotate(): Promise<void> {

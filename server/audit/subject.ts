@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer';
 import { hexId } from '../base/ids.ts';
 import { type Permission, PermissionType } from '../proto/gen/auth.ts';
 import { Election } from '../proto/gen/election.ts';
@@ -208,16 +209,23 @@ function permitted(
   return { op, key, rangeEnd };
 }
 
-/** They write below their name, whose keys go on with a slash. */
+/** Locks and candidates are keys below a name, behind a slash. */
+function below(name: Uint8Array): { key: Uint8Array; rangeEnd: Uint8Array } {
+  return { key: Buffer.concat([name, slash]), rangeEnd: Buffer.concat([name, afterSlash]) };
+}
+
+const slash = Buffer.from('/');
+const afterSlash = Buffer.from('0');
+
 const lock: Rows<typeof Lock> = {
-  lock: row('write', ({ name }) => writing({ key: name })),
+  lock: row('write', ({ name }) => writing(below(name))),
   unlock: row('write', writing),
 };
 const election: Rows<typeof Election> = {
-  campaign: row('write', ({ name }) => writing({ key: name })),
+  campaign: row('write', ({ name }) => writing(below(name))),
   proclaim: row('write', ({ leader }) => writing({ key: leader?.key ?? none })),
-  leader: row('read', ({ name }) => reading({ key: name })),
-  observe: row('read', ({ name }) => reading({ key: name })),
+  leader: row('read', ({ name }) => reading(below(name))),
+  observe: row('read', ({ name }) => reading(below(name))),
   resign: row('write', ({ leader }) => writing({ key: leader?.key ?? none })),
 };
 

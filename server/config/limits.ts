@@ -230,6 +230,9 @@ export const auditRangesMax = 128;
 export const auditFlushMs = 100;
 /** After an attempt to write that failed. */
 export const auditRetryMs = 1_000;
+/** `--audit-log-when-full block`: calls that wait for room before they are begun, and for how long. */
+export const auditWaitingMax = 1_000;
+export const auditWaitMsMax = 5_000;
 /** How often a full pipe is looked at again. */
 export const auditOutputPollMs = 20;
 /** How long a stopping member waits for its last lines. */

@@ -19,14 +19,13 @@ export interface MemberAudit {
   close(): Promise<void>;
 }
 
-/** Rejects with a UsageError when the file cannot be written: a member that shall write down what is done does nothing then. */
-export async function openAudit(
-  modules: { readonly member: LocalMember; readonly logger: Logger },
+export function beginAudit(
+  modules: { readonly member: LocalMember; readonly logger: Logger; readonly sink: AuditSink },
   config: AuditConfig,
-): Promise<MemberAudit> {
-  const { member, logger } = modules;
+): MemberAudit {
+  const { member, logger, sink } = modules;
   const { whenFull } = config;
-  const log = new AuditLog({ sink: await sinkOf(config), clock: nodeClock, logger }, { whenFull });
+  const log = new AuditLog({ sink, clock: nodeClock, logger }, { whenFull });
   const rules = new AuditRules(config.rules);
   const leaseKeys = (id: bigint): readonly Uint8Array[] => member.leaseKeys(id);
   const auditor = new Auditor({ log, rules, clock: nodeClock, leaseKeys }, hexId(member.memberId));
@@ -41,7 +40,8 @@ export async function openAudit(
   };
 }
 
-async function sinkOf(config: AuditConfig): Promise<AuditSink> {
+/** Rejects with a UsageError when the file cannot be written: a member that shall write down what is done does nothing then. */
+export async function openAuditSink(config: AuditConfig): Promise<AuditSink> {
   if (config.path === '-') return new StandardOutput({ clock: nodeClock });
   try {
     return await RotatedFile.open(config);

@@ -11,7 +11,7 @@ import { ClientListener, type ClientListenerModules } from '../transport/client-
 import { PeerNetwork } from '../transport/peer-network.ts';
 import { nodeFileSystem } from '../wal/node-file-system.ts';
 import { listSegments } from '../wal/segment.ts';
-import { type MemberAudit, openAudit } from './audit.ts';
+import { beginAudit, type MemberAudit, openAuditSink } from './audit.ts';
 import { authenticatorOf } from './authentication.ts';
 import { decideBeginning } from './bootstrap.ts';
 import { LevelStateStores } from './level-state-stores.ts';
@@ -36,6 +36,7 @@ export interface RunningMember {
 /** Builds and wires every module of one member, and starts it; resolves when it serves clients. */
 export async function startMember(config: Config, logger: Logger): Promise<RunningMember> {
   refuseUnfinishedRestore(config.dataDir);
+  const sink = config.audit && (await openAuditSink(config.audit));
   const hasLog = listSegments(nodeFileSystem, walDirectoryOf(config)).length > 0;
   const { dialer, ...tls } = tlsOf({ logger }, config);
   const beginning = hasLog ? undefined : await decideBeginning({ logger, dialer }, config);
@@ -80,7 +81,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
   }
   replica.start();
   upkeep.start();
-  const audit = config.audit && (await openAudit({ member, logger }, config.audit));
+  const audit = config.audit && sink && beginAudit({ member, logger, sink }, config.audit);
   clients = await openClients(
     { member, replica, peers, stateStores, logger, tls: tls.client, certificates: tls, audit },
     config,

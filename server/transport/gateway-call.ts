@@ -14,6 +14,7 @@ import { JsonError, JsonScanner, ValueTooLarge } from '../proto/json-scanner.ts'
 import { verifiedCommonName } from './certificate-check.ts';
 import { timeoutMs } from './grpc-headers.ts';
 import { answer, discard, type HttpExchange } from './http-exchange.ts';
+import { remoteAddressOf } from './remote-address.ts';
 
 const json = { 'Content-Type': 'application/json' };
 /** What grpc-gateway tells of the gRPC answer behind its own. */
@@ -28,6 +29,7 @@ export interface GatewayCallModules {
 /** One call: JSON values in, the service's answers out. */
 export class GatewayCall implements CallContext, Responses<object> {
   readonly route: GatewayRoute;
+  readonly isOfGateway = true;
   readonly #over: (call: GatewayCall, error?: unknown) => void;
   readonly #exchange: HttpExchange;
   readonly #messageBytesMax: number;
@@ -112,7 +114,7 @@ export class GatewayCall implements CallContext, Responses<object> {
 
   get remoteAddress(): string {
     const { socket } = this.#exchange.request;
-    return `${socket.remoteAddress}:${socket.remotePort}`;
+    return remoteAddressOf(socket);
   }
 
   get commonName(): string | undefined {

@@ -15,6 +15,7 @@ import { HttpStream } from './http-over-http2.ts';
 import { type ConnectionUser, Http2Connection } from './http2/connection.ts';
 import type { RequestHeaders } from './http2/request-headers.ts';
 import type { Http2Stream } from './http2/stream.ts';
+import { remoteAddressOf } from './remote-address.ts';
 
 /** What all connections of a server share. */
 export interface GrpcShared {
@@ -50,7 +51,7 @@ export class GrpcConnection implements ConnectionUser, CallOwner {
     this.deadlines = shared.deadlines;
     this.messageBytesMax = shared.messageBytesMax;
     this.streamsMax = shared.streamsMax;
-    this.remoteAddress = `${socket.remoteAddress}:${socket.remotePort}`;
+    this.remoteAddress = remoteAddressOf(socket);
     this.#http2 = new Http2Connection(socket, this);
     this.#keepalive = new GrpcKeepalive(this.#http2, shared.keepalive);
   }

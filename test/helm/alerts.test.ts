@@ -97,7 +97,10 @@ suite('every query asks for what is there', { timeout: 120_000 }, () => {
   let cluster: TestCluster | undefined;
   const labels = new Map<string, ReadonlySet<string>>();
   before(async () => {
-    cluster = await TestCluster.start({ program: 'mainstay', flags: ['--metrics=extensive'] });
+    cluster = await TestCluster.start({
+      program: 'mainstay',
+      flags: ['--metrics=extensive', '--audit-log-path=-'],
+    });
     const text = await (await fetch(`${cluster.member(0).clientUrl}/metrics`)).text();
     for (const [name, found] of [...labelsIn(text), ...documentedLabels()]) labels.set(name, found);
   });

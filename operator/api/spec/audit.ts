@@ -5,7 +5,7 @@ import { quantityPattern } from './values.ts';
 export const audit = {
   type: 'object',
   description:
-    'With this field, each member writes down who did what: authentication, administration and refusals always, keys by rules, values never. A change restarts the members one at a time.',
+    'With this field, each member writes down who did what: authentication, administration and refusals always, keys by rules, values never. A change restarts the members one at a time. Members of a release before 0.2 write none.',
   properties: {
     target: {
       type: 'string',
@@ -27,7 +27,8 @@ export const audit = {
     },
     maxFileSize: {
       type: 'string',
-      description: 'Size at which the file on the volume is put aside. 100Mi if not set.',
+      description:
+        'Size at which the file on the volume is put aside. If not set 100Mi, or less, so that all of them take a twentieth of the volume.',
       maxLength: 32,
       pattern: quantityPattern,
       'x-kubernetes-validations': [

@@ -135,8 +135,11 @@ test('a pod is reached by its address', () => {
 });
 
 test('the audit log is what the spec says, in words that Kubernetes leaves alone', () => {
-  const flagsOf = (audit: StoreCluster['spec']['audit'] | undefined) => {
-    const spec = { ...cluster.spec, ...(audit && { audit }) };
+  const flagsOf = (
+    audit: StoreCluster['spec']['audit'] | undefined,
+    more: Partial<StoreCluster['spec']> = {},
+  ) => {
+    const spec = { ...cluster.spec, ...(audit && { audit }), ...more };
     const pod = buildPod({ ...cluster, spec }, completeSpec(spec), {
       member: 'demo-1',
       role: 'voter',
@@ -149,6 +152,17 @@ test('the audit log is what the spec says, in words that Kubernetes leaves alone
   };
   assert.deepEqual(flagsOf(undefined), []);
   assert.deepEqual(flagsOf({}), ['--audit-log-path=-', '--audit-log-when-full=drop']);
+  // Members of 0.1 would not start with flags that they do not know.
+  assert.deepEqual(flagsOf({}, { image: 'mainstay:0.1.0' }), []);
+  // The files leave the volume to the store, whatever its size is.
+  const sizeFlag = (size: string, maxFiles?: number) =>
+    flagsOf(
+      { target: 'Volume', ...(maxFiles === undefined ? {} : { maxFiles }) },
+      { storage: { size } },
+    ).find((flag) => flag.startsWith('--audit-log-max-size'));
+  assert.equal(sizeFlag('1Gi'), '--audit-log-max-size-mb=8');
+  assert.equal(sizeFlag('1Gi', 1), '--audit-log-max-size-mb=25');
+  assert.equal(sizeFlag('100Gi'), '--audit-log-max-size-mb=100');
   const rules = ['write:/a,b/$(POD_IP)%', 'read:*', 'lease'];
   const flags = flagsOf({
     target: 'Volume',

@@ -2,13 +2,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { CallContext, StreamCall, UnaryCall } from '../../../server/api/call.ts';
+import { StatusError } from '../../../server/api/errors.ts';
 import { servicesOf } from '../../../server/api/services.ts';
 import { AuditLog, type AuditLogOptions } from '../../../server/audit/audit-log.ts';
 import { Auditor } from '../../../server/audit/auditor.ts';
 import { AuditRules } from '../../../server/audit/rules.ts';
+import { type AuditRow, auditRows } from '../../../server/audit/subject.ts';
 import { EtcdError } from '../../../server/base/errors.ts';
 import { silentLogger } from '../../../server/base/logger.ts';
 import { type AuditRule, auditRules } from '../../../server/config/audit.ts';
+import { Election } from '../../../server/proto/gen/election.ts';
+import { Lock } from '../../../server/proto/gen/lock.ts';
 import {
   KV,
   Lease,
@@ -29,6 +33,7 @@ interface Line {
   readonly kind: string;
   readonly call: string;
   readonly outcome: string;
+  readonly via?: string;
   readonly error?: string;
   readonly user?: string;
   readonly ranges?: readonly Readonly<Record<string, string>>[];
@@ -42,6 +47,7 @@ class Audited {
   #text = '';
   /** The disk writes nothing until it is resolved. */
   stuck: Promise<void> | undefined;
+  readonly log: AuditLog;
 
   constructor(rules: readonly AuditRule[], options: AuditLogOptions = { whenFull: 'drop' }) {
     const sink = {
@@ -54,6 +60,7 @@ class Audited {
     };
     const clock = this.#clock;
     const log = new AuditLog({ sink, clock, logger: silentLogger }, options);
+    this.log = log;
     const leaseKeys = (): Uint8Array[] => this.member.leaseKeys();
     const auditor = new Auditor({ log, rules: new AuditRules(rules), clock, leaseKeys }, 'a1');
     const audit = (call: Parameters<Auditor['audit']>[0]) => auditor.audit(call);
@@ -68,9 +75,13 @@ class Audited {
     return this.#services.find(method.path) as StreamCall<Request>;
   }
 
-  async lines(): Promise<Line[]> {
+  async later(): Promise<void> {
     this.#clock.fire();
     for (let count = 0; count < 10; count++) await turn();
+  }
+
+  async lines(): Promise<Line[]> {
+    await this.later();
     const lines = this.#text.split('\n').filter((line) => line !== '');
     return lines.map((line) => JSON.parse(line) as Line);
   }
@@ -214,9 +225,97 @@ test('where callers block, an answer waits for room, and a refusal as well', asy
   // What is not written down waits for nothing.
   assert.deepEqual(outcomes, ['grant']);
   goOn();
+  await turn();
   const lines = await audited.lines();
   assert.deepEqual(outcomes.toSorted(), ['grant', 'put', 'refused put']);
   // Refusals are quicker than what goes through the log of the store.
   const written = lines.map(({ outcome }) => outcome).toSorted();
   assert.deepEqual(written, ['INVALID_ARGUMENT', 'OK', 'OK']);
+});
+
+/** A member that blocks, and whose queue is full. */
+async function full(rules = 'write:*,read:*'): Promise<{ audited: Audited; goOn: () => void }> {
+  const audited = new Audited(auditRules(rules), { whenFull: 'block', queueBytesMax: 100 });
+  let goOn = (): void => {};
+  audited.stuck = new Promise((resolve) => {
+    goOn = resolve;
+  });
+  await audited.unary(KV.methods.put).run(PutRequest.create({ key: key('1') }), context());
+  assert.equal(audited.log.isFull, true);
+  return { audited, goOn };
+}
+
+test('what clients give up and ask again while the disk is stuck does not fill the memory', async () => {
+  const { audited } = await full();
+  const heldBytes = audited.log.queueBytes;
+  const put = audited.unary(KV.methods.put);
+  const refusals: unknown[] = [];
+  for (let number = 0; number < 3_000; number++) {
+    put
+      .run(PutRequest.create({ key: Buffer.alloc(500, 'k') }), context())
+      .catch((error: unknown) => refusals.push(error));
+  }
+  for (let count = 0; count < 10; count++) await turn();
+  assert.equal(audited.log.queueBytes, heldBytes, 'nothing was done, and no line is kept');
+  assert.equal(refusals.length, 2_000, 'not all may wait');
+  await audited.later();
+  assert.equal(refusals.length, 3_000, 'nobody waits for ever');
+  assert.match(String(refusals[0]), /the audit log is full.*nothing was done/);
+});
+
+test('refusals that no rule asks for do not fill the memory either', async () => {
+  const { audited } = await full('write:*');
+  const heldBytes = audited.log.queueBytes;
+  audited.member.read = () => Promise.reject(new EtcdError('PermissionDenied'));
+  const range = audited.unary(KV.methods.range);
+  for (let number = 0; number < 100; number++) {
+    await range.run(RangeRequest.create({ key: key('/b') }), context()).catch(() => undefined);
+  }
+  assert.equal(audited.log.queueBytes, heldBytes);
+  assert.equal(audited.log.counters.dropped, 100);
+});
+
+test('a request that waited for room is not served to a client that is gone', async () => {
+  const { audited, goOn } = await full();
+  const requests = audited.stream(Watch.methods.watch).open(silent, context());
+  const value = WatchCreateRequest.create({ key: key('/w/1') });
+  const waits = requests.next({ requestUnion: { kind: 'createRequest', value } } as never);
+  assert.ok(waits instanceof Promise);
+  requests.closed();
+  goOn();
+  await waits;
+  const lines = await audited.lines();
+  assert.deepEqual(
+    lines.map(({ call }) => call),
+    ['etcdserverpb.KV/Put'],
+  );
+  assert.deepEqual(audited.member.streams[0]?.calls, ['close']);
+});
+
+test('locks and elections are about the keys below their name', () => {
+  const rules = new AuditRules(auditRules('write:/jobs/,read:/jobs/'));
+  const name = key('/jobs');
+  const { lock } = Lock.methods;
+  const { campaign, leader, observe } = Election.methods;
+  for (const { path } of [lock, campaign, leader, observe]) {
+    const row = auditRows.get(path) as AuditRow<unknown> | undefined;
+    assert.ok(row);
+    const subject = { kind: row.kind, ...row.describe({ name }) };
+    assert.equal(rules.wants(subject), true, path);
+    const [range] = subject.ranges ?? [];
+    assert.deepEqual([range?.key, range?.rangeEnd].map(String), ['/jobs/', '/jobs0'], path);
+  }
+});
+
+test('a client of gRPC cannot pass for the gateway, nor make a line as long as its request', async () => {
+  const audited = new Audited(auditRules('write:*'));
+  const spoofed = contextOf({ 'grpcgateway-accept': '*/*' });
+  const request = PutRequest.create({ key: key('a') });
+  await audited.unary(KV.methods.put).run(request, spoofed);
+  audited.member.answer = () => Promise.reject(new StatusError('UNKNOWN', 'x'.repeat(100_000)));
+  await assert.rejects(audited.unary(KV.methods.put).run(request, context()));
+  const [put, failed] = await audited.lines();
+  assert.equal(put?.via, 'grpc');
+  assert.equal(failed?.outcome, 'UNKNOWN');
+  assert.ok((failed?.error?.length ?? 0) < 1_000, String(failed?.error?.length));
 });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -238,7 +239,7 @@ suite('the audit log of a member', () => {
           ['etcdserverpb.KV/Range', undefined, 'INVALID_ARGUMENT', '/x'],
           ['etcdserverpb.Auth/Authenticate', 'bob', 'OK', undefined],
           ['etcdserverpb.KV/Put', 'bob', 'PERMISSION_DENIED', '/x'],
-          ['v3lockpb.Lock/Lock', 'bob', 'UNKNOWN', '/lock'],
+          ['v3lockpb.Lock/Lock', 'bob', 'UNKNOWN', '/lock/'],
           ['etcdserverpb.Watch/Watch', 'bob', 'PERMISSION_DENIED', '/x'],
           ['etcdserverpb.Maintenance/Status', undefined, 'UNAUTHENTICATED', undefined],
         ],
@@ -296,5 +297,14 @@ suite('the audit log of a member', () => {
       assert.match(member.log, /--audit-log-path: the file cannot be written/);
       assert.equal(existsSync(join(file, 'audit.log')), false);
     });
+    // Nor does a new one leave anything behind.
+    const dataDir = join(directory, 'never');
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      ['dist/server/main.js', `--data-dir=${dataDir}`, '--audit-log-path', join(file, 'a.log')],
+      { encoding: 'utf8', timeout: 60_000 },
+    );
+    assert.equal(status, 2, stderr);
+    assert.equal(existsSync(dataDir), false);
   });
 });

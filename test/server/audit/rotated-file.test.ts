@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   mkdtempSync,
@@ -76,5 +77,32 @@ test('a place that cannot be written is told at once', async () => {
     const path = join(directory, 'file', 'audit.log');
     const options = { path, fileBytesMax: 1_000, filesMax: 1 };
     await assert.rejects(RotatedFile.open(options), /EEXIST|ENOTDIR/);
+  });
+});
+
+test('what is no file is refused: it would be renamed', async () => {
+  await inDirectory(async (directory) => {
+    const path = join(directory, 'pipe');
+    execFileSync('mkfifo', [path]);
+    await assert.rejects(
+      RotatedFile.open({ path, fileBytesMax: 10, filesMax: 1 }),
+      /is no regular file.*standard output/,
+    );
+  });
+});
+
+test('files beyond those that are kept go away when there are fewer to keep', async () => {
+  await inDirectory(async (directory) => {
+    const path = join(directory, 'audit.log');
+    for (const name of ['audit.log.1', 'audit.log.2', 'audit.log.3', 'audit.log.7', 'audit.log.x'])
+      writeFileSync(join(directory, name), 'old\n');
+    const file = await RotatedFile.open({ path, fileBytesMax: 10, filesMax: 2 });
+    await file.close();
+    assert.deepEqual(readdirSync(directory).toSorted(), [
+      'audit.log',
+      'audit.log.1',
+      'audit.log.2',
+      'audit.log.x',
+    ]);
   });
 });
