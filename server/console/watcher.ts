@@ -25,7 +25,7 @@ export class Watcher implements View {
   #count = 0;
   /** Events without a row yet. */
   #pending: WatchEvent[] = [];
-  #drawing: ReturnType<typeof setTimeout> | undefined;
+  #isDrawing = false;
 
   constructor(surroundings: Surroundings) {
     this.#surroundings = surroundings;
@@ -196,11 +196,13 @@ export class Watcher implements View {
   #add(events: readonly WatchEvent[]): void {
     this.#count += events.length;
     this.#pending = [...this.#pending, ...events].slice(-eventsShownMax);
-    this.#drawing ??= setTimeout(() => this.#draw(), drawMs);
+    if (this.#isDrawing) return;
+    this.#isDrawing = true;
+    setTimeout(() => this.#draw(), drawMs);
   }
 
   #draw(): void {
-    this.#drawing = undefined;
+    this.#isDrawing = false;
     this.#rows.prepend(...this.#pending.toReversed().map(rowOf));
     this.#pending = [];
     while (this.#rows.childElementCount > eventsShownMax) this.#rows.lastElementChild?.remove();
