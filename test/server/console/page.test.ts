@@ -62,7 +62,7 @@ function assertQuiet(page: Page, store: Store): void {
   assert.deepEqual(page.complaints, []);
 }
 
-suite('the console', { ...needs('chromium'), timeout: 240_000 }, () => {
+suite('the console', { ...needs('chromium'), timeout: 400_000 }, () => {
   let cluster: TestCluster;
   let browser: Browser;
   let store: Store;
