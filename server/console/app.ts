@@ -39,6 +39,11 @@ class App {
     document.addEventListener('visibilitychange', () => {
       if (!document.hidden && this.#observer.isRunning) void this.#observer.look();
     });
+    // As an address it would be that of a view.
+    byId('skip').addEventListener('click', (event) => {
+      event.preventDefault();
+      this.#main.focus();
+    });
     byId('help-button').addEventListener('click', () => this.#help.showModal());
     byId('help-close').addEventListener('click', () => this.#help.close());
     this.#route();
@@ -48,7 +53,7 @@ class App {
   #route(): void {
     if (this.#isAsking) return;
     const [name = '', query = ''] = location.hash.replace(/^#\/?/, '').split('?', 2);
-    const shown = name in views ? name : 'overview';
+    const shown = Object.hasOwn(views, name) ? name : 'overview';
     const isSame = this.#view !== undefined && shown === this.#shown;
     if (isSame && this.#view?.moved?.(new URLSearchParams(query)) === true) return;
     this.#shown = shown;

@@ -4,7 +4,7 @@ const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const utf8 = new TextEncoder();
 
 /** What would hide or reorder text on the screen: controls, marks of direction, blanks without width, lone spaces of other kinds. */
-const unseen = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}]/u;
+const unseen = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}]|(?! )\p{Zs}/u;
 
 export function fromBase64(text: string | undefined): Uint8Array {
   return Uint8Array.from(atob(text ?? ''), (each) => each.charCodeAt(0));

@@ -41,7 +41,7 @@ export class Chart<Point> {
   constructor(options: ChartOptions<Point>) {
     this.#options = options;
     this.#paths = options.series.map((_, index) => svg('path', { class: `line series-${index}` }));
-    this.#values = options.series.map(() => h('output', { class: 'value' }));
+    this.#values = options.series.map(() => h('span', { class: 'value' }));
     this.#scale = [h('span'), h('span'), h('span')];
     this.#note = h('p', { class: 'chart-note' }, options.note);
     const picture = svg(

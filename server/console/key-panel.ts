@@ -1,11 +1,12 @@
 import { fromBase64, shownText, toUrlText } from './bytes.ts';
 import { type Child, fill, h, notice, setText } from './dom.ts';
 import { bytesText, countText, hexText, plural } from './format.ts';
-import { type Gateway, GatewayError, type KeyValue, textOf } from './gateway.ts';
+import { type Gateway, GatewayError, type KeyValue, textOf, type WatchEvent } from './gateway.ts';
 import { previewOf, ValuePanel } from './value-panel.ts';
 import { addressOf } from './view.ts';
 
 const versionsPerTurn = 10;
+const versionsKeptMax = 190;
 const retryMs = 2_000;
 
 /** One key: what it holds now, always up to date, and what it held before. */
@@ -88,9 +89,9 @@ export class KeyPanel {
         )) {
           if (canceled === true)
             throw new GatewayError(-1, cancel_reason ?? 'the watch was canceled');
-          const last = events?.at(-1);
-          if (last !== undefined)
-            this.#show(last.type === 'DELETE' ? undefined : last.kv, { isNew: true });
+          const shown = this.#remember(events ?? []);
+          if (shown !== undefined)
+            this.#show(shown.type === 'DELETE' ? undefined : shown.kv, { isNew: true });
         }
       } catch (error) {
         if (signal.aborted) return;
@@ -110,16 +111,40 @@ export class KeyPanel {
     return Number(header?.revision ?? 0);
   }
 
+  /** Of versions that came together, the last one is left to be shown; those before it are history at once. */
+  #remember(events: readonly WatchEvent[]): WatchEvent | undefined {
+    for (const { type, kv } of events.slice(0, -1)) {
+      if (type === 'DELETE') {
+        fill(this.#history, []);
+        this.#current = undefined;
+      } else {
+        this.#putAside();
+        this.#current = kv;
+        if (this.#history.childElementCount === 0 && kv !== undefined) this.#goOnFrom(kv);
+      }
+    }
+    return events.at(-1);
+  }
+
+  /** What is the newest is not any more. Of a key that changes all the time not all is kept: the rest can be read again. */
+  #putAside(): void {
+    if (this.#current === undefined) return;
+    this.#history.prepend(this.#entry(this.#current));
+    if (this.#history.childElementCount <= versionsKeptMax) return;
+    this.#history.lastElementChild?.remove();
+    const oldest = this.#history.querySelector<HTMLElement>('li:last-child button');
+    this.#nextRevision = Number(oldest?.dataset['revision']) - 1;
+    this.#older.hidden = false;
+    setText(this.#historyEnd, '');
+  }
+
   #failed(error: unknown): void {
     fill(this.#message, [notice('error', textOf(error))]);
   }
 
   #show(keyValue: KeyValue | undefined, { isNew }: { isNew: boolean }): void {
-    if (isNew && keyValue !== undefined && this.#current !== undefined) {
-      this.#history.prepend(this.#entry(this.#current));
-    } else if (keyValue?.mod_revision !== this.#current?.mod_revision) {
-      fill(this.#history, []);
-    }
+    if (isNew && keyValue !== undefined && this.#current !== undefined) this.#putAside();
+    else if (keyValue?.mod_revision !== this.#current?.mod_revision) fill(this.#history, []);
     const isFirst = this.#history.childElementCount === 0;
     this.#current = keyValue;
     this.#fillFacts();

@@ -101,15 +101,15 @@ function prettyJson(text: string): string | undefined {
   try {
     const value: unknown = JSON.parse(text);
     const pretty = JSON.stringify(value, undefined, 2);
-    return keepsNumbers(text, pretty) ? pretty : text;
+    return isSame(text, pretty) ? pretty : text;
   } catch {
     return undefined;
   }
 }
 
-/** JavaScript's numbers have fewer digits than JSON's: what would be shown wrong is shown as it is. */
-function keepsNumbers(text: string, pretty: string): boolean {
-  return text.replaceAll(/\s/g, '').length === pretty.replaceAll(/\s/g, '').length;
+/** JavaScript has fewer digits than JSON, and an order of names of its own: what would be shown wrong is shown as it is. */
+function isSame(text: string, pretty: string): boolean {
+  return text.replaceAll(/\s/g, '') === pretty.replaceAll(/\s/g, '');
 }
 
 /** The beginning of a value, on one line. */

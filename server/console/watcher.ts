@@ -7,6 +7,7 @@ import { addressOf, type Surroundings, type View } from './view.ts';
 
 const eventsShownMax = 500;
 const retryMs = 2_000;
+const drawMs = 100;
 const zero = Uint8Array.of(0);
 
 /** What happens to the keys with a prefix, or to one key, as it happens. */
@@ -22,6 +23,9 @@ export class Watcher implements View {
   readonly #rows = h('tbody');
   #end: AbortController | undefined;
   #count = 0;
+  /** Events without a row yet. */
+  #pending: WatchEvent[] = [];
+  #isDrawing = false;
 
   constructor(surroundings: Surroundings) {
     this.#surroundings = surroundings;
@@ -129,6 +133,7 @@ export class Watcher implements View {
     const end = new AbortController();
     this.#end = end;
     this.#count = 0;
+    this.#pending = [];
     fill(this.#rows, []);
     fill(this.#message, []);
     setText(this.#button, 'Stop');
@@ -158,10 +163,10 @@ export class Watcher implements View {
             return this.#canceled(answer.cancel_reason, answer.compact_revision);
           fill(this.#message, []);
           startRevision = Number(answer.header?.revision ?? 0) + 1;
-          for (const event of answer.events ?? []) {
-            this.#add(event);
-            startRevision = Number(event.kv?.mod_revision) + 1;
-          }
+          const events = answer.events ?? [];
+          this.#add(events);
+          const last = events.at(-1);
+          if (last !== undefined) startRevision = Number(last.kv?.mod_revision) + 1;
           this.#tell();
         }
       } catch (error) {
@@ -187,34 +192,46 @@ export class Watcher implements View {
     this.#stopped('Stopped.');
   }
 
+  /** Rows are made now and then, and only those that can be seen: a long past must not keep the page busy. */
+  #add(events: readonly WatchEvent[]): void {
+    this.#count += events.length;
+    this.#pending = [...this.#pending, ...events].slice(-eventsShownMax);
+    if (this.#isDrawing) return;
+    this.#isDrawing = true;
+    setTimeout(() => this.#draw(), drawMs);
+  }
+
+  #draw(): void {
+    this.#isDrawing = false;
+    this.#rows.prepend(...this.#pending.toReversed().map(rowOf));
+    this.#pending = [];
+    while (this.#rows.childElementCount > eventsShownMax) this.#rows.lastElementChild?.remove();
+  }
+
   #tell(): void {
     const shown = this.#count > eventsShownMax ? `, the last ${eventsShownMax} are shown` : '';
     setText(this.#status, `Watching: ${plural(this.#count, 'event')} so far${shown}.`);
   }
+}
 
-  #add({ type, kv }: WatchEvent): void {
-    const key = fromBase64(kv?.key);
-    const isDelete = type === 'DELETE';
-    const change = isDelete ? 'delete' : kv?.version === '1' ? 'create' : 'put';
-    const address = addressOf('keys', { k: toUrlText(key), p: toUrlText(folderOf(key)) });
-    this.#count++;
-    this.#rows.prepend(
-      h(
-        'tr',
-        { class: change },
-        h('td', {}, timeText(new Date())),
-        h('td', { class: 'number' }, countText(Number(kv?.mod_revision))),
-        h('td', {}, h('span', { class: `badge ${change}` }, change)),
-        h(
-          'td',
-          { class: 'mono' },
-          isDelete ? shownText(key) : h('a', { href: address }, shownText(key)),
-        ),
-        h('td', { class: 'mono preview' }, isDelete ? '' : previewOf(fromBase64(kv?.value))),
-      ),
-    );
-    if (this.#rows.childElementCount > eventsShownMax) this.#rows.lastElementChild?.remove();
-  }
+function rowOf({ type, kv }: WatchEvent): HTMLElement {
+  const key = fromBase64(kv?.key);
+  const isDelete = type === 'DELETE';
+  const change = isDelete ? 'delete' : kv?.version === '1' ? 'create' : 'put';
+  const address = addressOf('keys', { k: toUrlText(key), p: toUrlText(folderOf(key)) });
+  return h(
+    'tr',
+    { class: change },
+    h('td', {}, timeText(new Date())),
+    h('td', { class: 'number' }, countText(Number(kv?.mod_revision))),
+    h('td', {}, h('span', { class: `badge ${change}` }, change)),
+    h(
+      'td',
+      { class: 'mono' },
+      isDelete ? shownText(key) : h('a', { href: address }, shownText(key)),
+    ),
+    h('td', { class: 'mono preview' }, isDelete ? '' : previewOf(fromBase64(kv?.value))),
+  );
 }
 
 function folderOf(key: Uint8Array): Uint8Array {

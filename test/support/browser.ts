@@ -32,6 +32,9 @@ const flags = [
   '--ignore-certificate-errors',
 ];
 
+const networkChanged = 'net::ERR_NETWORK_CHANGED';
+const navigationsMax = 5;
+
 interface Message {
   readonly id?: number;
   readonly method?: string;
@@ -181,6 +184,7 @@ export class Page {
   /** Exceptions, errors of the console, what the policy of the page has kept away. */
   readonly complaints: string[] = [];
   readonly #send: <Result>(method: string, params?: Parameters) => Promise<Result>;
+  #networkChanges = 0;
 
   constructor(send: <Result>(method: string, params?: Parameters) => Promise<Result>) {
     this.#send = send;
@@ -215,9 +219,18 @@ export class Page {
     await this.#send('Emulation.setEmulatedMedia', { features });
   }
 
+  /** Once more where the network of the machine has changed meanwhile: Chromium gives every request up then. */
   async goto(url: string): Promise<void> {
-    const { errorText } = await this.#send<{ errorText?: string }>('Page.navigate', { url });
-    if (errorText !== undefined) throw new Error(`${url}: ${errorText}`);
+    for (let left = navigationsMax; left > 0; left--) {
+      const changes = this.#networkChanges;
+      const { errorText } = await this.#send<{ errorText?: string }>('Page.navigate', { url });
+      if (errorText !== undefined && errorText !== networkChanged)
+        throw new Error(`${url}: ${errorText}`);
+      await this.until("document.readyState === 'complete'");
+      if (errorText === undefined && changes === this.#networkChanges) return;
+      await this.#send('Page.navigate', { url: 'about:blank' });
+    }
+    throw new Error(`${url}: the network changes again and again`);
   }
 
   /** The value of an expression, which may be a promise. */
@@ -328,9 +341,13 @@ export class Page {
       case 'Runtime.consoleAPICalled':
         if (params['type'] === 'error') this.complaints.push(JSON.stringify(params['args']));
         break;
-      case 'Log.entryAdded':
-        this.complaints.push(JSON.stringify(params['entry']));
+      case 'Log.entryAdded': {
+        const entry = JSON.stringify(params['entry']);
+        // Others' containers come and go; that is nothing of the page.
+        if (entry.includes(networkChanged)) this.#networkChanges++;
+        else this.complaints.push(entry);
         break;
+      }
       default:
     }
   }

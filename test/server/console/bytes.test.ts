@@ -60,3 +60,8 @@ test('bytes in hexadecimal', () => {
       `000010  67 3c${' '.repeat(42)}  g<`,
   );
 });
+
+test('blanks that look like another blank are told apart', () => {
+  assert.equal(shownText(Buffer.from('a b')), 'a b');
+  assert.equal(shownText(Buffer.from('a\u00a0b\u3000')), 'a\\xc2\\xa0b\\xe3\\x80\\x80');
+});

@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { Browser, type Page } from '../../support/browser.ts';
+import { Authority, Files } from '../../support/certificates.ts';
 import { TestCluster } from '../../support/server-process.ts';
 import { needs } from '../../support/tools.ts';
 
@@ -61,7 +62,7 @@ function assertQuiet(page: Page, store: Store): void {
   assert.deepEqual(page.complaints, []);
 }
 
-suite('the console', { ...needs('chromium'), timeout: 240_000 }, () => {
+suite('the console', { ...needs('chromium'), timeout: 400_000 }, () => {
   let cluster: TestCluster;
   let browser: Browser;
   let store: Store;
@@ -255,6 +256,122 @@ suite('the console', { ...needs('chromium'), timeout: 240_000 }, () => {
     assertQuiet(page, store);
   });
 
+  test('names that JavaScript knows are no views, and the way to the content stays in the view', async () => {
+    const page = await openPage('constructor');
+    await page.shows(/Leader changes/, 'main');
+    for (const name of ['__proto__', 'toString']) {
+      await page.goto(`${store.url}/console/#/${name}`);
+      await page.shows(/Leader changes/, 'main');
+    }
+    await page.goto(`${store.url}/console/#/leases`);
+    await page.until("document.title.startsWith('leases')");
+    await page.evaluate("document.querySelector('.skip').focus()");
+    await page.press('Enter');
+    await page.until("document.activeElement.id === 'main'");
+    assert.match(await page.evaluate<string>('document.title'), /^leases/);
+    assert.equal(await page.evaluate('location.hash'), '#/leases');
+    assert.deepEqual(page.complaints, []);
+  });
+
+  test('numbers that change every two seconds are not read aloud', async () => {
+    const page = await openPage('overview');
+    await page.shows(/Leader changes/, 'main');
+    const live = 'main :is(output, [aria-live], [role=status], [role=log]):not(.notice)';
+    assert.deepEqual(
+      await page.evaluate(
+        `[...document.querySelectorAll(${JSON.stringify(live)})].map((each) => each.outerHTML)`,
+      ),
+      [],
+    );
+  });
+
+  test('JSON is shown as it is where JavaScript would change it', async () => {
+    const page = await openPage('keys');
+    const texts = ['{"id": 12345678901234567890}', '{"rate": 1e2}', '{"b": 1, "10": 2, "9": 3}'];
+    for (const [index, text] of texts.entries()) {
+      await store.put(`/json/${index}`, text);
+      const key = Buffer.from(`/json/${index}`).toString('base64url');
+      await page.goto(`${store.url}/console/#/keys?p=L2pzb24v&k=${key}`);
+      await page.until(
+        `document.querySelector('.key-panel h3')?.textContent === '/json/${index}' && document.querySelector('.value-text').textContent !== ''`,
+      );
+      assert.equal(await page.evaluate("document.querySelector('.value-text').textContent"), text);
+    }
+  });
+
+  test('a key that changes fast has every version in its history, and not more than can be shown', async () => {
+    await store.put('/hot', 'first');
+    const page = await openPage('keys?k=L2hvdA');
+    await page.shows(/^first$/, '.value-text');
+    const revisions =
+      "[...document.querySelectorAll('.version')].map((each) => Number(each.dataset.revision))";
+    const putMany = async (count: number): Promise<void> => {
+      const puts = Array.from({ length: count }, () => store.put('/hot', 'again'));
+      await Promise.all(puts);
+      await store.put('/hot', `after ${count}`);
+      await page.shows(new RegExp(`^after ${count}$`), '.value-text');
+    };
+    await putMany(60);
+    const shown = await page.evaluate<number[]>(revisions);
+    assert.equal(shown.length, 61);
+    await putMany(400);
+    const many = await page.evaluate<number[]>(revisions);
+    assert.ok(many.length <= 200, `${many.length} versions`);
+    await page.click('.key-panel > button', 'Show earlier versions');
+    await page.until(`${revisions}.length >= ${many.length + 10}`);
+    const more = await page.evaluate<number[]>(revisions);
+    assert.deepEqual(
+      more,
+      Array.from(more, (_, index) => (more[0] ?? 0) - index),
+      'none is left out',
+    );
+    assertQuiet(page, store);
+  });
+
+  test('a watch of a long past keeps the page alive', async () => {
+    const { header } = await store.call('maintenance/status');
+    const from = Number((header as { revision: string }).revision) + 1;
+    for (let batch = 0; batch < 30; batch++) {
+      const success = Array.from({ length: 100 }, (_, index) => ({
+        requestPut: { key: base64(`/past/${batch}/${index}`), value: base64('x') },
+      }));
+      await store.call('kv/txn', { success });
+    }
+    const page = await openPage('watch');
+    await page.shows(/Not watching/);
+    await page.evaluate(
+      "globalThis.added = 0; globalThis.draws = 0; globalThis.began = performance.now(); new MutationObserver((all) => { draws++; for (const { addedNodes } of all) added += addedNodes.length; }).observe(document.querySelector('.events tbody'), { childList: true })",
+    );
+    await page.fill('#watched', '/past/');
+    await page.fill('#from', String(from));
+    await page.press('Enter');
+    await page.shows(/Watching: 3,000 events so far, the last 500 are shown/);
+    await page.shows(/^\S+\s+\S+\s+create\s+\/past\/29\//, '.events tbody');
+    assert.equal(await page.evaluate("document.querySelectorAll('.events tbody tr').length"), 500);
+    const [added, draws, ms] = await page.evaluate<[number, number, number]>(
+      '[added, draws, performance.now() - began]',
+    );
+    assert.ok(draws <= ms / 100 + 1, `${draws} times in ${ms} ms`);
+    assert.ok(added <= 500 * draws, `${added} rows, ${draws} times`);
+  });
+
+  test('over TLS, with users: the page, a login and a live key', async () => {
+    const files = new Files();
+    const authority = await Authority.create('ca');
+    const { certFile, keyFile } = files.writePair('member', await authority.issue());
+    const secure = await TestCluster.start({
+      program: 'mainstay',
+      schemes: { client: 'https' },
+      flags: [...flags, `--cert-file=${certFile}`, `--key-file=${keyFile}`],
+    });
+    try {
+      await secure.showLogsOnFailure(() => overTls(browser, secure.member(0).clientUrl));
+    } finally {
+      await secure.stop();
+      files.remove();
+    }
+  });
+
   test('a read-only user sees what the roles allow and no more', async () => {
     const other = await TestCluster.start({ program: 'mainstay', flags });
     try {
@@ -399,6 +516,42 @@ async function asReader(browser: Browser, store: Store): Promise<void> {
   await keepPicture(page, 'reader');
   await page.click('#user-menu button', 'Log out');
   await page.shows(/This store asks who you are/);
+}
+
+/** Only the browser knows of the certificate: it makes the users too. */
+async function overTls(browser: Browser, url: string): Promise<void> {
+  const page = await browser.newPage();
+  await page.goto(`${url}/console/#/keys?p=L3Rscy8`);
+  await page.shows(/There is no key here/);
+  const call = (path: string, request: object): Promise<unknown> =>
+    page.evaluate(
+      `fetch('/v3/${path}', { method: 'POST', body: ${JSON.stringify(JSON.stringify(request))}, headers: globalThis.token ? { Authorization: token } : {} }).then((answer) => answer.json()).then((answer) => { globalThis.token ??= answer.token; return answer; })`,
+    );
+  await call('kv/put', { key: base64('/tls/a'), value: base64('one') });
+  await call('auth/user/add', { name: 'root', password: 'root-password' });
+  await call('auth/role/add', { name: 'root' });
+  await call('auth/user/grant', { user: 'root', role: 'root' });
+  await call('auth/enable', {});
+  await page.shows(/This store asks who you are/);
+  await page.fill('#user', 'root');
+  await page.fill('#password', 'root-password');
+  await page.press('Enter');
+  await page.click('.keys a', 'a');
+  await page.shows(/^one$/, '.value-text');
+  await call('auth/authenticate', { name: 'root', password: 'root-password' });
+  await call('kv/put', { key: base64('/tls/a'), value: base64('two') });
+  await page.shows(/^two$/, '.value-text');
+  // Unchanged files, asked for once more, are not sent again.
+  assert.equal(
+    await page.evaluate(
+      "fetch('app.js', { cache: 'no-store' }).then(({ headers }) => fetch('app.js', { cache: 'no-store', headers: { 'If-None-Match': headers.get('etag') } })).then(({ status }) => status)",
+    ),
+    304,
+  );
+  assert.equal(
+    await page.evaluate("performance.getEntriesByType('navigation')[0].nextHopProtocol"),
+    'h2',
+  );
 }
 
 test('the page is there with its flag alone, and may load nothing from elsewhere', async () => {
