@@ -14,6 +14,7 @@ import { listSegments } from '../wal/segment.ts';
 import { type MemberAudit, openAudit } from './audit.ts';
 import { authenticatorOf } from './authentication.ts';
 import { decideBeginning } from './bootstrap.ts';
+import { openEncryption } from './encryption.ts';
 import { LevelStateStores } from './level-state-stores.ts';
 import { LocalMember } from './local-member.ts';
 import { MemberMetrics, type MetricsModules } from './member-metrics.ts';
@@ -36,6 +37,7 @@ export interface RunningMember {
 /** Builds and wires every module of one member, and starts it; resolves when it serves clients. */
 export async function startMember(config: Config, logger: Logger): Promise<RunningMember> {
   refuseUnfinishedRestore(config.dataDir);
+  const encryption = openEncryption(logger, config);
   const hasLog = listSegments(nodeFileSystem, walDirectoryOf(config)).length > 0;
   const { dialer, ...tls } = tlsOf({ logger }, config);
   const beginning = hasLog ? undefined : await decideBeginning({ logger, dialer }, config);
@@ -44,7 +46,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
     fail = resolve;
   });
   const network = new LateNetwork();
-  const stateStores = new LevelStateStores(`${config.dataDir}/member`);
+  const stateStores = new LevelStateStores(`${config.dataDir}/member`, encryption?.cipher);
   let clients: ClientListener | undefined;
   const replica = await Replica.open(
     {
@@ -53,6 +55,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
       fileSystem: nodeFileSystem,
       logger,
       stateStores,
+      cipher: encryption?.cipher,
       network,
       defer: setImmediate,
       fatal: fail,
@@ -80,6 +83,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
   }
   replica.start();
   upkeep.start();
+  encryption?.start({ clock: nodeClock, stores: stateStores, fatal: fail });
   const audit = config.audit && (await openAudit({ member, logger }, config.audit));
   clients = await openClients(
     { member, replica, peers, stateStores, logger, tls: tls.client, certificates: tls, audit },
@@ -90,6 +94,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
     failed,
     stop: async () => {
       upkeep.stop();
+      encryption?.stop();
       await replica.handOver();
       await clients?.stop();
       await audit?.close();
