@@ -21,6 +21,7 @@ const server: Record<string, readonly string[]> = {
   // Runs in a browser.
   console: [],
   raft: ['base'],
+  encryption: ['base'],
   backend: ['base', 'config', 'proto'],
   mvcc: ['base', 'config', 'proto', 'backend'],
   watch: ['base', 'config', 'proto', 'mvcc', 'backend'],
@@ -71,7 +72,7 @@ const server: Record<string, readonly string[]> = {
     'wal',
     'apply',
     'mvcc',
-  ].concat(['backend', 'watch', 'lease', 'auth', 'snapshot', 'client', 'audit']),
+  ].concat(['backend', 'watch', 'lease', 'auth', 'snapshot', 'client', 'audit', 'encryption']),
   // Takes snapshots as a client does, reads them as they pass by, and makes and opens data directories as a member does.
   backup: ['base', 'config', 'proto', 'client', 'mvcc', 'backend', 'lease', 'auth', 'apply'].concat(
     ['snapshot', 'member'],

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { EncryptionKey } from '../base/encryption-key.ts';
 import { hexId } from '../base/ids.ts';
 import type { Client } from '../client/client.ts';
 import { ClientError, CompactedError } from '../client/errors.ts';
@@ -6,7 +7,7 @@ import { keysUnder, oneKey } from '../client/keys.ts';
 import type { Watch, WatchBatch } from '../client/watch.ts';
 import { chainFrom, changeObjects } from './change-chain.ts';
 import { changesHead, encodeChanges, type RevisionChanges, recordOf } from './changes.ts';
-import { type EncryptionKey, encrypted } from './encryption.ts';
+import { encrypted } from './encryption.ts';
 import { BackupError } from './failure.ts';
 import { changesFolder, changesName } from './names.ts';
 import { inventoryOf, manifestOrFailure } from './repository.ts';

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { decrypted, type EncryptionKey } from './encryption.ts';
+import type { EncryptionKey } from '../base/encryption-key.ts';
+import { decrypted } from './encryption.ts';
 import { BackupError } from './failure.ts';
 import type { Manifest } from './manifest.ts';
 import type { Target } from './target.ts';

@@ -1,4 +1,5 @@
-import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
+import type { EncryptionKey } from '../base/encryption-key.ts';
 import { BackupError } from './failure.ts';
 
 // An encrypted object: a head, then chunks, each sealed with AES-256-GCM (the STREAM construction of Hoang, Reyhanitabar,
@@ -15,29 +16,6 @@ const headBytes = 52;
 const tagBytes = 16;
 const chunkBytes = 64 * 1024;
 const chunksMax = 0xffff_fffe;
-
-export interface EncryptionKey {
-  /** Sixteen hex digits that say which key it is and nothing else about it. */
-  readonly id: string;
-  readonly secret: Buffer;
-}
-
-/** 32 bytes as they are, or in hex or base64. Throws a {@link BackupError}. */
-export function encryptionKeyOf(content: Buffer, name: string): EncryptionKey {
-  const text = content.toString('latin1').trim();
-  const secret = /^[0-9a-fA-F]{64}$/.test(text)
-    ? Buffer.from(text, 'hex')
-    : /^[A-Za-z0-9+/]{43}=$/.test(text)
-      ? Buffer.from(text, 'base64')
-      : content;
-  if (secret.length !== 32) {
-    const advice = 'make one with: openssl rand -base64 32';
-    const message = `${name} holds no key: it has to be 32 bytes, as they are, in hex or in base64; ${advice}`;
-    throw new BackupError('Invalid', message);
-  }
-  const digest = createHash('sha256').update('mainstay backup key id').update(secret).digest('hex');
-  return { id: digest.slice(0, 16), secret };
-}
 
 /** Of the object, by the size of what is in it. */
 export function encryptedBytes(contentBytes: number): number {

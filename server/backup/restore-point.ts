@@ -1,3 +1,4 @@
+import type { EncryptionKey } from '../base/encryption-key.ts';
 import {
   type ChangeChain,
   type ChangeObject,
@@ -6,7 +7,7 @@ import {
   notArchived,
 } from './change-chain.ts';
 import { decodeChanges, type RevisionChanges } from './changes.ts';
-import { decrypted, type EncryptionKey } from './encryption.ts';
+import { decrypted } from './encryption.ts';
 import { BackupError } from './failure.ts';
 import type { Manifest } from './manifest.ts';
 import { changesFolder } from './names.ts';

@@ -1,10 +1,11 @@
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { EncryptionKey } from '../base/encryption-key.ts';
 import type { RestoredMember } from '../member/restored-data.ts';
 import type { RevisionChanges } from './changes.ts';
 import { contentOf } from './content.ts';
 import { withDownload } from './download.ts';
-import { decrypted, type EncryptionKey, keyWithId } from './encryption.ts';
+import { decrypted, keyWithId } from './encryption.ts';
 import { BackupError } from './failure.ts';
 import { LaterVersions } from './later-versions.ts';
 import type { Manifest } from './manifest.ts';

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { equalBytes } from '../base/bytes.ts';
+import type { EncryptionKey } from '../base/encryption-key.ts';
 import type { Client } from '../client/client.ts';
 import { ClientError } from '../client/errors.ts';
 import { contentOf, withoutTail } from './content.ts';
-import { type EncryptionKey, encrypted, encryptedBytes } from './encryption.ts';
+import { encrypted, encryptedBytes } from './encryption.ts';
 import { BackupError } from './failure.ts';
 import { type KvFacts, needsEarlyTable } from './kv-facts.ts';
 import { encodeManifest, formatVersion, type Manifest } from './manifest.ts';

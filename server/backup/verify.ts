@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { EncryptionKey } from '../base/encryption-key.ts';
 import type { RestoredMember } from '../member/restored-data.ts';
 import { contentOf } from './content.ts';
 import { withDownload } from './download.ts';
-import type { EncryptionKey } from './encryption.ts';
 import { BackupError } from './failure.ts';
 import { formatVersion, type Manifest } from './manifest.ts';
 import { parseTimeName, timeName, verificationName } from './names.ts';

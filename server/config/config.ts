@@ -61,6 +61,8 @@ export interface Config {
   /** Empty, or with a `*`: all. */
   readonly corsOrigins: readonly string[];
   readonly hostWhitelist: readonly string[];
+  /** Of keys that log and state are encrypted with; empty: not. The files are not read yet. */
+  readonly dataEncryptionKeyFiles: readonly string[];
   readonly logLevel: LogLevel;
   /** Undefined: nothing is written down. */
   readonly audit: AuditConfig | undefined;
@@ -159,6 +161,7 @@ function configOf(values: Values, env: Environment): Config {
     concurrentStreamsMax: concurrentStreamsMax(values),
     corsOrigins: corsOrigins(values),
     hostWhitelist: list(values, 'host-whitelist'),
+    dataEncryptionKeyFiles: list(values, 'data-encryption-key-file'),
     logLevel: logLevel(values),
     audit: auditConfig(values),
     maintenance: maintenanceConfig(values, env),

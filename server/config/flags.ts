@@ -447,6 +447,13 @@ const flags = [
     '*',
     'Without TLS only requests for these hosts are answered.',
   ),
+  flag(
+    'data-encryption-key-file',
+    'Security',
+    'FILE,...',
+    '',
+    'Encrypts log and state with the first key, 32 bytes, also in hex or base64; the others open older data. Read again when changed.',
+  ),
   flag('log-level', 'Logging', 'LEVEL', 'info', 'debug, info, warn, error, panic or fatal.'),
   flag(
     'audit-log-path',

@@ -61,6 +61,10 @@ export const batchOpsMax = 2_048;
 /** Records that a scan of the ordered store gives at once. */
 export const scanChunkRecordsMax = 1_000;
 export const scanChunkBytesMax = 1 * mebibyte;
+/** The files of keys are looked at so often. */
+export const encryptionKeysReadMs = 2_000;
+/** Records of a batch that are encrypted before others get their turn. */
+export const encryptedTurnRecordsMax = 256;
 /** A received state is written in batches of about this size. */
 export const bulkLoadBytesMax = 4 * mebibyte;
 /** Keys that a range looks at before others have their turn: about a millisecond. */

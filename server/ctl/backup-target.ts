@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DirectoryTarget } from '../backup/directory-target.ts';
-import { type EncryptionKey, encryptionKeyOf } from '../backup/encryption.ts';
 import { BackupError } from '../backup/failure.ts';
 import { S3Target } from '../backup/s3-target.ts';
 import type { S3Credentials } from '../backup/sigv4.ts';
 import type { Target } from '../backup/target.ts';
+import { type EncryptionKey, encryptionKeyOf } from '../base/encryption-key.ts';
 import { hostLookup } from '../base/hosts.ts';
 import type { CommandLine } from '../client/ctl/command-line.ts';
 import { type Flag, UsageError } from '../client/ctl/flags.ts';
@@ -185,7 +185,16 @@ function fileIn(directory: string, name: string): string {
 /** Those of the named files; the first one encrypts. */
 export function encryptionKeysOf(line: CommandLine): EncryptionKey[] {
   const files = line.text('encryption-key-file')?.split(',') ?? [];
-  return files.map((file) => encryptionKeyOf(contentOf(file, '--encryption-key-file'), file));
+  return files.map((file) => keyIn(file));
+}
+
+function keyIn(file: string): EncryptionKey {
+  const content = contentOf(file, '--encryption-key-file');
+  try {
+    return encryptionKeyOf(content, file);
+  } catch (error) {
+    throw new BackupError('Invalid', (error as Error).message, { cause: error });
+  }
 }
 
 function contentOf(path: string, flag: string): Buffer {

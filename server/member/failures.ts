@@ -1,6 +1,8 @@
 import { StateDamagedError } from '../backend/damage.ts';
 import { FormatError } from '../backend/restore.ts';
 import { UsageError } from '../config/flags.ts';
+import { DataKeysError, EncryptionKeyError } from '../encryption/data-keys.ts';
+import { UndecryptableEntryError } from '../wal/encrypted-entry.ts';
 import { ForeignLogError } from '../wal/segment.ts';
 import { BootstrapError } from './bootstrap.ts';
 import { DataMismatchError } from './corruption.ts';
@@ -20,12 +22,14 @@ const dataErrors = [
   StateDamagedError,
   FormatError,
   ForeignLogError,
+  DataKeysError,
+  UndecryptableEntryError,
 ];
 
 /** Why a member cannot go on, after sysexits.h: so that whoever restarts it can tell what restarting cannot mend (data). */
 export function exitStatusOf(error: unknown): number {
   if (dataErrors.some((kind) => error instanceof kind)) return exitStatus.data;
-  if (error instanceof UsageError) return exitStatus.usage;
+  if (error instanceof UsageError || error instanceof EncryptionKeyError) return exitStatus.usage;
   if (error instanceof BootstrapError) return exitStatus.failed;
   if (error instanceof Error && 'syscall' in error) return exitStatus.io;
   return exitStatus.bug;

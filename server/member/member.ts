@@ -14,6 +14,7 @@ import { listSegments } from '../wal/segment.ts';
 import { beginAudit, type MemberAudit, openAuditSink } from './audit.ts';
 import { authenticatorOf } from './authentication.ts';
 import { decideBeginning } from './bootstrap.ts';
+import { openEncryption } from './encryption.ts';
 import { LevelStateStores } from './level-state-stores.ts';
 import { LocalMember } from './local-member.ts';
 import { MemberMetrics, type MetricsModules } from './member-metrics.ts';
@@ -37,6 +38,7 @@ export interface RunningMember {
 export async function startMember(config: Config, logger: Logger): Promise<RunningMember> {
   refuseUnfinishedRestore(config.dataDir);
   const sink = config.audit && (await openAuditSink(config.audit));
+  const encryption = openEncryption(logger, config);
   const hasLog = listSegments(nodeFileSystem, walDirectoryOf(config)).length > 0;
   const { dialer, ...tls } = tlsOf({ logger }, config);
   const beginning = hasLog ? undefined : await decideBeginning({ logger, dialer }, config);
@@ -45,7 +47,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
     fail = resolve;
   });
   const network = new LateNetwork();
-  const stateStores = new LevelStateStores(`${config.dataDir}/member`);
+  const stateStores = new LevelStateStores(`${config.dataDir}/member`, encryption?.cipher);
   let clients: ClientListener | undefined;
   const replica = await Replica.open(
     {
@@ -54,6 +56,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
       fileSystem: nodeFileSystem,
       logger,
       stateStores,
+      cipher: encryption?.cipher,
       network,
       defer: setImmediate,
       fatal: fail,
@@ -81,6 +84,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
   }
   replica.start();
   upkeep.start();
+  encryption?.start({ clock: nodeClock, stores: stateStores, fatal: fail });
   const audit = config.audit && sink && beginAudit({ member, logger, sink }, config.audit);
   clients = await openClients(
     { member, replica, peers, stateStores, logger, tls: tls.client, certificates: tls, audit },
@@ -91,6 +95,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
     failed,
     stop: async () => {
       upkeep.stop();
+      encryption?.stop();
       await replica.handOver();
       await clients?.stop();
       await audit?.close();

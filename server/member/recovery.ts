@@ -33,7 +33,7 @@ export interface Recovered {
 /** Begins a member, or goes on with what is on disk. Nothing is changed there before it is known to be good. */
 export async function recover(ports: ReplicaPorts, options: ReplicaOptions): Promise<Recovered> {
   const { fileSystem } = ports;
-  const replay = replayWal(fileSystem, options.walDirectory);
+  const replay = replayWal(fileSystem, options.walDirectory, ports.cipher);
   if (!replay.isEmpty) return resume(ports, options, replay);
   assert(options.beginning !== undefined, 'there is no log, and nothing says how to begin one');
   return begin(ports, options, options.beginning);
@@ -173,8 +173,8 @@ function isOnlyVoter(identity: Identity, state: MemberState): boolean {
 }
 
 function walOf(ports: ReplicaPorts, options: ReplicaOptions): [WalModules, WalOptions] {
-  const { fileSystem, clock, random, fatal } = ports;
+  const { fileSystem, clock, random, fatal, cipher } = ports;
   const { walDirectory, walSegmentBytes } = options;
   const walOptions = { directory: walDirectory, segmentBytes: walSegmentBytes, sealAfterMs: 100 };
-  return [{ fileSystem, clock, random, fatal }, walOptions];
+  return [{ fileSystem, clock, random, fatal, cipher }, walOptions];
 }

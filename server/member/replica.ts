@@ -3,6 +3,7 @@ import type { PinnedState } from '../backend/backend.ts';
 import { StateDamagedError } from '../backend/damage.ts';
 import type { OrderedStore } from '../backend/ordered-store.ts';
 import { assert } from '../base/assert.ts';
+import type { Cipher } from '../base/cipher.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { type ErrorName, EtcdError } from '../base/errors.ts';
 import type { FileSystem } from '../base/file-system.ts';
@@ -72,6 +73,8 @@ export interface ReplicaPorts {
   readonly fileSystem: FileSystem;
   readonly logger: Logger;
   readonly stateStores: StateStores;
+  /** The log's entries are encrypted with it; the stores of the state have it too. */
+  readonly cipher?: Cipher | undefined;
   readonly network: ReplicaNetwork;
   /** Runs the callback after what is going on now; callbacks in order. */
   readonly defer: (callback: () => void) => void;

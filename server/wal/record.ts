@@ -9,12 +9,14 @@ import { readNumber, writeNumber } from './frame.ts';
  */
 export type WalRecord =
   | { readonly kind: 'entry'; readonly entry: Entry }
+  /** Its data is encrypted (encrypted-entry.ts). */
+  | { readonly kind: 'encryptedEntry'; readonly entry: Entry }
   /** The log begins anew after `base` (a snapshot was installed, or damage was cut out). */
   | { readonly kind: 'reset'; readonly base: EntryId }
   /** Who this member is and whom it knows: opaque here, the newest one counts. */
   | { readonly kind: 'identity'; readonly data: Uint8Array };
 
-const kindCodes = { entry: 1, reset: 2, identity: 3 } as const;
+const kindCodes = { entry: 1, reset: 2, identity: 3, encryptedEntry: 4 } as const;
 const entryKindCodes: Readonly<Record<EntryKind, number>> = {
   normal: 0,
   confChange: 1,
@@ -31,6 +33,7 @@ export function recordBytes(record: WalRecord): number {
 function dataOf(record: WalRecord): Uint8Array {
   switch (record.kind) {
     case 'entry':
+    case 'encryptedEntry':
       return record.entry.data;
     case 'reset':
       return noData;
@@ -44,7 +47,7 @@ export function writeRecord(buffer: Buffer, record: WalRecord, at: number): numb
   const data = dataOf(record);
   const id = idOf(record);
   buffer[at] = kindCodes[record.kind];
-  buffer[at + 1] = record.kind === 'entry' ? entryKindCodes[record.entry.kind] : 0;
+  buffer[at + 1] = 'entry' in record ? entryKindCodes[record.entry.kind] : 0;
   buffer.writeUInt16LE(0, at + 2);
   buffer.writeUInt32LE(data.length, at + 4);
   writeNumber(buffer, id.index, at + 8);
@@ -54,7 +57,7 @@ export function writeRecord(buffer: Buffer, record: WalRecord, at: number): numb
 }
 
 function idOf(record: WalRecord): EntryId {
-  if (record.kind === 'entry') return record.entry;
+  if ('entry' in record) return record.entry;
   return record.kind === 'reset' ? record.base : { index: 0, term: 0 };
 }
 
@@ -74,10 +77,12 @@ export function readRecords(records: Uint8Array): WalRecord[] {
 function readRecord(buffer: Buffer, at: number, data: Buffer): WalRecord {
   const id = { index: readNumber(buffer, at + 8), term: readNumber(buffer, at + 16) };
   switch (buffer[at]) {
-    case kindCodes.entry: {
+    case kindCodes.entry:
+    case kindCodes.encryptedEntry: {
       const kind = entryKinds[buffer[at + 1] ?? 0];
       if (kind === undefined) break;
-      return { kind: 'entry', entry: { ...id, kind, data } };
+      const isEncrypted = buffer[at] === kindCodes.encryptedEntry;
+      return { kind: isEncrypted ? 'encryptedEntry' : 'entry', entry: { ...id, kind, data } };
     }
     case kindCodes.reset:
       return { kind: 'reset', base: id };

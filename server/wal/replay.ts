@@ -1,7 +1,9 @@
 import { assert } from '../base/assert.ts';
+import type { Cipher } from '../base/cipher.ts';
 import type { FileSystem } from '../base/file-system.ts';
 import type { EntryId, LogIndex } from '../base/ids.ts';
 import type { Entry, HardState } from '../raft/entry.ts';
+import { decryptedEntry } from './encrypted-entry.ts';
 import type { DecodedFrame } from './frame.ts';
 import { decodeFlippedFrame, decodeFrame, findFrame, findHardStates, isZero } from './frame.ts';
 import type { WalRecord } from './record.ts';
@@ -23,6 +25,8 @@ export interface Replay {
   readonly damage: Damage | undefined;
   readonly segments: readonly ReplayedSegment[];
   readonly lastFrame: { readonly batchNumber: number; readonly crc: number };
+  /** Some entry stands there unencrypted. */
+  readonly hasPlainEntries: boolean;
 }
 
 export interface Run {
@@ -47,9 +51,10 @@ export interface ReplayedSegment {
 /**
  * Reads the log. A damaged place with a valid batch behind it was durable once: damage. One with nothing valid behind
  * it is the torn tail of a write that was never acknowledged: left out, unless only one bit is wrong with it.
+ * `cipher`: for encrypted entries; throws {@link UndecryptableEntryError} where it is missing.
  */
-export function replayWal(fileSystem: FileSystem, directory: string): Replay {
-  const replayer = new Replayer();
+export function replayWal(fileSystem: FileSystem, directory: string, cipher?: Cipher): Replay {
+  const replayer = new Replayer(cipher);
   for (const name of listSegments(fileSystem, directory)) {
     replayer.readSegment(name, fileSystem.read(`${directory}/${name.file}`));
   }
@@ -73,7 +78,13 @@ class Replayer {
   #damage: Damage | undefined;
   /** A bad place that is damage if anything valid follows, else the torn tail. */
   #suspect: Suspect | undefined;
+  #hasPlainEntries = false;
   readonly #segments: ReplayedSegment[] = [];
+  readonly #cipher: Cipher | undefined;
+
+  constructor(cipher: Cipher | undefined) {
+    this.#cipher = cipher;
+  }
 
   readSegment(name: SegmentName, bytes: Uint8Array): void {
     let offset = 0;
@@ -149,7 +160,11 @@ class Replayer {
         this.#maxIndex = Math.max(this.#maxIndex, record.base.index);
         return;
       case 'entry':
+        this.#hasPlainEntries = true;
         this.#append(record.entry);
+        return;
+      case 'encryptedEntry':
+        this.#append(decryptedEntry(record.entry, this.#cipher));
     }
   }
 
@@ -188,6 +203,7 @@ class Replayer {
       damage: this.#damage ?? this.#wholeDamage(),
       segments: this.#segments,
       lastFrame: this.#previous ?? { batchNumber: 0, crc: 0 },
+      hasPlainEntries: this.#hasPlainEntries,
     };
   }
 

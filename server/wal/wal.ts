@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { assert } from '../base/assert.ts';
 import { emptyBytes } from '../base/bytes.ts';
+import type { Cipher } from '../base/cipher.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Done, FileSystem, WritableFile } from '../base/file-system.ts';
 import { exponentialBounds, Histogram } from '../base/histogram.ts';
@@ -9,6 +10,7 @@ import { compareIds } from '../base/ids.ts';
 import type { Random } from '../base/random.ts';
 import { walReserveBytes, walReservingBatchBytesMax } from '../config/limits.ts';
 import type { Entry, HardState } from '../raft/entry.ts';
+import { entryRecord } from './encrypted-entry.ts';
 import { encodeFrame, frameBytes, headerBytes, sealFrame } from './frame.ts';
 import type { WalRecord } from './record.ts';
 import { recordBytes, writeRecord } from './record.ts';
@@ -23,6 +25,8 @@ export interface WalModules {
   readonly random: Random;
   /** A failed write or sync: nothing may be assumed any more, the process ends (fsync, ATC'20). */
   readonly fatal: (error: Error) => void;
+  /** Entries are encrypted with it, where there is one. */
+  readonly cipher?: Cipher | undefined;
 }
 
 export interface WalOptions {
@@ -111,7 +115,7 @@ export class Wal {
     modules.fileSystem.makeDirectory(options.directory);
     const records: WalRecord[] = [
       identityRecord(first.identity),
-      ...first.entries.map(entryRecord),
+      ...first.entries.map((entry) => entryRecord(entry, modules.cipher)),
     ];
     const start = { batchNumber: 0, crc: 0, sequence: 1, walId: modules.random.uint32() };
     return Wal.#startSegment(modules, options, {
@@ -126,13 +130,15 @@ export class Wal {
   /**
    * Goes on with a log that was replayed. The tail is copied, synced and renamed first, since what we read may have
    * been the page cache of a sync that failed; a log that was damaged is written anew, the old files are kept aside.
+   * So is one that is to be encrypted from now on; its old files are removed.
    */
   static resume(
     modules: WalModules,
     options: WalOptions,
     found: { replay: Replay; log: RecoveredLog; hardState: HardState; identity: Uint8Array },
   ): Wal {
-    return found.log.isRewritten
+    const isToBeEncrypted = modules.cipher !== undefined && found.replay.hasPlainEntries;
+    return found.log.isRewritten || isToBeEncrypted
       ? Wal.#rewrite(modules, options, found)
       : Wal.#copyTail(modules, options, found);
   }
@@ -183,7 +189,7 @@ export class Wal {
     const records: WalRecord[] = [
       identityRecord(identity),
       { kind: 'reset', base },
-      ...log.entries.map(entryRecord),
+      ...log.entries.map((entry) => entryRecord(entry, modules.cipher)),
     ];
     const old = replay.segments.map(({ name }) => name);
     const sequence = (old.at(-1)?.sequence ?? 0) + 1;
@@ -317,7 +323,7 @@ export class Wal {
       this.#moveEnd(append.reset);
     }
     for (const entry of append.entries) {
-      records.push(entryRecord(entry));
+      records.push(entryRecord(entry, this.#modules.cipher));
       this.#moveEnd(entry);
     }
     return records;
@@ -456,10 +462,6 @@ interface Start {
   readonly last: EntryId;
   readonly owed: EntryId | undefined;
   readonly identity: Uint8Array;
-}
-
-function entryRecord(entry: Entry): WalRecord {
-  return { kind: 'entry', entry };
 }
 
 function identityRecord(data: Uint8Array): WalRecord {

@@ -1,9 +1,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { EncryptedStore } from '../../../server/backend/encrypted-store.ts';
 import { LevelStore } from '../../../server/backend/leveldb.ts';
 import { MemoryDisk, MemoryStore } from '../../../server/backend/memory.ts';
 import type { OrderedStore, StoreOp } from '../../../server/backend/ordered-store.ts';
+import { encryptionKeyOf } from '../../../server/base/encryption-key.ts';
+import { DataKeys } from '../../../server/encryption/data-keys.ts';
 
 /** One of the two ordered stores, with what it keeps between two openings. */
 export interface StoreKind {
@@ -23,6 +26,17 @@ export const storeKinds: readonly StoreKind[] = [
     make() {
       const disk = new MemoryDisk();
       return { open: async () => new MemoryStore({ disk }), remove() {} };
+    },
+  },
+  {
+    name: 'memory, encrypted',
+    make() {
+      const disk = new MemoryDisk();
+      const keys = DataKeys.create(encryptionKeyOf(Buffer.alloc(32), 'zeros'));
+      return {
+        open: async () => new EncryptedStore(new MemoryStore({ disk }), keys),
+        remove() {},
+      };
     },
   },
   {

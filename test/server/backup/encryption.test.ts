@@ -1,13 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { suite, test } from 'node:test';
-import {
-  decrypted,
-  encrypted,
-  encryptedBytes,
-  encryptionKeyOf,
-} from '../../../server/backup/encryption.ts';
+import { decrypted, encrypted, encryptedBytes } from '../../../server/backup/encryption.ts';
 import { BackupError } from '../../../server/backup/failure.ts';
+import { encryptionKeyOf } from '../../../server/base/encryption-key.ts';
 
 const key = encryptionKeyOf(randomBytes(32), 'key');
 
@@ -78,19 +74,6 @@ suite('encryption', () => {
     );
     await assert.rejects(opened(object, []), fails('WrongKey', /no key was given/));
     assert.equal((await opened(object, [other, key])).toString(), 'content');
-  });
-
-  test('a key is 32 bytes, as they are, in hex or in base64', () => {
-    const { secret } = key;
-    for (const text of [secret.toString('hex'), `${secret.toString('base64')}\n`]) {
-      assert.deepEqual(encryptionKeyOf(Buffer.from(text), 'file'), key);
-    }
-    for (const wrong of ['', 'short', secret.toString('hex').slice(2)]) {
-      assert.throws(
-        () => encryptionKeyOf(Buffer.from(wrong), 'file'),
-        fails('Invalid', /^file holds/),
-      );
-    }
   });
 
   test('the same content never looks the same', async () => {

@@ -52,6 +52,7 @@ suite('config', () => {
       hasExtensiveMetrics: false,
       hasGateway: true,
       hasConsole: false,
+      dataEncryptionKeyFiles: [],
       concurrentStreamsMax: undefined,
       corsOrigins: [],
       hostWhitelist: [],

@@ -27,6 +27,7 @@ function recover(
     damage: undefined,
     segments: [],
     lastFrame: { batchNumber: 1, crc: 0 },
+    hasPlainEntries: true,
     ...found,
   };
   const { base, entries: kept, owed, isRewritten } = recoverLog(replay, applied);
