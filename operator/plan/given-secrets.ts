@@ -67,7 +67,7 @@ function refuseKey(
   if (wrong === undefined) return undefined;
   return stopUntil(
     'SecretRefused',
-    `The Secret ${name} ${purpose} has no key in ${wrong}: put 32 bytes there, as they are, in hex or in base64; make them with: openssl rand -base64 32.`,
+    `The Secret ${name} ${purpose} holds no key in its entry ${wrong}: put 32 bytes there, as they are, in hex or in base64; make them with: openssl rand -base64 32.`,
   );
 }
 

@@ -26,7 +26,8 @@ export const encryption = {
     },
     key: {
       ...entryName,
-      description: 'Entry of the Secret with the key: 32 bytes, as they are, in base64 or hexadecimal.',
+      description:
+        'Entry of the Secret with the key: 32 bytes, as they are, in base64 or hexadecimal.',
       default: encryptionKeyDefault,
     },
     formerKey: {
