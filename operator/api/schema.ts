@@ -2,6 +2,7 @@ import type { JsonSchema } from './json-schema.ts';
 import { audit } from './spec/audit.ts';
 import { auth } from './spec/auth.ts';
 import { bootstrap, restoreInPlace } from './spec/backup.ts';
+import { encryption } from './spec/encryption.ts';
 import { adoptFrom, recovery, update } from './spec/life.ts';
 import { options } from './spec/options.ts';
 import { placement, podTemplate } from './spec/placement.ts';
@@ -100,6 +101,7 @@ export const storeClusterSpec = {
     tls,
     auth,
     audit,
+    encryption,
     service,
     console: consolePage,
     networkPolicy,
@@ -142,6 +144,16 @@ export const storeClusterSpec = {
       rule: 'has(self.tls) == has(oldSelf.tls)',
       message:
         'tls cannot be switched on or off on a running store: create a new StoreCluster and move the data there',
+    },
+    {
+      rule: '!has(oldSelf.encryption) || has(self.encryption)',
+      message:
+        'encryption cannot be removed, what is on the volumes is encrypted: to leave it, restore a backup into a new StoreCluster without it',
+    },
+    {
+      rule: "!(has(self.encryption) && has(self.version) && self.version.startsWith('0.1.'))",
+      message:
+        'encryption needs version 0.2.0 or later: members of 0.1 cannot encrypt and cannot read what is encrypted',
     },
   ],
 } as const satisfies JsonSchema;

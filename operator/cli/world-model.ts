@@ -272,6 +272,7 @@ function withSecret(observation: Observation, content: SecretContent): Observati
     certificate: known?.certificate,
     next: known?.next,
     trust,
+    encryptionKeys: known?.encryptionKeys ?? [],
     texts: { ...known?.texts, ...content.texts },
     digests: { ...known?.digests, ...(Object.fromEntries(digests) as Record<string, string>) },
   };

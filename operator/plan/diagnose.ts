@@ -16,7 +16,7 @@ export function diagnose({ name, volume, pod, status }: MemberView): string {
   const waiting = container?.state?.waiting?.reason;
   if (waiting !== undefined) {
     const ended = container?.lastState?.terminated?.exitCode;
-    const how = ended === undefined ? '' : `, last exit status ${ended}`;
+    const how = ended === undefined ? '' : `, last exit status ${ended}${whyOf(name, ended)}`;
     return `the container of ${name} does not run (${waiting}${how})`;
   }
   if (pod.status?.phase !== 'Running') return `the pod ${name} is being started`;
@@ -24,6 +24,11 @@ export function diagnose({ name, volume, pod, status }: MemberView): string {
   if (status.leaderId === '0') return `${name} knows no leader`;
   if (!isPodReady(pod)) return `the pod ${name} is not ready`;
   return `${name} is starting`;
+}
+
+/** Members say what they refuse. */
+function whyOf(pod: string, exitStatus: number): string {
+  return exitStatus === 2 ? `: kubectl logs ${pod} says what it refuses` : '';
 }
 
 /** A pod that has ended for good only stands in the way of its successor. */

@@ -21,13 +21,21 @@ export const firstSecretsMissing: Rule = (view) => {
 export const secretsMissing: Rule = (view) => missing(view);
 
 function missing(view: ClusterView): Decision | undefined {
+  return firstRefused(view, givenSecrets(view.observation.cluster));
+}
+
+/** What is to be done about the first of these that is not as it has to be. */
+export function firstRefused(
+  view: ClusterView,
+  given: readonly GivenSecret[],
+): Decision | undefined {
   const { cluster, secrets } = view.observation;
-  for (const given of givenSecrets(cluster)) {
-    const { name, keys, purpose } = given;
+  for (const each of given) {
+    const { name, keys, purpose } = each;
     const found = secrets.get(name);
     const lacking = keys.filter((key) => found?.keys.includes(key) !== true);
     if (found !== undefined && lacking.length === 0) {
-      const refusal = refuse(view, given, found);
+      const refusal = refuse(view, each, found);
       if (refusal !== undefined) return refusal;
       continue;
     }
@@ -43,8 +51,28 @@ function missing(view: ClusterView): Decision | undefined {
   return undefined;
 }
 
+function refuse(view: ClusterView, given: GivenSecret, found: SecretFacts): Decision | undefined {
+  return given.formerKey === undefined
+    ? refuseCertificate(view, given, found)
+    : refuseKey(given, found);
+}
+
+/** No member starts with it. */
+function refuseKey(
+  { name, keys, purpose, formerKey = '' }: GivenSecret,
+  found: SecretFacts,
+): Decision | undefined {
+  const entries = found.keys.includes(formerKey) ? [...keys, formerKey] : keys;
+  const wrong = entries.find((entry) => !found.encryptionKeys.includes(entry));
+  if (wrong === undefined) return undefined;
+  return stopUntil(
+    'SecretRefused',
+    `The Secret ${name} ${purpose} holds no key in its entry ${wrong}: put 32 bytes there, as they are, in hex or in base64; make them with: openssl rand -base64 32.`,
+  );
+}
+
 /** A certificate with which members would keep each other out, or be taken for nobody by those who call them. */
-function refuse(
+function refuseCertificate(
   view: ClusterView,
   { name, purpose, owner }: GivenSecret,
   { certificate }: SecretFacts,

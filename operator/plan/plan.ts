@@ -11,6 +11,7 @@ import { connections, connectionsTaken, operatorAccount } from './connections.ts
 import type { Decision, Rule } from './decision.ts';
 import { deletion } from './deletion.ts';
 import { moveLeaderOffDrain } from './drain.ts';
+import { encryptionRefused, firstEncryptionRefused, startsRefused } from './encryption.ts';
 import { finalizer } from './finalizer.ts';
 import { finishRemoval, removalLeftovers } from './finish-removal.ts';
 import { foreignChildren } from './foreign-children.ts';
@@ -54,6 +55,7 @@ const rules: readonly Rule[] = [
   paused,
   firstVersionRefused,
   firstSecretsMissing,
+  firstEncryptionRefused,
   finalizer,
   foreignChildren,
   foreignSecrets,
@@ -87,10 +89,12 @@ const rules: readonly Rule[] = [
   // What the spec wants, once all is well.
   dropUnjoined,
   scaleDown,
+  startsRefused,
   settle,
   endBootstrap,
   auth,
   rotateAuthorities,
+  encryptionRefused,
   backupFirst,
   scaleUp,
   roll,

@@ -4,6 +4,7 @@ import type { Pod } from '../api/objects.ts';
 import { bytesOf } from '../api/quantity.ts';
 import type { StoreCluster } from '../api/types.ts';
 import { tagOf } from '../api/versions.ts';
+import { encryptionFlags, encryptionMount } from './encryption.ts';
 import {
   childLabels,
   ownerReference,
@@ -128,7 +129,7 @@ function buildContainer(cluster: StoreCluster, spec: CompleteSpec, request: PodR
     },
     volumeMounts: [
       { name: 'data', mountPath: dataMountPath },
-      ...tlsMounts(cluster).map(({ name, mountPath }) => ({ name, mountPath, readOnly: true })),
+      ...secretMounts(cluster).map(({ name, mountPath }) => ({ name, mountPath, readOnly: true })),
     ],
   };
 }
@@ -136,11 +137,11 @@ function buildContainer(cluster: StoreCluster, spec: CompleteSpec, request: PodR
 function buildVolumes(cluster: StoreCluster, member: string) {
   return [
     { name: 'data', persistentVolumeClaim: { claimName: member } },
-    ...tlsMounts(cluster).map(({ name, secretName }) => ({ name, secret: { secretName } })),
+    ...secretMounts(cluster).map(({ name, secretName }) => ({ name, secret: { secretName } })),
   ];
 }
 
-function tlsMounts(cluster: StoreCluster) {
+function secretMounts(cluster: StoreCluster) {
   const { client, peer } = cluster.spec.tls ?? {};
   return [
     ...(client === undefined
@@ -157,6 +158,7 @@ function tlsMounts(cluster: StoreCluster) {
       : [
           { name: 'peer-tls', secretName: peerTlsSecretName(cluster), mountPath: peerTlsMountPath },
         ]),
+    ...encryptionMount(cluster.spec),
   ];
 }
 
@@ -180,6 +182,7 @@ function storeFlags(cluster: StoreCluster, spec: CompleteSpec, request: PodReque
     `--initial-advertise-peer-urls=${peerUrl(cluster, member)}`,
     `--listen-metrics-urls=http://$(POD_IP):${metricsPort}`,
     ...auditFlags(spec),
+    ...encryptionFlags(spec),
     initialClusterFlag(request.initialCluster),
     `--initial-cluster-state=${request.clusterState}`,
     `--initial-cluster-token=${request.token}`,

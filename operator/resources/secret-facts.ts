@@ -1,4 +1,5 @@
 import { createHash, createHmac, createPrivateKey, X509Certificate } from 'node:crypto';
+import { encryptionKeyOf, InvalidKeyError } from '../../server/base/encryption-key.ts';
 import type { ObjectMeta, Secret } from '../api/objects.ts';
 
 /** What decisions need to know of a Secret. No key and no password is in it. */
@@ -12,6 +13,8 @@ export interface SecretFacts {
   readonly next: CertificateFacts | undefined;
   /** Of `ca.crt`. */
   readonly trust: TrustFacts | undefined;
+  /** The names of its entries that hold a key of encryption at rest. */
+  readonly encryptionKeys: readonly string[];
   /** Entries that everybody may read. */
   readonly texts: Readonly<Record<string, string>>;
   /** By entry, what tells one password from another for whoever has the salt: see {@link digestOf}. */
@@ -51,6 +54,7 @@ export function factsOf(secret: Secret, salt: Buffer | undefined): SecretFacts {
     certificate: certificate && pairFacts(certificate, entries.get('tls.key')),
     next: next && pairFacts(next, entries.get('next.key')),
     trust: trust && trustFacts(trust),
+    encryptionKeys: [...entries].flatMap(([key, value]) => (isEncryptionKey(value) ? [key] : [])),
     texts: Object.fromEntries(
       readableKeys.flatMap((key) => {
         const value = entries.get(key);
@@ -84,6 +88,16 @@ export function passwordOf(value: Buffer): string {
  */
 export function digestOf(salt: Buffer, password: Buffer): string {
   return createHmac('sha256', salt).update(passwordOf(password)).digest('hex').slice(0, 32);
+}
+
+function isEncryptionKey(value: Buffer): boolean {
+  try {
+    encryptionKeyOf(value, '');
+    return true;
+  } catch (error) {
+    if (!(error instanceof InvalidKeyError)) throw error;
+    return false;
+  }
 }
 
 function pairFacts(cert: Buffer, key: Buffer | undefined): CertificateFacts | undefined {

@@ -1,6 +1,7 @@
 import type { ObjectMeta } from '../api/objects.ts';
 import type { StoreCluster } from '../api/types.ts';
 import { makesClientCertificates, ownSides } from './certificates.ts';
+import { encryptionSecret } from './encryption.ts';
 import { childLabels, ownerReference } from './labels.ts';
 import {
   authoritySecretName,
@@ -20,6 +21,8 @@ export interface GivenSecret {
   readonly purpose: string;
   /** Of a certificate: who shows it. */
   readonly owner?: 'client' | 'peer' | 'operator';
+  /** Of a key of encryption at rest: the entry with the former one, which may be missing. */
+  readonly formerKey?: string;
 }
 
 /** `removed`: users that were declared before. */
@@ -64,7 +67,9 @@ export function givenSecrets({ spec }: StoreCluster): readonly GivenSecret[] {
   ) => (name === undefined ? [] : [{ name, keys: certificateKeys, purpose, owner }]);
   const password = (source: PasswordSource | undefined, user: string) =>
     source === undefined ? [] : [passwordSecret(source, user)];
+  const encryption = encryptionSecret(spec);
   return [
+    ...(encryption === undefined ? [] : [encryption]),
     ...certificate(client?.secretName, 'client', 'with the certificate of the client port'),
     ...certificate(client?.operatorSecretName, 'operator', 'with the certificate of the operator'),
     ...certificate(peer?.secretName, 'peer', 'with the certificate of the peer port'),

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { CompleteSpec } from '../api/defaults.ts';
 import type { Pod } from '../api/objects.ts';
 import { tagOf } from '../api/versions.ts';
+import { encryptionOf } from './encryption.ts';
 import { templateAnnotation } from './labels.ts';
 
 /** Goes on with the data of one member alone; a pod that has it is replaced as soon as all is well. */
@@ -38,6 +39,7 @@ function otherInputs(spec: CompleteSpec): Readonly<Record<string, unknown>> {
     podTemplate: filled(spec.podTemplate),
     // Without any field it is switched on as well.
     audit: spec.audit,
+    encryption: encryptionOf(spec),
     client: client && [client.secretName, client.verifyClients ?? false],
     peer: peer && [peer.secretName],
     restart: spec.update?.restart,

@@ -452,7 +452,7 @@ const flags = [
     'Security',
     'FILE,...',
     '',
-    'Encrypts log and state with the first key, 32 bytes, also in hex or base64; the others open older data. Read again when changed.',
+    'Encrypts log and state with the first key, 32 bytes, also in hex or base64; the others, where they are there, open older data. Read again when changed.',
   ),
   flag('log-level', 'Logging', 'LEVEL', 'info', 'debug, info, warn, error, panic or fatal.'),
   flag(

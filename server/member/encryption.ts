@@ -32,11 +32,18 @@ export function openEncryption(logger: Logger, config: Config): DataEncryption |
       `${directory} is encrypted: name the file of its key with ${flagName}; to leave encryption, restore a backup into a new store without it`,
     );
   }
-  const keys = files.map((file) => keyIn(file));
-  const [first] = keys;
-  if (first === undefined) throw new UsageError(`${flagName} names no file`);
-  const dataKeys = kept.length === 0 ? begin(directory, first) : parseKept(kept, keys);
+  const { first, keys, missing } = keysIn(files);
+  const dataKeys = kept.length === 0 ? begin(directory, first) : parseKept(kept, keys, missing);
   return new DataEncryption({ logger, directory, files, dataKeys });
+}
+
+/** Only the first file has to be there: the others are for data of before, and may go when no member needs them. */
+function keysIn([firstFile, ...others]: readonly string[]) {
+  if (firstFile === undefined) throw new UsageError(`${flagName} names no file`);
+  const first = keyIn(firstFile);
+  const present = others.filter((file) => nodeFileSystem.exists(file));
+  const missing = others.filter((file) => !present.includes(file));
+  return { first, keys: [first, ...present.map(keyIn)], missing };
 }
 
 function keyIn(file: string): EncryptionKey {
@@ -59,12 +66,19 @@ function readKept(directory: string): Kept[] {
     .map((path) => ({ path, content: readFileSync(path, 'utf8') }));
 }
 
-function parseKept(kept: readonly Kept[], keys: readonly EncryptionKey[]): DataKeys {
+function parseKept(
+  kept: readonly Kept[],
+  keys: readonly EncryptionKey[],
+  missing: readonly string[],
+): DataKeys {
   let damage: DataKeysError | undefined;
   for (const { path, content } of kept) {
     try {
       return DataKeys.parse(content, keys, path);
     } catch (error) {
+      if (error instanceof EncryptionKeyError && missing.length > 0) {
+        throw new EncryptionKeyError(`${error.message}; ${missing.join(', ')} is not there`);
+      }
       if (!(error instanceof DataKeysError)) throw error;
       damage ??= error;
     }

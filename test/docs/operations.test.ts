@@ -25,6 +25,7 @@ const inScenarios: readonly (readonly [RegExp, string])[] = [
   [/^helm install .* --set namespaced=true/, 'in one namespace, with no ClusterRole at all'],
   [/^helm (install|upgrade|uninstall) /, helmScenario],
   [/^kubectl apply -f crds\/ -f deploy\/operator\.yaml$/, 'with kubectl alone'],
+  [/^kubectl logs .* 'a new key encrypts/, 'encryption at rest, switched on and with another key'],
   [/^kubectl (rollout status|exec|logs) /, 'with kubectl alone'],
   [/^kubectl drain /, 'drain'],
   [/^kubectl mainstay /, 'kubectl mainstay shows, forecasts, moves and reports'],

@@ -175,8 +175,14 @@ suite('encryption at rest', () => {
           await refusal(member, [...flags, `--data-encryption-key-file=${other}`]),
           /^2: the data is encrypted with the key [0-9a-f]{16} \(given: [0-9a-f]{16}\): name the file/,
         );
+        // One behind the first may be missing, as long as nothing needs it.
+        const gone = join(dirname(keyFile), 'gone');
+        assert.match(
+          await refusal(member, [...flags, `--data-encryption-key-file=${other},${gone}`]),
+          /^2: the data is encrypted with the key [0-9a-f]{16} .*; .*gone is not there/,
+        );
         // The new one first, the former one behind it: it takes over.
-        await member.start([...flags, `--data-encryption-key-file=${other},${keyFile}`]);
+        await member.start([...flags, `--data-encryption-key-file=${other},${gone},${keyFile}`]);
         await member.logged('a new key encrypts log and state');
         await member.stop();
         const [first, copy] = ['', '.copy'].map((end) =>

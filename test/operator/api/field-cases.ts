@@ -55,6 +55,19 @@ const selector: FieldCase = {
     [{ a: x(64) }, tooLong],
   ],
 };
+const entryName: FieldCase = {
+  valid: 'data.key',
+  edge: ['k', '_', x(253)],
+  invalid: [
+    ['', empty],
+    [x(254), tooLong],
+    ['a,b', pattern],
+    ['$(HOME)', pattern],
+    ['..data', pattern],
+    ['a/b', pattern],
+  ],
+  beside: { encryption: { secretName: 's' } },
+};
 export const flag: FieldCase = { valid: true, edge: [false], invalid: [['yes', noBoolean]] };
 const word: FieldCase = { valid: '2026-01-01', edge: ['', x(64)], invalid: [[x(65), tooLong]] };
 const storeName: FieldCase = {
@@ -528,6 +541,19 @@ const fieldCases: Readonly<Record<string, FieldCase>> = {
     ],
     beside: { audit: { target: 'Volume' } },
   },
+  encryption: {
+    valid: { secretName: 'demo-key', key: 'k', formerKey: 'f' },
+    edge: [{ secretName: 'k' }],
+    invalid: [
+      [{}, missing],
+      ['key', noObject],
+      [{ secretName: 's', key: 'a', formerKey: 'a' }, /name the same entry/],
+      [{ secretName: 's', key: 'former' }, /name the same entry/],
+    ],
+  },
+  'encryption.secretName': surname,
+  'encryption.key': entryName,
+  'encryption.formerKey': entryName,
   'audit.whenFull': { valid: 'Block', edge: ['Drop'], invalid: [['Wait', wrongChoice]] },
   disruptionBudget: {
     valid: 'Disabled',
@@ -835,6 +861,30 @@ export const edits: readonly (readonly [
     /cannot be given to a store that has begun.*use spec.restore/,
   ],
   ['a restore in place', {}, { restore: { backup: 'b', confirmUID: 'u' } }],
+  ['encryption comes', {}, { encryption: { secretName: 'a' } }],
+  [
+    'encryption with another Secret',
+    { encryption: { secretName: 'a' } },
+    { encryption: { secretName: 'b', key: 'k' } },
+  ],
+  [
+    'encryption goes',
+    { encryption: { secretName: 'a' } },
+    { encryption: undefined },
+    /encryption cannot be removed.*restore a backup into a new StoreCluster/,
+  ],
+  [
+    'encryption of members that cannot',
+    { version: '0.1.0' },
+    { version: '0.1.0', encryption: { secretName: 'a' } },
+    /encryption needs version 0.2.0 or later/,
+  ],
+  [
+    'back to members that cannot decrypt',
+    { version: '0.2.0', encryption: { secretName: 'a' } },
+    { version: '0.1.0', encryption: { secretName: 'a' } },
+    /encryption needs version 0.2.0 or later/,
+  ],
   ['auth comes', {}, { auth: { rootPassword: { name: 'r' } } }],
   ['auth goes', { auth: { rootPassword: { name: 'r' } } }, { auth: undefined }],
 ];

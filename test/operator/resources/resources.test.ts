@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { dump } from 'js-yaml';
@@ -15,6 +16,7 @@ import {
   serialOf,
 } from '../../../operator/resources/names.ts';
 import { buildPod } from '../../../operator/resources/pod.ts';
+import { factsOf } from '../../../operator/resources/secret-facts.ts';
 import { buildClientService, buildPeersService } from '../../../operator/resources/services.ts';
 import { isOutdated } from '../../../operator/resources/template.ts';
 import { buildVolume } from '../../../operator/resources/volume.ts';
@@ -183,6 +185,54 @@ test('the audit log is what the spec says, in words that Kubernetes leaves alone
     { kind: 'read', prefix: '' },
     { kind: 'lease' },
   ]);
+});
+
+test('encryption: the Secret whole, the former key behind the new one, also for an image that refuses it', () => {
+  const madeOf = (spec: Partial<StoreCluster['spec']>) => {
+    const whole = { ...cluster.spec, ...spec };
+    const pod = buildPod({ ...cluster, spec: whole }, completeSpec(whole), {
+      member: 'demo-1',
+      role: 'voter',
+      clusterState: 'existing',
+      initialCluster: [],
+      token: 't',
+    });
+    const flag = pod.spec.containers[0]?.args?.find((arg) => arg.includes('encryption'));
+    return [flag, ...(pod.spec['volumes'] as readonly object[]).slice(1)];
+  };
+  assert.deepEqual(madeOf({}), [undefined]);
+  const secretName = 'demo-key';
+  const volume = { name: 'encryption', secret: { secretName } };
+  const at = '--data-encryption-key-file=/etc/mainstay/encryption';
+  assert.deepEqual(madeOf({ encryption: { secretName }, image: 'mainstay:0.1.0' }), [
+    `${at}/key,/etc/mainstay/encryption/former`,
+    volume,
+  ]);
+  assert.deepEqual(madeOf({ encryption: { secretName, key: 'a', formerKey: 'b' } }), [
+    `${at}/a,/etc/mainstay/encryption/b`,
+    volume,
+  ]);
+});
+
+test('the operator knows of a key of encryption that it is one, and nothing else', () => {
+  const key = randomBytes(32);
+  const entries = {
+    hex: Buffer.from(key.toString('hex')),
+    base64: Buffer.from(`${key.toString('base64')}\n`),
+    raw: key,
+    short: key.subarray(1),
+    empty: Buffer.alloc(0),
+  };
+  const data = Object.fromEntries(
+    Object.entries(entries).map(([name, value]) => [name, value.toString('base64')]),
+  );
+  const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 's' }, data } as const;
+  const facts = factsOf(secret, undefined);
+  assert.deepEqual(facts.encryptionKeys, ['hex', 'base64', 'raw']);
+  const text = JSON.stringify(facts);
+  for (const form of ['hex', 'base64', 'latin1'] as const) {
+    assert.ok(!text.includes(key.toString(form).slice(0, 12)), form);
+  }
 });
 
 test('quorum and the budget’s floor', () => {

@@ -24,7 +24,7 @@ import { givenSecrets, ownSecretNames } from '../../../operator/resources/secret
 //
 //   secret NAME none | foreign | broken | WORD...        words: expiring, next (a CA beside it), two (an old CA is trusted),
 //          signer=2 (of a certificate: number of its CA), trust=T, password=P, cn=X, names=a,b, written=09:59,
-//          rotation=V, lacks=KEY
+//          rotation=V, lacks=KEY, with=KEY (one more entry), keyless=KEY (an entry that holds no key of encryption)
 //   loaded demo-1 client=SERIAL/TRUST [peer=SERIAL/TRUST]
 //   auth on|off root:root app:reader,writer [reader[Read:a:b]]
 //   applied root=P app=P role:reader
@@ -110,15 +110,19 @@ function parseSecrets(
   }
   const { namespace = 'default', name: cn } = cluster.metadata;
   const names = [clientServiceHost(cluster), `*.${cn}-peers.${namespace}.svc`];
-  for (const { name, keys } of givenSecrets(cluster)) {
+  for (const { name, keys: needed } of givenSecrets(cluster)) {
     const words = lineOf(name);
     if (words.includes('none') || facts.has(name)) continue;
     const password = valueOf(words, 'password') ?? 'secret';
     const lacks = valueOf(words, 'lacks');
+    const further = valueOf(words, 'with');
+    const keys = further === undefined ? needed : [...needed, further];
+    const keyless = valueOf(words, 'keyless');
     const isCertificate = keys.includes('tls.crt');
     facts.set(name, {
       ...empty(name),
       keys: keys.filter((key) => key !== lacks),
+      encryptionKeys: keys.filter((key) => key !== lacks && key !== keyless),
       digests: Object.fromEntries(
         keys.filter((key) => key !== lacks).map((key) => [key, password]),
       ),
@@ -252,6 +256,7 @@ function empty(name: string): SecretFacts {
     certificate: undefined,
     next: undefined,
     trust: undefined,
+    encryptionKeys: [],
     texts: {},
     digests: {},
   };
