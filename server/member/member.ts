@@ -98,8 +98,12 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
       encryption?.stop();
       await replica.handOver();
       await clients?.stop();
-      await audit?.close();
-      await replica.close();
+      try {
+        await replica.close();
+      } finally {
+        // What was under way has its outcome only now.
+        await audit?.close();
+      }
       await peers.close();
     },
   };
