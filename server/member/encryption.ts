@@ -182,11 +182,12 @@ export class DataEncryption {
   }): void {
     const { clock, stores, fatal } = modules;
     const look = async (): Promise<void> => {
-      if (await this.#adoptNewKey()) await this.#renew(stores);
+      await this.#adoptNewKey();
+      await this.#renew(stores);
       if (!this.#isStopped) this.#timer = clock.after(encryptionKeysReadMs, again);
     };
     const again = (): void => void look().catch(fatal);
-    // Also what an earlier process left behind when it stopped.
+    // Also what an earlier process left behind when it stopped, and what a state that was being received brings.
     void this.#renew(stores).then(again, fatal);
   }
 
@@ -195,18 +196,17 @@ export class DataEncryption {
     this.#timer?.cancel();
   }
 
-  async #adoptNewKey(): Promise<boolean> {
+  async #adoptNewKey(): Promise<void> {
     const [file = ''] = this.#files;
     try {
       const key = encryptionKeyOf(await readFile(file), file);
       this.#lastFailure = '';
-      if (key.id === this.#dataKeys.keyId) return false;
+      if (key.id === this.#dataKeys.keyId) return;
       const rotated = this.#dataKeys.rotated(key);
       keep(this.#directory, rotated, key);
       const former = this.#dataKeys.keyId;
       this.#dataKeys.adopt(rotated);
       this.#logger.info({ key: key.id, former }, 'a new key encrypts log and state');
-      return true;
     } catch (error) {
       if (!(error instanceof InvalidKeyError) && !isReadError(error, file)) throw error;
       if (error.message !== this.#lastFailure) {
@@ -216,7 +216,6 @@ export class DataEncryption {
         );
       }
       this.#lastFailure = error.message;
-      return false;
     }
   }
 

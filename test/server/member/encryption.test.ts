@@ -4,10 +4,12 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, suite, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type EncryptionKey, encryptionKeyOf } from '../../../server/base/encryption-key.ts';
 import { silentLogger } from '../../../server/base/logger.ts';
 import { DataKeys } from '../../../server/encryption/data-keys.ts';
 import { openEncryption } from '../../../server/member/encryption.ts';
+import { ManualClock } from '../wal/memory-file-system.ts';
 
 let directory = '';
 beforeEach(() => {
@@ -102,5 +104,25 @@ suite('the data keys of a member', () => {
     keep(copy, old);
     assert.throws(() => open('key'), /is encrypted with the key/);
     assert.equal(existsSync(pathOf(`${first}.tmp`)), false);
+  });
+
+  test('what older keys encrypted is looked for again and again: a received state may have some', async () => {
+    const [former, key] = [newKey('former'), newKey('key')];
+    const dataKeys = DataKeys.create(former).rotated(key);
+    keep(first, DataKeys.encode(dataKeys, key));
+    const keyFile = join(directory, 'key');
+    const config = { dataDir: directory, dataEncryptionKeyFiles: [keyFile] };
+    const encryption = openEncryption(silentLogger, config);
+    const clock = new ManualClock();
+    let count = 0;
+    const stores = { renew: () => Promise.resolve(count++) };
+    encryption?.start({ clock, stores, fatal: (error) => assert.fail(error) });
+    for (let look = 1; look < 4; look++) {
+      await sleep(50);
+      assert.equal(count, look + 1);
+      clock.fire();
+    }
+    await sleep(50);
+    encryption?.stop();
   });
 });
