@@ -25,9 +25,9 @@ const gone = Object.freeze({ code: GrpcCode.CANCELLED, message: 'the client is g
 const none = new Uint8Array(0);
 
 /** Want of a right or of a good token, in whichever way a service tells it. */
-const refusals = (['PermissionDenied', 'UserEmpty', 'InvalidAuthToken'] as const).map(
-  (name) => statusOf(name).message,
-);
+const refusals = (
+  ['PermissionDenied', 'UserEmpty', 'InvalidAuthToken', 'AuthOldRevision'] as const
+).map((name) => statusOf(name).message);
 
 /** Writes down calls when they have ended: who, from where, about what, with what outcome. */
 export class Auditor {

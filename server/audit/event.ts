@@ -77,7 +77,20 @@ function factText(fact: NonNullable<Subject['facts']>[string]): string {
 
 function cutText(text: string): string {
   const isLong = text.length > auditKeyBytesMax;
-  return JSON.stringify(isLong ? `${text.slice(0, auditKeyBytesMax)}…` : text);
+  return quoted(isLong ? `${text.slice(0, auditKeyBytesMax)}…` : text);
+}
+
+/**
+ * What JSON allows as it is, and what ends a line, drives a terminal or turns text about for whoever reads the log: the
+ * controls above ASCII, the separators of lines and paragraphs, the marks of direction.
+ */
+const misleading = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+function quoted(text: string): string {
+  return JSON.stringify(text).replace(
+    misleading,
+    (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 function rangesText(ranges: readonly AuditedRange[]): string {
@@ -99,5 +112,5 @@ function keyText(name: 'key' | 'end', bytes: Uint8Array): string {
   const shown = isCut ? asBuffer(bytes).subarray(0, auditKeyBytesMax) : asBuffer(bytes);
   if (isCut) return `,"${name}Hex":"${shown.toString('hex')}","${name}Bytes":${bytes.length}`;
   if (!isUtf8(bytes)) return `,"${name}Hex":"${shown.toString('hex')}"`;
-  return `,"${name}":${JSON.stringify(shown.toString())}`;
+  return `,"${name}":${quoted(shown.toString())}`;
 }

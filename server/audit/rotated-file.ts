@@ -73,14 +73,23 @@ export class RotatedFile implements AuditSink {
   }
 
   async #rotate(): Promise<void> {
-    const { path, filesMax } = this.#options;
+    const { path } = this.#options;
     await this.close();
-    await rm(`${path}.${filesMax}`, { force: true });
-    for (let age = filesMax - 1; age >= 1; age--) {
-      if (await exists(`${path}.${age}`)) await rename(`${path}.${age}`, `${path}.${age + 1}`);
+    // Not there where an attempt before this one came so far.
+    if (await exists(path)) {
+      await this.#makeRoom();
+      await rename(path, `${path}.1`);
     }
-    if (await exists(path)) await rename(path, `${path}.1`);
     await this.#open();
+  }
+
+  /** Only as many files move as have to: an attempt that was killed, or failed, has left a gap, and need not cost a file. */
+  async #makeRoom(): Promise<void> {
+    const { path, filesMax } = this.#options;
+    let free = 1;
+    while (free < filesMax && (await exists(`${path}.${free}`))) free++;
+    await rm(`${path}.${free}`, { force: true });
+    for (let age = free; age > 1; age--) await rename(`${path}.${age - 1}`, `${path}.${age}`);
   }
 }
 

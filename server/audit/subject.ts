@@ -64,14 +64,21 @@ function row<Request>(
 interface Keyed {
   readonly key: Uint8Array;
   readonly rangeEnd?: Uint8Array;
+  /** Of a write: it answers with what was there before. */
+  readonly prevKv?: boolean;
 }
 
 function reading({ key, rangeEnd = none }: Keyed): Pick<Subject, 'ranges'> {
   return { ranges: [{ op: 'read', key, rangeEnd }] };
 }
 
-function writing({ key, rangeEnd = none }: Keyed): Pick<Subject, 'ranges'> {
-  return { ranges: [{ op: 'write', key, rangeEnd }] };
+function writing(keyed: Keyed): Pick<Subject, 'ranges'> {
+  return { ranges: written(keyed) };
+}
+
+function written({ key, rangeEnd = none, prevKv = false }: Keyed): AuditedRange[] {
+  const range = { op: 'write', key, rangeEnd } as const;
+  return prevKv ? [range, { ...range, op: 'read' }] : [range];
 }
 
 type Rows<S extends { readonly methods: object }> = {
@@ -109,10 +116,8 @@ function gatherOp({ request }: RequestOp, ranges: AuditedRange[]): void {
       ranges.push({ op: 'read', key: request.value.key, rangeEnd: request.value.rangeEnd });
       break;
     case 'requestPut':
-      ranges.push({ op: 'write', key: request.value.key, rangeEnd: none });
-      break;
     case 'requestDeleteRange':
-      ranges.push({ op: 'write', key: request.value.key, rangeEnd: request.value.rangeEnd });
+      ranges.push(...written(request.value));
       break;
     case 'requestTxn':
       gather(request.value, ranges);

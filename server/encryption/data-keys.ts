@@ -7,6 +7,13 @@ import { type DataKey, Decrypter, Encrypter, keyNumberOf } from './encrypted-val
 /** The data is encrypted with another key than those that were given. */
 export class EncryptionKeyError extends Error {
   override name = 'EncryptionKeyError';
+  /** Of the data keys that could not be read; 0 where nobody has looked. */
+  readonly keyNumber: number;
+
+  constructor(message: string, keyNumber = 0) {
+    super(message);
+    this.keyNumber = keyNumber;
+  }
 }
 
 /** What was kept of the data keys cannot be used: damaged, gone, or of a newer version. */
@@ -63,9 +70,10 @@ export class DataKeys implements Cipher {
       const known = given.length === 0 ? 'none' : given.map(({ id }) => id).join(', ');
       throw new EncryptionKeyError(
         `the data is encrypted with the key ${file.keyId} (given: ${known}): name the file of that key with --data-encryption-key-file, behind the new one's if there is one`,
+        file.keys.at(-1)?.number,
       );
     }
-    const keys = file.keys.map((wrapped) => unwrap(wrapped, key, place));
+    const keys = file.keys.map((wrapped) => unwrap({ ...wrapped }, key, place));
     return new DataKeys(key.id, keys);
   }
 
@@ -177,8 +185,8 @@ function parseKeyFile(content: string, place: string): KeyFile {
   if (file.format !== undefined && file.format !== 1) {
     throw new DataKeysError(`${place} was written by a newer version (format ${file.format})`);
   }
-  const { format, keyId, keys } = file;
-  if (format === undefined || keyId === undefined) throw damaged(place);
+  const { format, keyId = '', keys } = file;
+  if (format === undefined || !/^[0-9a-f]{16}$/.test(keyId)) throw damaged(place);
   if (!Array.isArray(keys) || keys.length === 0) throw damaged(place);
   return { format, keyId, keys };
 }

@@ -13,7 +13,7 @@ import { nodeFileSystem } from '../wal/node-file-system.ts';
 import { writeFileDurably } from '../wal/segment.ts';
 import type { LevelStateStores } from './level-state-stores.ts';
 
-/** Twice, since without them all data is lost; the second one is read where the first is damaged. */
+/** Twice, since without them all data is lost: either is enough. */
 const fileNames = ['DATA-KEYS', 'DATA-KEYS.copy'] as const;
 
 const flagName = '--data-encryption-key-file';
@@ -22,7 +22,10 @@ const flagName = '--data-encryption-key-file';
  * What encrypts a member's log and state; undefined where nothing is to be encrypted. Nothing is changed on disk when it
  * throws: {@link EncryptionKeyError}, {@link DataKeysError}, or a {@link UsageError} for a file that holds no key.
  */
-export function openEncryption(logger: Logger, config: Config): DataEncryption | undefined {
+export function openEncryption(
+  logger: Logger,
+  config: Pick<Config, 'dataDir' | 'dataEncryptionKeyFiles'>,
+): DataEncryption | undefined {
   const directory = `${config.dataDir}/member`;
   const files = config.dataEncryptionKeyFiles;
   const kept = readKept(directory);
@@ -33,7 +36,8 @@ export function openEncryption(logger: Logger, config: Config): DataEncryption |
     );
   }
   const { first, keys, missing } = keysIn(files);
-  const dataKeys = kept.length === 0 ? begin(directory, first) : parseKept(kept, keys, missing);
+  const dataKeys =
+    kept.length === 0 ? begin(directory, first) : goOn(directory, kept, { keys, missing });
   return new DataEncryption({ logger, directory, files, dataKeys });
 }
 
@@ -66,24 +70,56 @@ function readKept(directory: string): Kept[] {
     .map((path) => ({ path, content: readFileSync(path, 'utf8') }));
 }
 
+interface GivenKeys {
+  readonly keys: readonly EncryptionKey[];
+  readonly missing: readonly string[];
+}
+
+/** With what is kept, which is twice the same when it returns, if all of it could be read or is damaged. */
+function goOn(directory: string, kept: readonly Kept[], given: GivenKeys): DataKeys {
+  const { dataKeys, isOfOtherKey } = parseKept(kept, given);
+  const key = given.keys.find(({ id }) => id === dataKeys.keyId);
+  const [first, copy] = kept;
+  const isWhole = first?.content === copy?.content;
+  if (key !== undefined && !isWhole && !isOfOtherKey) keep(directory, dataKeys, key);
+  return dataKeys;
+}
+
+/**
+ * A process that was killed while the key changed has left a copy under the new key beside a first one under the former,
+ * with a data key less and nothing encrypted with that. A first one that has more than its copy is never passed over.
+ */
 function parseKept(
   kept: readonly Kept[],
-  keys: readonly EncryptionKey[],
-  missing: readonly string[],
-): DataKeys {
-  let damage: DataKeysError | undefined;
-  for (const { path, content } of kept) {
-    try {
-      return DataKeys.parse(content, keys, path);
-    } catch (error) {
-      if (error instanceof EncryptionKeyError && missing.length > 0) {
-        throw new EncryptionKeyError(`${error.message}; ${missing.join(', ')} is not there`);
-      }
-      if (!(error instanceof DataKeysError)) throw error;
-      damage ??= error;
-    }
+  { keys, missing }: GivenKeys,
+): { readonly dataKeys: DataKeys; readonly isOfOtherKey: boolean } {
+  const parsed = kept.map((each) => parse(each, keys));
+  const [dataKeys] = parsed
+    .filter((each) => each instanceof DataKeys)
+    .toSorted((a, b) => b.keyNumber - a.keyNumber);
+  const [first] = parsed;
+  const neededNumber = first instanceof EncryptionKeyError ? first.keyNumber : 0;
+  const ofOtherKey = parsed.find((each) => each instanceof EncryptionKeyError);
+  if (dataKeys !== undefined && dataKeys.keyNumber >= neededNumber) {
+    return { dataKeys, isOfOtherKey: ofOtherKey !== undefined };
   }
-  throw damage ?? new DataKeysError('no data keys were kept');
+  if (ofOtherKey !== undefined && missing.length > 0) {
+    throw new EncryptionKeyError(`${ofOtherKey.message}; ${missing.join(', ')} is not there`);
+  }
+  // A key that was not given says more than damage: a person has it.
+  throw ofOtherKey ?? parsed.find((each) => each instanceof DataKeysError);
+}
+
+function parse(
+  { path, content }: Kept,
+  keys: readonly EncryptionKey[],
+): DataKeys | EncryptionKeyError | DataKeysError {
+  try {
+    return DataKeys.parse(content, keys, path);
+  } catch (error) {
+    if (error instanceof EncryptionKeyError || error instanceof DataKeysError) return error;
+    throw error;
+  }
 }
 
 /** For a new member, or one whose data is not encrypted yet. */
@@ -146,11 +182,12 @@ export class DataEncryption {
   }): void {
     const { clock, stores, fatal } = modules;
     const look = async (): Promise<void> => {
-      if (await this.#adoptNewKey()) await this.#renew(stores);
+      await this.#adoptNewKey();
+      await this.#renew(stores);
       if (!this.#isStopped) this.#timer = clock.after(encryptionKeysReadMs, again);
     };
     const again = (): void => void look().catch(fatal);
-    // Also what an earlier process left behind when it stopped.
+    // Also what an earlier process left behind when it stopped, and what a state that was being received brings.
     void this.#renew(stores).then(again, fatal);
   }
 
@@ -159,18 +196,17 @@ export class DataEncryption {
     this.#timer?.cancel();
   }
 
-  async #adoptNewKey(): Promise<boolean> {
+  async #adoptNewKey(): Promise<void> {
     const [file = ''] = this.#files;
     try {
       const key = encryptionKeyOf(await readFile(file), file);
       this.#lastFailure = '';
-      if (key.id === this.#dataKeys.keyId) return false;
+      if (key.id === this.#dataKeys.keyId) return;
       const rotated = this.#dataKeys.rotated(key);
       keep(this.#directory, rotated, key);
       const former = this.#dataKeys.keyId;
       this.#dataKeys.adopt(rotated);
       this.#logger.info({ key: key.id, former }, 'a new key encrypts log and state');
-      return true;
     } catch (error) {
       if (!(error instanceof InvalidKeyError) && !isReadError(error, file)) throw error;
       if (error.message !== this.#lastFailure) {
@@ -180,7 +216,6 @@ export class DataEncryption {
         );
       }
       this.#lastFailure = error.message;
-      return false;
     }
   }
 

@@ -26,6 +26,8 @@ export class LevelStateStores implements StateStores {
   readonly #cipher: Cipher | undefined;
   #staged: string | undefined;
   #current: EncryptedStore | undefined;
+  /** Holds nothing of a key older than this one. */
+  #renewed: { readonly store: EncryptedStore; readonly keyNumber: number } | undefined;
 
   constructor(directory: string, cipher?: Cipher) {
     this.#directory = directory;
@@ -65,9 +67,15 @@ export class LevelStateStores implements StateStores {
     this.#name(this.#nextName());
   }
 
-  /** Encrypts anew, beside all else, what older keys encrypted; see {@link EncryptedStore.renew}. */
+  /** Encrypts anew, beside all else, what older keys encrypted; see {@link EncryptedStore.renew}. At no cost when that is done. */
   async renew(): Promise<number> {
-    return (await this.#current?.renew()) ?? 0;
+    const store = this.#current;
+    const keyNumber = this.#cipher?.keyNumber;
+    if (store === undefined || keyNumber === undefined) return 0;
+    if (store === this.#renewed?.store && keyNumber === this.#renewed.keyNumber) return 0;
+    const records = await store.renew();
+    this.#renewed = { store, keyNumber };
+    return records;
   }
 
   async #open(name: string): Promise<OrderedStore> {

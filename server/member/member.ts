@@ -98,11 +98,19 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
       encryption?.stop();
       await replica.handOver();
       await clients?.stop();
-      await audit?.close();
-      await replica.close();
+      await closeReplica(replica, audit);
       await peers.close();
     },
   };
+}
+
+/** The audit log last: what was under way has its outcome only when the replica is closed. */
+async function closeReplica(replica: Replica, audit: MemberAudit | undefined): Promise<void> {
+  try {
+    await replica.close();
+  } finally {
+    await audit?.close();
+  }
 }
 
 function walDirectoryOf({ walDir, dataDir }: Config): string {

@@ -130,7 +130,7 @@ export class Wal {
   /**
    * Goes on with a log that was replayed. The tail is copied, synced and renamed first, since what we read may have
    * been the page cache of a sync that failed; a log that was damaged is written anew, the old files are kept aside.
-   * So is one that is to be encrypted from now on; its old files are removed.
+   * So is one that is to be encrypted from now on; its old files are removed, and whatever else is in clear.
    */
   static resume(
     modules: WalModules,
@@ -138,9 +138,12 @@ export class Wal {
     found: { replay: Replay; log: RecoveredLog; hardState: HardState; identity: Uint8Array },
   ): Wal {
     const isToBeEncrypted = modules.cipher !== undefined && found.replay.hasPlainEntries;
-    return found.log.isRewritten || isToBeEncrypted
-      ? Wal.#rewrite(modules, options, found)
-      : Wal.#copyTail(modules, options, found);
+    const wal =
+      found.log.isRewritten || isToBeEncrypted
+        ? Wal.#rewrite(modules, options, found)
+        : Wal.#copyTail(modules, options, found);
+    removeLeftovers(modules, options.directory);
+    return wal;
   }
 
   static #copyTail(
@@ -201,10 +204,12 @@ export class Wal {
       entries: log.entries,
       base,
     });
+    const isInClear = modules.cipher === undefined;
     for (const { file } of old) {
       const path = `${directory}/${file}`;
-      if (replay.damage === undefined) fileSystem.remove(path);
-      else fileSystem.rename(path, `${path}.damaged`);
+      const isKept = replay.damage !== undefined && (isInClear || !replay.hasPlainEntries);
+      if (isKept) fileSystem.rename(path, `${path}${isInClear ? damagedEnd : encryptedDamagedEnd}`);
+      else fileSystem.remove(path);
     }
     fileSystem.syncDirectory(directory);
     return wal;
@@ -451,6 +456,20 @@ export class Wal {
 }
 
 const zeros = Buffer.alloc(walReserveBytes);
+
+/** Of the files that are kept aside. */
+const damagedEnd = '.damaged';
+const encryptedDamagedEnd = '.encrypted.damaged';
+
+/** What a crash left half written; and, where entries are encrypted, what was kept aside when they were not. */
+function removeLeftovers({ fileSystem, cipher }: WalModules, directory: string): void {
+  const left = fileSystem.list(directory).filter((file) => {
+    const isInClear = file.endsWith(damagedEnd) && !file.endsWith(encryptedDamagedEnd);
+    return file.endsWith('.tmp') || (isInClear && cipher !== undefined);
+  });
+  for (const file of left) fileSystem.remove(`${directory}/${file}`);
+  if (left.length > 0) fileSystem.syncDirectory(directory);
+}
 
 interface Start {
   readonly segments: Segment[];

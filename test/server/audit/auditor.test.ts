@@ -14,6 +14,8 @@ import { type AuditRule, auditRules } from '../../../server/config/audit.ts';
 import { Election } from '../../../server/proto/gen/election.ts';
 import { Lock } from '../../../server/proto/gen/lock.ts';
 import {
+  Auth,
+  DeleteRangeRequest,
   KV,
   Lease,
   LeaseGrantRequest,
@@ -73,6 +75,10 @@ class Audited {
 
   stream<Request>(method: Method<Request, unknown>): StreamCall<Request> {
     return this.#services.find(method.path) as StreamCall<Request>;
+  }
+
+  get text(): string {
+    return this.#text;
   }
 
   async later(): Promise<void> {
@@ -139,6 +145,64 @@ test('a transaction is what it may do, nested ones included', async () => {
     lines.map(({ kind, ranges }) => [kind, ranges]),
     [['write', [{ op: 'write', key: '/deep/1' }]]],
   );
+});
+
+test('a write that answers with what was there before is a read, also within a transaction', async () => {
+  const audited = new Audited(auditRules('read:/secrets/'));
+  const put = PutRequest.create({ key: key('/secrets/1'), prevKv: true, ignoreValue: true });
+  const deletion = DeleteRangeRequest.create({ key: key('/secrets/2'), prevKv: true });
+  const run = async <Request>(method: Method<Request, unknown>, request: Request) =>
+    audited
+      .unary(method)
+      .run(request, context())
+      .catch(() => undefined);
+  await run(KV.methods.put, put);
+  await run(KV.methods.put, { ...put, prevKv: false });
+  await run(KV.methods.deleteRange, deletion);
+  await run(KV.methods.deleteRange, { ...deletion, prevKv: false });
+  const ops = [
+    { request: { kind: 'requestPut', value: put } },
+    { request: { kind: 'requestDeleteRange', value: deletion } },
+  ] as const;
+  await run(KV.methods.txn, TxnRequest.create({ success: ops as never }));
+  const lines = await audited.lines();
+  const [first, second] = ['/secrets/1', '/secrets/2'].map((name) => [
+    { op: 'write', key: name },
+    { op: 'read', key: name },
+  ]);
+  assert.deepEqual(
+    lines.map(({ call, ranges }) => [call.split('/')[1], ranges]),
+    [
+      ['Put', first],
+      ['DeleteRange', second],
+      ['Txn', [...(first ?? []), ...(second ?? [])]],
+    ],
+  );
+});
+
+test('a key, a name or an error cannot end a line for those who read it, nor turn it about', async () => {
+  const audited = new Audited(auditRules('write:*'));
+  const bad = '\n\r\u0000\u001b[2J\u007f\u0085\u009b2J\u2028\u2029\u202e\u2066\ufeff';
+  await audited.unary(KV.methods.put).run(PutRequest.create({ key: key(bad) }), context());
+  await audited
+    .unary(Auth.methods.userDelete)
+    .run({ name: bad }, context())
+    .catch(() => undefined);
+  const lines = await audited.lines();
+  assert.equal(lines[0]?.ranges?.[0]?.['key'], bad);
+  assert.equal((lines[1] as unknown as { name: string }).name, bad);
+  assert.doesNotMatch(audited.text.replaceAll('\n', ''), /[\p{Cc}\u2028-\u202e\u2066-\u2069]/u);
+});
+
+test('a token of before the rights changed is no good token', async () => {
+  const audited = new Audited([]);
+  audited.member.read = () => Promise.reject(new EtcdError('AuthOldRevision'));
+  await audited
+    .unary(KV.methods.range)
+    .run(RangeRequest.create({ key: key('/b') }), context())
+    .catch(() => undefined);
+  const [line] = await audited.lines();
+  assert.equal(line?.error, 'etcdserver: revision of auth store is old');
 });
 
 test('many and long keys are shown in part, and it is said', async () => {

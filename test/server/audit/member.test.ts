@@ -1,9 +1,19 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, suite, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { GrpcCode } from '../../../server/api/errors.ts';
 import { Gateway } from '../../../server/api/gateway.ts';
 import { Services } from '../../../server/api/services.ts';
@@ -282,6 +292,61 @@ suite('the audit log of a member', () => {
     });
     await withCluster({ program: 'mainstay', flags: ['--audit-log-path=-'] }, async (cluster) => {
       await cluster.member(0).logged('"kind":"audit","call":"begin"');
+    });
+  });
+
+  test('ends although nobody reads its standard output', async () => {
+    const pipe = join(directory, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const reader = openSync(pipe, 'r+');
+    await withCluster({ program: 'mainstay' }, async (cluster) => {
+      const member = cluster.member(0);
+      await member.stop('SIGTERM');
+      const flags = ['--audit-log-path=-', '--audit-log-rules=write:*'];
+      const wrapper = ['sh', '-c', `exec "$@" > ${pipe}`, 'sh'];
+      member.spawn([...cluster.flagsFor('existing'), ...flags], { wrapper });
+      await member.ready();
+      const asking = new Asking(member);
+      const key = Buffer.alloc(500, 'k');
+      // More than a pipe holds.
+      for (let count = 0; count < 300; count++) {
+        await asking.grpc(KV.methods.put, { key, value: bytes('v') });
+      }
+      asking.close();
+      await sleep(500);
+      member.signal('SIGTERM');
+      const isLate = sleep(20_000, 'late', { ref: false });
+      assert.notEqual(await Promise.race([member.exited, isLate]), 'late');
+      assert.match(member.log, /the end of the audit log is lost/);
+      assert.equal((await member.exited).code, 0);
+    });
+    closeSync(reader);
+  });
+
+  test('has what was still under way when the member stopped', async () => {
+    const path = join(directory, 'stopped.log');
+    const flags = ['--audit-log-path', path, '--audit-log-rules=write:*'];
+    await withCluster({ program: 'mainstay', size: 3 }, async (cluster) => {
+      const member = cluster.member(0);
+      await member.stop('SIGTERM');
+      await member.start([...cluster.flagsFor('existing'), ...flags]);
+      await cluster.member(1).stop();
+      await cluster.member(2).stop();
+      const asking = new Asking(member);
+      const put = asking.grpc(KV.methods.put, { key: bytes('/x'), value: bytes(canary) });
+      const user = asking.grpc(Auth.methods.userAdd, { name: 'late', password: canary });
+      await sleep(500);
+      await member.stop('SIGTERM');
+      await Promise.allSettled([put, user]);
+      asking.close();
+      const lines = linesOf(path);
+      assert.deepEqual(lines.map(({ call }) => call).toSorted(), [
+        'begin',
+        'end',
+        'etcdserverpb.Auth/UserAdd',
+        'etcdserverpb.KV/Put',
+      ]);
+      assert.equal(lines.at(-1)?.call, 'end');
     });
   });
 

@@ -106,3 +106,24 @@ test('files beyond those that are kept go away when there are fewer to keep', as
     ]);
   });
 });
+
+test('a rotation that was killed, or that is tried again, costs no file that was put aside', async () => {
+  await inDirectory(async (directory) => {
+    const path = join(directory, 'audit.log');
+    const read = (): string[] =>
+      [3, 2, 1].map((age) => readFileSync(`${path}.${age}`, 'utf8').trim());
+    // Killed when .1 was .2 already.
+    writeFileSync(`${path}.3`, 'a\n');
+    writeFileSync(`${path}.2`, 'b\n');
+    writeFileSync(path, 'c\n');
+    const file = await RotatedFile.open({ path, fileBytesMax: 2, filesMax: 3 });
+    await file.write(Buffer.from('d\n'), whole);
+    assert.deepEqual(read(), ['a', 'b', 'c']);
+    // As when the new file could not be made, on a full disk: it is not there, and the next attempt finds it so.
+    rmSync(path);
+    await file.write(Buffer.from('e\n'), whole);
+    assert.deepEqual(read(), ['a', 'b', 'c']);
+    assert.equal(readFileSync(path, 'utf8'), 'e\n');
+    await file.close();
+  });
+});

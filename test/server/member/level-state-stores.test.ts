@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, suite, test } from 'node:test';
 import { StateDamagedError } from '../../../server/backend/damage.ts';
 import type { OrderedStore } from '../../../server/backend/ordered-store.ts';
+import { encryptionKeyOf } from '../../../server/base/encryption-key.ts';
 import { bytesOf } from '../../../server/client/keys.ts';
+import { DataKeys } from '../../../server/encryption/data-keys.ts';
 import { LevelStateStores } from '../../../server/member/level-state-stores.ts';
 
 let directory = '';
@@ -87,5 +90,22 @@ suite('the directories of applied states', () => {
     await stores().discard();
     assert.equal(await held(), undefined);
     assert.deepEqual(directories(), ['state-3']);
+  });
+
+  test('a state that was being received while the key changed is encrypted anew when it takes over', async () => {
+    const [former, key] = ['former', 'key'].map((name) => encryptionKeyOf(randomBytes(32), name));
+    assert(former !== undefined && key !== undefined);
+    const cipher = DataKeys.create(former);
+    const encrypted = new LevelStateStores(directory, cipher);
+    const current = await encrypted.open();
+    await write(await encrypted.stage(), 'new');
+    cipher.adopt(cipher.rotated(key));
+    assert.equal(await encrypted.renew(), 0, 'there is nothing in the current one');
+    await current.close();
+    const received = await encrypted.promoteStaged();
+    assert.equal(await encrypted.renew(), 1);
+    assert.equal(await encrypted.renew(), 0);
+    assert.deepEqual(Buffer.from(received.get(bytesOf('key')) ?? []).toString(), 'new');
+    await received.close();
   });
 });
