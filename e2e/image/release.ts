@@ -2,10 +2,10 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Whether the checkout knows a release; a shallow clone has no tags. */
-export function knowsRelease(root: string, tag: string): boolean {
+/** Whether the checkout knows a release; a shallow clone does not reach back. */
+export function knowsRelease(root: string, commit: string): boolean {
   try {
-    execFileSync('git', ['rev-parse', '--verify', '--quiet', `${tag}^{commit}`], {
+    execFileSync('git', ['rev-parse', '--verify', '--quiet', `${commit}^{commit}`], {
       cwd: root,
       stdio: 'ignore',
     });
@@ -16,11 +16,11 @@ export function knowsRelease(root: string, tag: string): boolean {
 }
 
 /** Unpacks a release into a directory and compiles it, with its packages; what was there is removed. */
-export function compileRelease(root: string, tag: string, directory: string): void {
+export function compileRelease(root: string, commit: string, directory: string): void {
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
   const archive = join(directory, 'release.tar');
-  execFileSync('git', ['archive', '--output', archive, tag], { cwd: root });
+  execFileSync('git', ['archive', '--output', archive, commit], { cwd: root });
   execFileSync('tar', ['-xf', archive, '-C', directory]);
   rmSync(archive);
   if (existsSync(join(root, 'node_modules')) && packagesOf(root) === packagesOf(directory))

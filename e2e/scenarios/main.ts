@@ -14,7 +14,7 @@ Usage: npm run e2e [-- [--kill-operator] WORD...]     those in files with one of
   --kill-operator          kill the operator again and again, in the middle of all that it does
 
 Without KUBECONFIG they play on localkube. With it, on that cluster; its services have to be reachable from here.
-Images for its nodes are built from this checkout (and from ${releaseBefore.tag}, to upgrade from), on a base with this machine's Node:
+Images for its nodes are built from this checkout (and from ${releaseBefore.version}, to upgrade from), on a base with this machine's Node:
 
   MAINSTAY_E2E_LOAD        shell command that loads a docker-archive onto the nodes; the file is its argument $1.
                            For kind: 'kind load image-archive "$1"'
@@ -65,9 +65,9 @@ function provideImages(): Readonly<Record<string, string>> {
       'KUBECONFIG is set: say with MAINSTAY_E2E_LOAD how its nodes get an image (--help)',
     );
   const now = buildAndLoad(load, root);
-  if (!knowsRelease(root, releaseBefore.tag)) {
+  if (!knowsRelease(root, releaseBefore.commit)) {
     console.log(
-      `There is no tag ${releaseBefore.tag} in this checkout: nothing is upgraded from it.`,
+      `This checkout does not reach back to ${releaseBefore.version}: no upgrade is run.`,
     );
     return { MAINSTAY_IMAGE: now };
   }

@@ -70,6 +70,7 @@ suite('the commands of docs/CTL.md', { timeout: 540_000 }, () => {
     cluster = await TestCluster.start({ program: 'mainstay' });
     const program = join(directory, 'mainstayctl');
     const main = join(root, 'dist/server/ctl/main.js');
+    process.chdir(directory);
     writeFileSync(program, `#!/bin/sh\nexec "${process.execPath}" "${main}" "$@"\n`);
     chmodSync(program, 0o755);
     writeFileSync(join(directory, 'app.json'), '{}');
@@ -93,10 +94,17 @@ suite('the commands of docs/CTL.md', { timeout: 540_000 }, () => {
     return runCommand(wordsOf(line), { env, ...(signal && { signal }) });
   }
 
-  async function shell(script: string): Promise<string> {
+  /** As a shell runs it, where it takes more than words. Rejects with the output of what failed. */
+  async function shell(script: string): Promise<void> {
+    const [, words] = /^mainstayctl ([^|&;<>()$`~*?#\\\n]+)$/.exec(script) ?? [];
+    if (words !== undefined) {
+      const { code, out, err } = await inProcess(words);
+      if (code !== 0) throw Object.assign(new Error(err), { code, stdout: out });
+      return;
+    }
     const PATH = `${directory}:${process.env['PATH']}`;
     const env = { PATH, HOME: directory, MAINSTAYCTL_ENDPOINTS: endpoints() };
-    return (await run('sh', ['-e', '-c', script], { cwd: directory, env })).stdout;
+    await run('sh', ['-e', '-c', script], { cwd: directory, env });
   }
 
   /** A member that is known and not started, or for those that need one, a learner that runs. */
