@@ -1,6 +1,7 @@
 import type { CommandSpec } from '../client/ctl/command.ts';
 import { memberOnlyCommands } from '../client/ctl/commands.ts';
 import { backupCommands } from './backup-commands.ts';
+import { mirrorCommand } from './mirror-command.ts';
 import { snapshotCommands } from './snapshot-commands.ts';
 import { versionCommand } from './version.ts';
 
@@ -8,6 +9,7 @@ import { versionCommand } from './version.ts';
 export const ctlCommands: readonly CommandSpec[] = [
   ...memberOnlyCommands,
   ...snapshotCommands,
+  mirrorCommand,
   ...backupCommands,
   versionCommand,
 ];
