@@ -159,6 +159,10 @@ export class Mirror {
       for (const id of this.#leases.ids) await this.#leases.revoke(id);
     }
     if (found === undefined && startRevision > 0) {
+      // Fails when what comes next is compacted, or when the source has not come so far.
+      await this.#source.client.range(oneKey(mapping.source.key), {
+        revision: Math.max(1, startRevision - 1),
+      });
       await this.#save({ kind: 'following', revision: startRevision - 1, done: 0 });
       return;
     }
@@ -260,9 +264,20 @@ export class Mirror {
       await this.#writer.write(operations);
     } catch (error) {
       if (!(error instanceof TooLargeError)) throw error;
-      for (const operation of operations) await this.#writer.writeApart([operation]);
+      for (const operation of operations) await this.#writeAlone(operation);
     }
     this.#count(operations);
+  }
+
+  async #writeAlone(operation: RequestOp): Promise<void> {
+    try {
+      await this.#writer.writeApart([operation]);
+    } catch (error) {
+      if (!(error instanceof TooLargeError) || operation.request?.kind !== 'requestPut')
+        throw error;
+      const { key, value } = operation.request.value;
+      throw tooLarge(key, key.length + value.length, error);
+    }
   }
 
   // Following
@@ -365,7 +380,10 @@ export class Mirror {
       await this.#writer.writeApart(operations, this.#stateOf(checkpoint));
     } catch (error) {
       if (!(error instanceof TooLargeError)) throw error;
-      if (changes.length === 1) throw tooLarge(changes, error);
+      const [change] = changes;
+      if (change !== undefined && changes.length === 1) {
+        throw tooLarge(change.key, change.sizeBytes, error);
+      }
       const middle = Math.ceil(changes.length / 2);
       await this.#applyChanges(changes.slice(0, middle));
       await this.#applyChanges(changes.slice(middle));
@@ -445,10 +463,9 @@ function reasonToCopy(error: unknown): string | undefined {
   return undefined;
 }
 
-function tooLarge([change]: readonly Change[], cause: unknown): MirrorError {
-  const key = lineOf(change?.key ?? new Uint8Array());
+function tooLarge(key: Uint8Array, sizeBytes: number, cause: unknown): MirrorError {
   return new MirrorError(
-    `the destination takes no request of the size of ${key} (${change?.sizeBytes} bytes): start its members with a larger --max-request-bytes`,
+    `the destination takes no request of the size of ${lineOf(key)} (${sizeBytes} bytes): start its members with a larger --max-request-bytes`,
     { cause },
   );
 }
