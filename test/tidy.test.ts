@@ -79,8 +79,10 @@ const server: Record<string, readonly string[]> = {
   ),
   // Copies from one cluster into another, as a client of both.
   mirror: ['base', 'proto', 'client'],
+  // From and to files of keys.
+  transfer: ['base', 'proto', 'client', 'mirror', 'snapshot', 'backup'],
   // The program for people: asks members as a client, and makes data directories as a member does.
-  ctl: ['base', 'config', 'client', 'snapshot', 'member', 'backup', 'mirror'],
+  ctl: ['base', 'config', 'client', 'snapshot', 'member', 'backup', 'mirror', 'transfer'],
   'main.ts': ['base', 'config', 'proto', 'member', 'transport'],
 };
 

@@ -3,6 +3,7 @@ import { memberOnlyCommands } from '../client/ctl/commands.ts';
 import { backupCommands } from './backup-commands.ts';
 import { mirrorCommand } from './mirror-command.ts';
 import { snapshotCommands } from './snapshot-commands.ts';
+import { transferCommands } from './transfer-commands.ts';
 import { versionCommand } from './version.ts';
 
 /** Every command of mainstayctl: the one table. */
@@ -10,6 +11,7 @@ export const ctlCommands: readonly CommandSpec[] = [
   ...memberOnlyCommands,
   ...snapshotCommands,
   mirrorCommand,
+  ...transferCommands,
   ...backupCommands,
   versionCommand,
 ];

@@ -4,9 +4,21 @@ import { KeyMapping } from '../mirror/key-mapping.ts';
 
 const reservedDefault = '__mainstay/';
 
+export const prefixFlag: Flag = {
+  name: 'prefix',
+  value: 'PREFIX',
+  summary: 'only the keys that begin so',
+};
+export const reservedFlag: Flag = {
+  name: 'reserved-prefix',
+  value: 'PREFIX',
+  default: reservedDefault,
+  summary: 'where mirrors and imports keep how far they are: keys that begin so are never copied',
+};
+
 /** Which keys are copied, and what they are called where they come to. */
 export const mappingFlags: readonly Flag[] = [
-  { name: 'prefix', value: 'PREFIX', summary: 'only the keys that begin so' },
+  prefixFlag,
   {
     name: 'dest-prefix',
     value: 'PREFIX',
@@ -14,14 +26,15 @@ export const mappingFlags: readonly Flag[] = [
     summary: 'what stands at the destination in place of --prefix',
   },
   { name: 'no-dest-prefix', summary: 'nothing stands there in place of --prefix' },
-  {
-    name: 'reserved-prefix',
-    value: 'PREFIX',
-    default: reservedDefault,
-    summary:
-      'where the destination keeps how far the work is; keys that begin so are neither copied nor deleted',
-  },
+  reservedFlag,
 ];
+
+/** Of transactions at the destination; the checkpoint is one operation of each. */
+export function txnOpsMaxOf(line: CommandLine): number {
+  const max = line.text('max-txn-ops') === undefined ? 128 : line.whole('max-txn-ops');
+  if (max < 2) throw new UsageError('--max-txn-ops: the checkpoint is one, so 2 at least');
+  return max;
+}
 
 /** Throws {@link UsageError}. */
 export function mappingOf(line: CommandLine): { mapping: KeyMapping; reserved: string } {

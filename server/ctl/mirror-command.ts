@@ -1,19 +1,13 @@
 import { Client } from '../client/client.ts';
 import { type Command, CommandError, type CommandSpec, commandOf } from '../client/ctl/command.ts';
-import {
-  type CommandLine,
-  durationOf,
-  endpointsOf,
-  tlsFlags,
-  userOf,
-} from '../client/ctl/command-line.ts';
+import { durationOf, endpointsOf, tlsFlags, userOf } from '../client/ctl/command-line.ts';
 import { credentialsOf, tlsOf } from '../client/ctl/ctl.ts';
-import { type Flag, UsageError } from '../client/ctl/flags.ts';
+import type { Flag } from '../client/ctl/flags.ts';
 import { jsonOf, lineOf } from '../client/ctl/text.ts';
 import { type Comparison, compareSides } from '../mirror/difference.ts';
 import { MirrorError } from '../mirror/failure.ts';
 import { Mirror, type MirrorStatus } from '../mirror/mirror.ts';
-import { mappingFlags, mappingOf } from './mapping-flags.ts';
+import { mappingFlags, mappingOf, txnOpsMaxOf } from './mapping-flags.ts';
 
 const differencesMax = 10;
 
@@ -144,7 +138,7 @@ async function run(command: Command, destination: Client): Promise<boolean> {
   const { line } = command;
   if (line.flag('check')) return check(command, destination);
   const { terminal, client } = command;
-  const options = { ...mappingOf(line), ...numbersOf(line), signal: terminal.signal };
+  const options = { ...mappingOf(line), signal: terminal.signal };
   const intervalMs = durationOf(line.text('interval') ?? '10s', '--interval');
   const isJson = line.format('simple') === 'json';
   let toldAtMs = performance.now();
@@ -154,6 +148,8 @@ async function run(command: Command, destination: Client): Promise<boolean> {
     { source: client, destination },
     {
       ...options,
+      startRevision: line.whole('rev'),
+      txnOpsMax: txnOpsMaxOf(line),
       overwrites: line.flag('overwrite'),
       isOnce: line.flag('once'),
       onStatus: (status) => {
@@ -173,12 +169,6 @@ async function run(command: Command, destination: Client): Promise<boolean> {
   terminal.progress?.('');
   tell(status);
   return true;
-}
-
-function numbersOf(line: CommandLine): { startRevision: number; txnOpsMax: number } {
-  const txnOpsMax = line.text('max-txn-ops') === undefined ? 128 : line.whole('max-txn-ops');
-  if (txnOpsMax < 2) throw new UsageError('--max-txn-ops: the checkpoint is one, so 2 at least');
-  return { startRevision: line.whole('rev'), txnOpsMax };
 }
 
 function textOf(status: MirrorStatus): string {

@@ -2,12 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { asBuffer, equalBytes } from '../base/bytes.ts';
 import type { Client } from '../client/client.ts';
 import { modRevisionOf } from '../client/compare.ts';
+import { lineOf } from '../client/ctl/text.ts';
 import { ClientError } from '../client/errors.ts';
 import { etcdTexts } from '../client/etcd-texts.ts';
-import { bytesOf } from '../client/keys.ts';
-import { kvsAt, putOp, rangeOp } from '../client/txn.ts';
+import type { Headed } from '../client/key-space.ts';
+import { bytesOf, type Keys } from '../client/keys.ts';
+import { deleteOp, kvsAt, putOp, rangeOp } from '../client/txn.ts';
 import type { KeyValue } from '../proto/gen/kv.ts';
-import { KV, type RequestOp } from '../proto/gen/rpc.ts';
+import { KV, type RequestOp, type TxnResponse } from '../proto/gen/rpc.ts';
 import { LeaseLostError, MirrorError, TooLargeError } from './failure.ts';
 import type { Patience } from './patience.ts';
 
@@ -53,12 +55,7 @@ export class GuardedWriter {
   async write(operations: readonly RequestOp[], state?: State): Promise<void> {
     const value = state && bytesOf(JSON.stringify({ ...state, ...this.#nextStamp() }));
     const checkpoint = value === undefined ? [] : [putOp(this.#key, value)];
-    const request = {
-      compare: [modRevisionOf(this.#key).equals(this.#modRevision)],
-      success: [...operations, ...checkpoint],
-      failure: [rangeOp(this.#key)],
-    };
-    const answer = await this.#sent(() => this.#client.txn(request, { mayRepeat: true }));
+    const answer = await this.#guarded([...operations, ...checkpoint]);
     if (answer.succeeded) {
       if (value !== undefined) this.#modRevision = answer.header.revision;
       return;
@@ -66,11 +63,53 @@ export class GuardedWriter {
     const [kv] = kvsAt(answer, 0);
     // It took effect before, and the answer was lost.
     if (kv === undefined || value === undefined || !equalBytes(kv.value, value)) {
-      throw new MirrorError(
-        `somebody else has written ${asBuffer(this.#key).toString()}: only one may write there at a time`,
-      );
+      throw this.#somebodyElse();
     }
     this.#modRevision = kv.modRevision;
+  }
+
+  /** The same; what the destination does not take in one request goes in one for each operation. */
+  async writeInParts(operations: readonly RequestOp[], state?: State): Promise<void> {
+    try {
+      await this.write(operations, state);
+    } catch (error) {
+      if (!(error instanceof TooLargeError)) throw error;
+      for (const operation of operations) await this.#writeAlone(operation);
+      if (state !== undefined) await this.write([], state);
+    }
+  }
+
+  /** Deletes the checkpoint and all that is beside it. */
+  async end(keys: Keys): Promise<void> {
+    const answer = await this.#guarded([deleteOp(keys)]);
+    if (!answer.succeeded && kvsAt(answer, 0).length > 0) throw this.#somebodyElse();
+    this.#modRevision = 0;
+  }
+
+  #guarded(success: RequestOp[]): Promise<Headed<TxnResponse>> {
+    const request = {
+      compare: [modRevisionOf(this.#key).equals(this.#modRevision)],
+      success,
+      failure: [rangeOp(this.#key)],
+    };
+    return this.#sent(() => this.#client.txn(request, { mayRepeat: true }));
+  }
+
+  #somebodyElse(): MirrorError {
+    return new MirrorError(
+      `somebody else has written ${asBuffer(this.#key).toString()}: only one may write there at a time`,
+    );
+  }
+
+  async #writeAlone(operation: RequestOp): Promise<void> {
+    try {
+      await this.writeApart([operation]);
+    } catch (error) {
+      if (!(error instanceof TooLargeError) || operation.request?.kind !== 'requestPut')
+        throw error;
+      const { key, value } = operation.request.value;
+      throw tooLarge(key, key.length + value.length, error);
+    }
   }
 
   /**
@@ -123,4 +162,11 @@ export function parsedState({ key, value }: KeyValue): State {
   } catch (error) {
     throw new MirrorError(`${asBuffer(key).toString()} is no checkpoint`, { cause: error });
   }
+}
+
+export function tooLarge(key: Uint8Array, sizeBytes: number, cause: unknown): MirrorError {
+  return new MirrorError(
+    `the destination takes no request of the size of ${lineOf(key)} (${sizeBytes} bytes): start its members with a larger --max-request-bytes`,
+    { cause },
+  );
 }

@@ -1,7 +1,6 @@
 import { compareBytes, equalBytes } from '../base/bytes.ts';
 import { hexId, type LeaseId, type Revision } from '../base/ids.ts';
 import type { Client } from '../client/client.ts';
-import { lineOf } from '../client/ctl/text.ts';
 import { ClientError, CompactedError } from '../client/errors.ts';
 import { etcdTexts } from '../client/etcd-texts.ts';
 import { keysUnder, oneKey } from '../client/keys.ts';
@@ -12,7 +11,7 @@ import type { RequestOp } from '../proto/gen/rpc.ts';
 import { pending, settledWithin } from './arrival.ts';
 import { type Checkpoint, checkpointOf, checkpointPlace, stateOf } from './checkpoint.ts';
 import { LeaseLostError, MirrorError, TooLargeError } from './failure.ts';
-import { GuardedWriter } from './guarded-writer.ts';
+import { GuardedWriter, tooLarge } from './guarded-writer.ts';
 import type { KeyMapping } from './key-mapping.ts';
 import { Lag } from './lag.ts';
 import { LeaseMap } from './lease-map.ts';
@@ -260,24 +259,8 @@ export class Mirror {
   }
 
   async #write(operations: readonly RequestOp[]): Promise<void> {
-    try {
-      await this.#writer.write(operations);
-    } catch (error) {
-      if (!(error instanceof TooLargeError)) throw error;
-      for (const operation of operations) await this.#writeAlone(operation);
-    }
+    await this.#writer.writeInParts(operations);
     this.#count(operations);
-  }
-
-  async #writeAlone(operation: RequestOp): Promise<void> {
-    try {
-      await this.#writer.writeApart([operation]);
-    } catch (error) {
-      if (!(error instanceof TooLargeError) || operation.request?.kind !== 'requestPut')
-        throw error;
-      const { key, value } = operation.request.value;
-      throw tooLarge(key, key.length + value.length, error);
-    }
   }
 
   // Following
@@ -461,11 +444,4 @@ function reasonToCopy(error: unknown): string | undefined {
   }
   if (error instanceof LeaseLostError) return 'a lease of the destination has expired';
   return undefined;
-}
-
-function tooLarge(key: Uint8Array, sizeBytes: number, cause: unknown): MirrorError {
-  return new MirrorError(
-    `the destination takes no request of the size of ${lineOf(key)} (${sizeBytes} bytes): start its members with a larger --max-request-bytes`,
-    { cause },
-  );
 }

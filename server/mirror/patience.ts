@@ -10,11 +10,14 @@ const pauseMsMax = 2_000;
 export class Patience {
   readonly #side: string;
   readonly #signal: AbortSignal;
+  readonly #lastsMs: number;
   #waitingFor: string | undefined;
 
-  constructor(side: string, signal: AbortSignal) {
+  /** `lastsMs`: how long a call is made again; for ever by default. */
+  constructor(side: string, signal: AbortSignal, lastsMs = Number.POSITIVE_INFINITY) {
     this.#side = side;
     this.#signal = signal;
+    this.#lastsMs = lastsMs;
   }
 
   /** Why nothing goes on, for people; undefined while it does. */
@@ -32,6 +35,7 @@ export class Patience {
 
   /** `call` must be such that twice is as once. Throws the signal's reason, and failures that do not go by. */
   async until<T>(call: () => Promise<T>): Promise<T> {
+    const deadline = performance.now() + this.#lastsMs;
     for (let pauseMs = pauseMsMin; ; pauseMs = Math.min(2 * pauseMs, pauseMsMax)) {
       throwIfAborted([this.#signal]);
       try {
@@ -41,6 +45,7 @@ export class Patience {
       } catch (error) {
         throwIfAborted([this.#signal]);
         if (!(error instanceof ClientError) || !goesBy(error)) throw error;
+        if (performance.now() + pauseMs > deadline) throw error;
         this.#waitingFor = `${this.#side}: ${error.text}`;
       }
       await pause(pauseMs * (0.5 + Math.random() / 2), [this.#signal]);

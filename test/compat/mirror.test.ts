@@ -115,9 +115,7 @@ for (const [from, to] of directions) {
       { timeout: killMs + 150_000 },
       () =>
         withCluster({ program: from, ...sizes }, (source) =>
-          withCluster({ program: to, ...sizes }, (destination) =>
-            killing({ source, destination }),
-          ),
+          withCluster({ program: to, ...sizes }, (destination) => killing({ source, destination })),
         ),
     );
   });

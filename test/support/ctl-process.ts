@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const main = fileURLToPath(new URL('../../server/ctl/main.js', import.meta.url));
@@ -14,8 +15,8 @@ export class CtlProcess {
   out = '';
   err = '';
 
-  constructor(words: readonly string[], { nodeFlags = [] as readonly string[] } = {}) {
-    const child = spawn(process.execPath, [...nodeFlags, '--enable-source-maps', main, ...words], {
+  constructor(words: readonly string[]) {
+    const child = spawn(process.execPath, ['--enable-source-maps', main, ...words], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child = child;
@@ -36,6 +37,18 @@ export class CtlProcess {
 
   get isRunning(): boolean {
     return running.has(this.#child);
+  }
+
+  /** The most memory that it has had so far; 0 when it has ended. */
+  get peakRssBytes(): number {
+    if (!this.isRunning) return 0;
+    try {
+      const status = readFileSync(`/proc/${this.#child.pid}/status`, 'utf8');
+      return 1024 * Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0);
+    } catch {
+      // It has ended just now.
+      return 0;
+    }
   }
 
   kill(signal: 'SIGINT' | 'SIGKILL'): Promise<number | null> {
