@@ -165,13 +165,13 @@ export class Import {
       const operations = [];
       const before = compares ? await this.#before(batch.puts) : [];
       for (const [at, { key, entry }] of batch.puts.entries()) {
+        const found = before[at];
+        const isEqual = found !== undefined && equalBytes(found.value, entry.value);
+        if (isEqual && found.lease === entry.lease) continue;
         const ttlSeconds = ttls.get(entry.lease);
         const lease =
           ttlSeconds === undefined ? 0n : await this.#leases.ensure(entry.lease, ttlSeconds, 0);
-        const found = before[at];
-        const isSame =
-          found !== undefined && found.lease === lease && equalBytes(found.value, entry.value);
-        if (!isSame) operations.push(putOp(key, entry.value, { lease }));
+        if (!isEqual || found.lease !== lease) operations.push(putOp(key, entry.value, { lease }));
       }
       await this.#writer.writeInParts(operations, this.#stateAt(batch.end));
       this.#puts += operations.length;

@@ -159,7 +159,8 @@ for (const [from, to] of [
         /has 2 keys there already; the file has 1 of them: o\/0\. With/,
       );
       assert.match(await done(destination, `${to} --overwrite`), /: 100 keys written, 0 left/);
-      assert.match(await done(destination, `${to} --overwrite`), /: 0 keys written, 100 left/);
+      // Those of leases whose ids others have get new leases; the others are left as they are.
+      assert.match(await done(destination, `${to} --overwrite`), /: 11 keys written, 89 left/);
       assert.equal(latin1((await destination.get('o/beside'))?.value ?? Buffer.alloc(0)), 'mine');
       const { count } = await destination.range(keysUnder('__mainstay/'));
       assert.equal(count, 0, 'nothing of the import is left');
@@ -228,24 +229,30 @@ for (const [from, to] of [
       );
     });
 
+    if (from !== 'etcd') return;
     test('memory does not grow with the file', async () => {
-      for (let at = 0; at < 160; at++) await source.put(`z/${at}`, randomBytes(mebibyte));
+      const value = 64 * 1024;
+      const count = (240 * mebibyte) / value;
+      for (let at = 0; at < count; at += 16) {
+        const keys = Array.from({ length: 16 }, (_, n) => `z/${at + n}`);
+        await Promise.all(keys.map((key) => source.put(key, randomBytes(value))));
+      }
       const path = file('large.db');
       await done(source, `snapshot save ${path} --command-timeout 60s`);
-      let peak = 0;
       for (const words of [
         ['import', path, '--prefix', 'z/', '--endpoints', destination.endpoints.join()],
-        ['export', file('large.jsonl'), '--endpoints', source.endpoints.join()],
+        ['export', file('large.jsonl'), '--endpoints', destination.endpoints.join()],
       ]) {
-        const process = new CtlProcess([...words, '--command-timeout', '20s']);
+        const process = new CtlProcess([...words, '--command-timeout', '30s']);
+        let peak = 0;
         while (process.isRunning) {
           peak = Math.max(peak, process.peakRssBytes);
           await sleep(20);
         }
         assert.equal(await process.exited, 0, process.err);
+        assert.ok(peak > 20 * mebibyte && peak < 210 * mebibyte, `${peak / mebibyte} MiB`);
       }
-      assert.equal((await destination.range(keysUnder('z/'), { countOnly: true })).count, 160);
-      assert.ok(peak > 20 * mebibyte && peak < 200 * mebibyte, `${peak / mebibyte} MiB`);
+      assert.equal((await destination.range(keysUnder('z/'), { countOnly: true })).count, count);
     });
   });
 }
