@@ -82,7 +82,17 @@ const server: Record<string, readonly string[]> = {
   // From and to files of keys.
   transfer: ['base', 'proto', 'client', 'mirror', 'snapshot', 'backup'],
   // The program for people: asks members as a client, and makes data directories as a member does.
-  ctl: ['base', 'config', 'client', 'snapshot', 'member', 'backup', 'mirror', 'transfer'],
+  ctl: [
+    'base',
+    'config',
+    'proto',
+    'client',
+    'snapshot',
+    'member',
+    'backup',
+    'mirror',
+    'transfer',
+  ].concat(['console']),
   'main.ts': ['base', 'config', 'proto', 'member', 'transport'],
 };
 
