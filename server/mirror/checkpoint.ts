@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { asBuffer } from '../base/bytes.ts';
-import type { Revision } from '../base/ids.ts';
+import type { Revision, Term } from '../base/ids.ts';
 import type { State } from './guarded-writer.ts';
 import type { KeyMapping } from './key-mapping.ts';
 
@@ -18,6 +18,8 @@ interface Mirrored {
   /** Of the source. */
   readonly clusterId: string;
   readonly mapping: KeyMapping;
+  /** Raft's term of the source, which only grows. */
+  readonly term: Term;
 }
 
 /** Where the mirror of a range of the destination keeps what it has to know. One range has one mirror. */
@@ -29,18 +31,25 @@ export function checkpointPlace(
   return { checkpoint: `${reserved}${name}/checkpoint`, leases: `${reserved}${name}/leases/` };
 }
 
-export function stateOf(checkpoint: Checkpoint, { clusterId, mapping }: Mirrored): State {
+export function stateOf(checkpoint: Checkpoint, { clusterId, mapping, term }: Mirrored): State {
   return {
     mirror: 1,
     ...checkpoint,
     source: clusterId,
+    term,
     prefix: base64(mapping.prefix),
     destPrefix: base64(mapping.destPrefix),
   };
 }
 
-/** Or why it cannot be gone on from. */
-export function checkpointOf(state: State, { clusterId, mapping }: Mirrored): Checkpoint | string {
+/**
+ * Or why it cannot be gone on from. A source that is in an earlier term than it was has been restored from a backup: what
+ * the destination has of it may never have been in this one.
+ */
+export function checkpointOf(
+  state: State,
+  { clusterId, mapping, term }: Mirrored,
+): Checkpoint | string {
   const { kind, revision, done } = state;
   const isKnown = kind === 'copying' || kind === 'following';
   if (
@@ -58,6 +67,8 @@ export function checkpointOf(state: State, { clusterId, mapping }: Mirrored): Ch
     const prefix = Buffer.from(String(state['prefix']), 'base64').toString();
     return `the destination is the mirror of another prefix, "${prefix}"`;
   }
+  const isRestored = Number(state['term'] ?? 0) > term;
+  if (isRestored) return { kind: 'copying', revision: 0, done: 0 };
   return { kind, revision: revision as number, done: done as number };
 }
 

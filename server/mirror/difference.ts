@@ -90,7 +90,7 @@ async function revisionsOf(
   const { kvs, header } = await destination.range(oneKey(place.checkpoint));
   const state = kvs[0] && parsedState(kvs[0]);
   const found: Checkpoint | string | undefined =
-    state && checkpointOf(state, { clusterId, mapping });
+    state && checkpointOf(state, { clusterId, mapping, term: source.term });
   if (typeof found === 'string') throw new MirrorError(found);
   const destinationRevision = header.revision;
   const leases = new Map<LeaseId, LeaseId>();

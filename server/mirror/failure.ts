@@ -12,3 +12,8 @@ export class LeaseLostError extends Error {
 export class TooLargeError extends Error {
   override name = 'TooLargeError';
 }
+
+/** The source has less history than it had: it was restored from a backup, and has another future. */
+export class SourceRestoredError extends Error {
+  override name = 'SourceRestoredError';
+}

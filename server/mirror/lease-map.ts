@@ -169,8 +169,8 @@ export class LeaseMap {
   }
 
   async #isFree(id: LeaseId): Promise<boolean> {
-    const { TTL } = await this.#patience.until(() => this.#client.leaseTimeToLive(id));
-    return TTL < 0;
+    const { grantedTTL } = await this.#patience.until(() => this.#client.leaseTimeToLive(id));
+    return grantedTTL === 0;
   }
 
   /** It was free when that was written down: if it is there now, then by an attempt of our own. */

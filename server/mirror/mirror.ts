@@ -10,7 +10,7 @@ import { EventType, type KeyValue } from '../proto/gen/kv.ts';
 import type { RequestOp } from '../proto/gen/rpc.ts';
 import { pending, settledWithin } from './arrival.ts';
 import { type Checkpoint, checkpointOf, checkpointPlace, stateOf } from './checkpoint.ts';
-import { LeaseLostError, MirrorError, TooLargeError } from './failure.ts';
+import { LeaseLostError, MirrorError, SourceRestoredError, TooLargeError } from './failure.ts';
 import { GuardedWriter, tooLarge } from './guarded-writer.ts';
 import type { KeyMapping } from './key-mapping.ts';
 import { Lag } from './lag.ts';
@@ -147,9 +147,11 @@ export class Mirror {
       );
     }
     const state = await this.#writer.load();
-    const found = state && checkpointOf(state, { clusterId, mapping });
+    const found = state && checkpointOf(state, { clusterId, mapping, term: this.#source.term });
     await this.#leases.load();
     if (typeof found === 'object') {
+      if (found.kind === 'copying')
+        this.#options.onResync('what was being copied was not all copied');
       this.#checkpoint = found;
       return;
     }
@@ -199,6 +201,7 @@ export class Mirror {
 
   async #copyAnew(why: string): Promise<void> {
     this.#options.onResync(why);
+    this.#source.forget();
     await this.#leases.load();
     await this.#leases.takeLost();
     await this.#save({ kind: 'copying', revision: 0, done: 0 });
@@ -270,6 +273,7 @@ export class Mirror {
     const { client, keys } = this.#source;
     const { signal } = this.#options;
     const startRevision = done > 0 ? revision : revision + 1;
+    await this.#source.requireHistory(revision);
     const watch = client.watch(keys, { startRevision, signal });
     const batches = watch[Symbol.asyncIterator]();
     try {
@@ -404,8 +408,8 @@ export class Mirror {
     this.#tendedAtMs = nowMs;
     await this.#takeLost();
     if (this.#checkpoint.kind !== 'following') return;
+    await this.#source.requireHistory(this.#position.revision);
     if (this.#leases.ids.length > 0) await this.#endLeases();
-    else await this.#source.revision();
     if (this.#position.revision < this.#source.newest) await watch.requestProgress();
     if (nowMs - this.#savedAtMs >= idleCheckpointMs && this.#checkpoint.done === 0) {
       if (this.#checkpoint.revision > this.#savedRevision) await this.#save(this.#checkpoint);
@@ -432,7 +436,7 @@ export class Mirror {
 
   #stateOf(checkpoint: Checkpoint) {
     const { mapping } = this.#options;
-    return stateOf(checkpoint, { clusterId: this.#clusterId, mapping });
+    return stateOf(checkpoint, { clusterId: this.#clusterId, mapping, term: this.#source.term });
   }
 }
 
@@ -441,6 +445,9 @@ function reasonToCopy(error: unknown): string | undefined {
   if (error instanceof CompactedError) return `the source: ${error.message}`;
   if (error instanceof ClientError && error.text === etcdTexts.compacted) {
     return 'the source has compacted the revision that was being copied';
+  }
+  if (error instanceof SourceRestoredError) {
+    return `the source has been restored to an earlier state (${error.message})`;
   }
   if (error instanceof LeaseLostError) return 'a lease of the destination has expired';
   return undefined;

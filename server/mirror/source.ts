@@ -1,10 +1,10 @@
-import { hexId, type LeaseId, type Revision } from '../base/ids.ts';
+import { hexId, type LeaseId, type Revision, type Term } from '../base/ids.ts';
 import type { Client } from '../client/client.ts';
 import { ClientError } from '../client/errors.ts';
 import { etcdTexts } from '../client/etcd-texts.ts';
 import type { Keys } from '../client/keys.ts';
 import { KV, Lease, RangeRequest } from '../proto/gen/rpc.ts';
-import { MirrorError } from './failure.ts';
+import { MirrorError, SourceRestoredError } from './failure.ts';
 import type { Patience } from './patience.ts';
 
 /** Which leases a cluster had: every one that it had at `since` and that is not among them has ended by `until`. */
@@ -20,6 +20,9 @@ export class Source {
   readonly patience: Patience;
   readonly keys: Keys;
   #newest: Revision = 0;
+  #term: Term = 0;
+  /** Which endpoint has answered last. */
+  #place = 0;
   #list: LeaseList | undefined;
 
   constructor(modules: { client: Client; patience: Patience }, keys: Keys) {
@@ -33,6 +36,11 @@ export class Source {
     return this.#newest;
   }
 
+  /** Raft's. */
+  get term(): Term {
+    return this.#term;
+  }
+
   heardOf(revision: Revision): void {
     this.#newest = Math.max(this.#newest, revision);
   }
@@ -41,11 +49,24 @@ export class Source {
   async identity(): Promise<{ clusterId: string; revision: Revision }> {
     const { header } = await this.client.range(this.#oneKey);
     this.heardOf(header.revision);
+    this.#term = Math.max(this.#term, header.raftTerm);
     return { clusterId: hexId(header.clusterId), revision: header.revision };
   }
 
   async revision(): Promise<Revision> {
     return (await this.patience.until(() => this.identity())).revision;
+  }
+
+  /** What was heard of it may be of another life. */
+  forget(): void {
+    this.#newest = 0;
+    this.#list = undefined;
+  }
+
+  /** Throws {@link SourceRestoredError} when it has not come so far: then it is not what it was. */
+  async requireHistory(reached: Revision): Promise<void> {
+    const revision = await this.revision();
+    if (revision < reached) throw new SourceRestoredError(`revision ${revision} after ${reached}`);
   }
 
   /**
@@ -54,15 +75,17 @@ export class Source {
    */
   async leases(): Promise<LeaseList> {
     const list = await this.patience.until(async () => {
-      let failure: unknown;
-      for (const endpoint of this.client.endpoints) {
-        try {
-          return await this.#leasesAt(endpoint);
-        } catch (error) {
-          failure = error;
+      const { endpoints } = this.client;
+      const endpoint = endpoints[this.#place % endpoints.length] ?? '';
+      try {
+        return await this.#leasesAt(endpoint);
+      } catch (error) {
+        if (error instanceof ClientError && error.text === etcdTexts.permissionDenied) {
+          throw leasesDenied(error);
         }
+        this.#place++;
+        throw error;
       }
-      throw failure;
     });
     this.heardOf(list.until);
     this.#list = list;
@@ -85,10 +108,8 @@ export class Source {
       const known = this.#list;
       if (known !== undefined && known.since >= usedAt && !known.ids.has(id)) return undefined;
       try {
-        const { TTL, grantedTTL } = await this.patience.until(() =>
-          this.client.leaseTimeToLive(id),
-        );
-        if (TTL >= 0 && grantedTTL > 0) return grantedTTL;
+        const { grantedTTL } = await this.patience.until(() => this.client.leaseTimeToLive(id));
+        if (grantedTTL > 0) return grantedTTL;
       } catch (error) {
         if (!(error instanceof ClientError)) throw error;
         if (error.text === etcdTexts.permissionDenied) throw leasesDenied(error);

@@ -111,7 +111,7 @@ async function ctl(source: TestCluster, ...words: readonly string[]) {
 for (const [from, to] of directions) {
   suite(`mainstayctl mirror from ${from} to ${to}`, needs('etcd'), () => {
     test(
-      'ends equal, though members of both and the mirror itself are killed',
+      `${from} to ${to}: ends equal, though members of both and the mirror itself are killed`,
       { timeout: killMs + 150_000 },
       () =>
         withCluster({ program: from, ...sizes }, (source) =>

@@ -135,6 +135,32 @@ suite('mainstayctl mirror', { timeout: 240_000 }, () => {
     await assertEqual('--prefix c/ --dest-prefix copy/');
   });
 
+  test('a source that was restored to an earlier state has another future: everything anew', async () => {
+    for (const [prefix, later, message] of [
+      [
+        'v',
+        { revision: 1_000_000_000 },
+        /restored to an earlier state \(revision \d+ after 1000000000\)/,
+      ],
+      ['w', { term: 1_000_000 }, /everything is copied anew: /],
+    ] as const) {
+      await source.put(`${prefix}/a`, '1');
+      await mirrored(`--prefix ${prefix}/`);
+      const [kv] = (await destination.range(keysUnder(reserved))).kvs.filter(({ value }) =>
+        latin1(value).includes(`"prefix":"${Buffer.from(`${prefix}/`).toString('base64')}"`),
+      );
+      assert(kv !== undefined);
+      // As from before the restore, with a key that the backup did not have.
+      await destination.put(kv.key, JSON.stringify({ ...JSON.parse(latin1(kv.value)), ...later }));
+      await destination.put(`${prefix}/lost`, '1');
+      const { code, err } = await ctl(`--prefix ${prefix}/ --once`);
+      assert.equal(code, 0, err);
+      assert.match(err, message);
+      assert.equal(await destination.get(`${prefix}/lost`), undefined);
+      await assertEqual(`--prefix ${prefix}/`);
+    }
+  });
+
   test('leases: under their id or another, with their time; kept alive, and ended when the source ends them', async () => {
     await source.leaseGrant(2, 101n);
     await source.leaseGrant(600, 102n);
