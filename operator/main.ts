@@ -181,12 +181,16 @@ async function runAsLeader(
   await lease.acquire(stopped);
   if (stopped.aborted) return 0;
   logger.info({}, 'holds the leader lease');
-  const lost = new AbortController();
-  const working = work(AbortSignal.any([stopped, lost.signal]));
+  const over = new AbortController();
+  stopped.addEventListener('abort', () => over.abort());
+  const working = work(over.signal);
   const released = new AbortController();
-  const holding = lease.hold(released.signal).finally(() => lost.abort());
+  let isLost = false;
+  const holding = lease.hold(released.signal).finally(() => {
+    isLost = !released.signal.aborted;
+    over.abort();
+  });
   await working;
-  const isLost = lost.signal.aborted;
   released.abort();
   await holding;
   if (isLost) logger.error({}, 'the leader lease is lost');

@@ -77,8 +77,22 @@ const server: Record<string, readonly string[]> = {
   backup: ['base', 'config', 'proto', 'client', 'mvcc', 'backend', 'lease', 'auth', 'apply'].concat(
     ['snapshot', 'member'],
   ),
+  // Copies from one cluster into another, as a client of both.
+  mirror: ['base', 'proto', 'client'],
+  // From and to files of keys.
+  transfer: ['base', 'proto', 'client', 'mirror', 'snapshot', 'backup'],
   // The program for people: asks members as a client, and makes data directories as a member does.
-  ctl: ['base', 'config', 'client', 'snapshot', 'member', 'backup'],
+  ctl: [
+    'base',
+    'config',
+    'proto',
+    'client',
+    'snapshot',
+    'member',
+    'backup',
+    'mirror',
+    'transfer',
+  ].concat(['console']),
   'main.ts': ['base', 'config', 'proto', 'member', 'transport'],
 };
 

@@ -31,6 +31,7 @@ interface WatchEvent {
 const pageSize = 500;
 /** Beyond the end of a watch: what a list and the pause after a failure may take. */
 const restartMsMax = 180_000;
+
 /** How long after its agreed end a watch is cut off. */
 const watchGraceMs = 15_000;
 
@@ -141,7 +142,6 @@ export class Reflector<T extends KubeObject> {
   async #watch(signal: AbortSignal): Promise<void> {
     const { path, query, watchSeconds } = this.#options;
     const timeoutSeconds = watchSeconds + randomBelow(this.#random, Math.ceil(watchSeconds / 4));
-    const cutOff = AbortSignal.timeout(timeoutSeconds * 1000 + watchGraceMs);
     const watchQuery = {
       ...query,
       watch: 'true',
@@ -149,8 +149,19 @@ export class Reflector<T extends KubeObject> {
       timeoutSeconds: String(timeoutSeconds),
       resourceVersion: this.#resourceVersion ?? '',
     };
-    const events = this.#kube.watch(path, watchQuery, AbortSignal.any([signal, cutOff]));
-    for await (const event of events as AsyncIterable<WatchEvent>) this.#take(event);
+    // Not AbortSignal.any and timeout: in Node 20 such a signal can be collected before it fires.
+    const over = new AbortController();
+    const end = () => over.abort();
+    const timer = this.#clock.after(timeoutSeconds * 1000 + watchGraceMs, end);
+    signal.addEventListener('abort', end);
+    if (signal.aborted) end();
+    try {
+      const events = this.#kube.watch(path, watchQuery, over.signal);
+      for await (const event of events as AsyncIterable<WatchEvent>) this.#take(event);
+    } finally {
+      timer.cancel();
+      signal.removeEventListener('abort', end);
+    }
   }
 
   #take({ type, object }: WatchEvent): void {

@@ -17,6 +17,7 @@ const wanted = new Set(
     'etcd_disk_backend_commit_duration_seconds_bucket',
     'etcd_server_apply_duration_seconds_bucket',
     'etcd_server_leader_changes_seen_total',
+    'etcd_debugging_mvcc_watcher_total',
     'etcd_server_quota_backend_bytes',
     'etcd_server_proposals_pending',
     'etcd_server_id',

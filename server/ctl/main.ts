@@ -2,7 +2,7 @@
 import { buffer } from 'node:stream/consumers';
 import { runCtl } from '../client/ctl/ctl.ts';
 import { ctlCommands } from './commands.ts';
-import { inputLines, secretPrompt } from './standard-input.ts';
+import { inputLines, keyPresses, secretPrompt } from './standard-input.ts';
 
 const enough = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -35,6 +35,7 @@ const terminal = {
         process.stderr.write(`${clearLine}${text}`);
       }
     : undefined,
+  onKey: process.stdin.isTTY && process.stdout.isTTY ? keyPresses(process.stdin) : undefined,
   signal: enough.signal,
 };
 

@@ -192,7 +192,7 @@ function writeAll(descriptor: number, bytes: Uint8Array): void {
   }
 }
 
-function syncDirectory(path: string): void {
+export function syncDirectory(path: string): void {
   const descriptor = openSync(path, 'r');
   fsyncSync(descriptor);
   closeSync(descriptor);

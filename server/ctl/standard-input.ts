@@ -38,6 +38,24 @@ export interface Keyboard {
   readonly stderr: { write(text: string): unknown };
 }
 
+/** Tells of each key that is pressed, until the result is called: then the terminal is as it was. */
+export function keyPresses(
+  stdin: Keyboard['stdin'],
+): (listener: (key: string) => void) => () => void {
+  return (listener) => {
+    const tell = (chunk: Buffer) => {
+      for (const key of chunk.toString()) listener(key);
+    };
+    stdin.setRawMode(true);
+    stdin.on('data', tell);
+    return () => {
+      stdin.off('data', tell);
+      stdin.setRawMode(false);
+      stdin.pause();
+    };
+  };
+}
+
 /** Asks for what a person types without showing it. What was typed ahead is for the next question. */
 export function secretPrompt({ stdin, stderr }: Keyboard): (prompt: string) => Promise<string> {
   const decoder = new StringDecoder('utf8');

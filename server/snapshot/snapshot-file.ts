@@ -5,6 +5,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BoltFile } from './bolt-reader.ts';
 
 const checksumBytes = 32;
+/** Both meta pages, whatever the size of a page. */
+const headBytes = 128 * 1024;
 const hashChunkBytes = 1024 * 1024;
 
 /** What is in the file is not what was saved. */
@@ -57,6 +59,15 @@ export class SnapshotFile {
       sizeBytes: this.sizeBytes,
       read: (position, sizeBytes) => this.#read(position, sizeBytes),
     });
+  }
+
+  /** Its first pages and its last bytes, which tell one snapshot from another. */
+  ends(): { readonly head: Buffer; readonly tail: Buffer } {
+    const tailBytes = Math.min(checksumBytes, this.#fileBytes);
+    return {
+      head: this.#read(0, Math.min(headBytes, this.#fileBytes)),
+      tail: this.#read(this.#fileBytes - tailBytes, tailBytes),
+    };
   }
 
   close(): void {

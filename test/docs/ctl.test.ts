@@ -53,7 +53,9 @@ const preparations: readonly (readonly [RegExp, readonly string[]])[] = [
     /^role revoke-permission/,
     ['role add reader', 'role grant-permission reader read config/ --prefix'],
   ],
-  [/^snapshot (status|restore)/, ['snapshot save backup.db']],
+  [/^snapshot (status|restore)|from-snapshot|^import/, ['snapshot save backup.db']],
+  [/^import/, ['export keys.jsonl']],
+  [/^mirror .*--check/, ['mirror 127.0.0.1:22379 --once']],
 ];
 
 /** What others need is done after them: history goes, a second voter comes. */
@@ -64,10 +66,12 @@ function lateness({ name }: CommandSpec): number {
 suite('the commands of docs/CTL.md', { timeout: 540_000 }, () => {
   const directory = mkdtempSync(join(tmpdir(), 'mainstay-ctl-'));
   let cluster: TestCluster;
+  let another: TestCluster;
   let id = '';
 
   before(async () => {
     cluster = await TestCluster.start({ program: 'mainstay' });
+    another = await TestCluster.start({ program: 'mainstay' });
     const program = join(directory, 'mainstayctl');
     const main = join(root, 'dist/server/ctl/main.js');
     process.chdir(directory);
@@ -84,10 +88,17 @@ suite('the commands of docs/CTL.md', { timeout: 540_000 }, () => {
   });
   after(async () => {
     await cluster.stop();
+    await another.stop();
     rmSync(directory, { recursive: true, force: true });
   });
 
   const endpoints = () => cluster.member(0).clientUrl;
+
+  function placed(text: string): string {
+    return text
+      .replaceAll('127.0.0.1:22379', another.member(0).clientUrl)
+      .replaceAll('127.0.0.1:2379', endpoints());
+  }
 
   function inProcess(line: string, signal?: AbortSignal) {
     const env = { MAINSTAYCTL_ENDPOINTS: endpoints() };
@@ -126,8 +137,8 @@ suite('the commands of docs/CTL.md', { timeout: 540_000 }, () => {
     for (const [pattern, lines] of preparations) {
       if (!pattern.test(words)) continue;
       for (const line of lines) {
-        if (line.startsWith('snapshot')) await shell(`mainstayctl ${line}`);
-        else await inProcess(line);
+        if (/^(snapshot|export)/.test(line)) await shell(`mainstayctl ${line}`);
+        else await inProcess(placed(line));
       }
     }
     if (words.includes(memberId)) id = await idFor(spec);
@@ -140,8 +151,7 @@ suite('the commands of docs/CTL.md', { timeout: 540_000 }, () => {
   for (const spec of own) {
     for (const example of spec.examples) {
       test(commandLineOf(example), async () => {
-        const made = (text: string) =>
-          text.replaceAll(memberId, id).replaceAll('127.0.0.1:2379', endpoints());
+        const made = (text: string) => placed(text.replaceAll(memberId, id));
         await prepare(spec, example);
         if (example.goesOn === true) {
           const enough = new AbortController();

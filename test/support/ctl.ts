@@ -19,12 +19,14 @@ export interface CtlOptions {
   readonly progress?: Terminal['progress'];
   readonly askSecret?: Terminal['askSecret'];
   readonly onOutput?: (out: string) => void;
+  readonly screen?: Terminal['screen'];
+  readonly onKey?: Terminal['onKey'];
 }
 
 /** Runs a command in this process, with output that nobody looks at. */
 export async function runCommand(
   words: readonly string[],
-  { env = {}, input = '', signal, progress, askSecret, onOutput }: CtlOptions = {},
+  { env = {}, input = '', signal, progress, askSecret, onOutput, screen, onKey }: CtlOptions = {},
 ): Promise<CtlRun> {
   const seen = { out: '', err: '' };
   const terminal: Terminal = {
@@ -41,7 +43,8 @@ export async function runCommand(
     },
     askSecret,
     progress,
-    screen: undefined,
+    screen,
+    onKey,
     signal: signal ?? new AbortController().signal,
   };
   const code = await runCtl(words, env, { terminal, commands: ctlCommands });

@@ -32,6 +32,11 @@ export interface Terminal {
   readonly progress: ((text: string) => void) | undefined;
   /** How many lines and columns a person sees; undefined where output goes elsewhere. */
   readonly screen: (() => { readonly rows: number; readonly columns: number }) | undefined;
+  /**
+   * Tells of every key that a person presses, at once and unseen, until the result is called; undefined when nobody is
+   * there. Ctrl-C is such a key then, and no signal.
+   */
+  readonly onKey: ((listener: (key: string) => void) => () => void) | undefined;
   /** Aborted when the person has had enough. */
   readonly signal: AbortSignal;
 }

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { KubeObject } from '../../../operator/api/objects.ts';
 import { systemClock } from '../../../operator/kube/clock.ts';
 import { Reflector } from '../../../operator/kube/reflector.ts';
@@ -157,3 +159,58 @@ test('one that begins nothing any more is stuck, one whose requests fail is not'
   assert.equal(a?.listedAtMs, undefined);
   stop.abort();
 });
+
+test('a watch that hangs is cut off in time, whatever the garbage collector takes', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect: () => void = runInNewContext('gc');
+  const clock = new VirtualClock();
+  const stop = new AbortController();
+  const kube = new FakeKube();
+  let watches = 0;
+  let cutOffs = 0;
+  const reflector = new Reflector<KubeObject>(
+    {
+      // The signal is held by nobody but whoever makes it.
+      kube: Object.assign(kube, {
+        watch(_path: string, _query: unknown, signal: AbortSignal) {
+          watches++;
+          const { promise, end } = ending();
+          signal.addEventListener('abort', () => {
+            cutOffs++;
+            end();
+          });
+          return endingWith(promise);
+        },
+      }),
+      clock,
+      random,
+      logger: silentLogger,
+    },
+    { path: '/api/v1/pods', query: {}, onChange() {}, watchSeconds: 240 },
+  );
+  const running = reflector.run(stop.signal);
+  for (let minute = 0; minute < 5; minute++) {
+    assert.deepEqual([watches, cutOffs], [minute === 0 ? 0 : 1, 0]);
+    await clock.advance(minute === 4 ? 14_000 : 60_000);
+    collect();
+  }
+  await clock.advance(2_000);
+  assert.deepEqual([watches, cutOffs], [2, 1]);
+  collect();
+  stop.abort();
+  await running;
+  assert.equal(cutOffs, 2);
+});
+
+function ending(): { promise: Promise<void>; end: () => void } {
+  let end = () => {};
+  const promise = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  return { promise, end };
+}
+
+async function* endingWith(promise: Promise<void>): AsyncGenerator<never, void, void> {
+  await promise;
+  yield* [];
+}

@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { suite, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { latin1 } from '../../server/base/bytes.ts';
+import { Client } from '../../server/client/client.ts';
+import { ClientError } from '../../server/client/errors.ts';
+import { keysUnder } from '../../server/client/keys.ts';
+import { deleteOp, putOp } from '../../server/client/txn.ts';
+import { runCommand } from '../support/ctl.ts';
+import { CtlProcess } from '../support/ctl-process.ts';
+import { type Program, TestCluster, withCluster } from '../support/server-process.ts';
+import { needs } from '../support/tools.ts';
+
+// A mirror between this store and etcd, both ways: what is written at the source, with leases and deletes, is at the
+// destination in the end, whoever is killed meanwhile.
+
+const directions: readonly (readonly [Program, Program])[] = [
+  ['etcd', 'mainstay'],
+  ['mainstay', 'etcd'],
+];
+const isFull = process.env['MAINSTAY_FULL'] === '1';
+const killMs = isFull ? 5 * 60_000 : 10_000;
+const sizes = { size: 3 } as const;
+
+/** Changes of all kinds, one after the other, whatever becomes of them. */
+class Load {
+  readonly #client: Client;
+  readonly #stop = new AbortController();
+  readonly #leases: bigint[] = [];
+  done = 0;
+
+  constructor(cluster: TestCluster) {
+    this.#client = new Client({ endpoints: cluster.endpoints, timeoutMs: 2_000 });
+  }
+
+  async run(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      try {
+        await this.#step();
+        this.done++;
+      } catch (error) {
+        if (!(error instanceof ClientError)) throw error;
+      }
+      await sleep(2);
+    }
+    this.#client.close();
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  async #step(): Promise<void> {
+    const client = this.#client;
+    const chance = Math.random();
+    const key = () => `load/${Math.floor(Math.random() * 200)}`;
+    const lease = this.#leases[Math.floor(Math.random() * this.#leases.length)] ?? 0n;
+    if (chance < 0.05) {
+      // Some end by themselves, some are revoked.
+      const ttl = Math.random() < 0.5 ? 3 : 300;
+      this.#leases.push((await client.leaseGrant(ttl)).ID);
+    } else if (chance < 0.07 && lease !== 0n) {
+      this.#leases.splice(this.#leases.indexOf(lease), 1);
+      await client.leaseRevoke(lease);
+    } else if (chance < 0.3 && lease !== 0n) {
+      await client.put(key(), randomBytes(20), { lease });
+    } else if (chance < 0.5) {
+      await client.delete(keysUnder(key()));
+    } else if (chance < 0.7) {
+      const keys = new Set(Array.from({ length: 1 + Math.floor(Math.random() * 40) }, key));
+      const operations = Array.from(keys, (each) =>
+        Math.random() < 0.3 ? deleteOp(each) : putOp(each, randomBytes(10)),
+      );
+      await client.txn({ success: operations });
+    } else await client.put(key(), randomBytes(Math.floor(Math.random() * 3_000)));
+  }
+}
+
+interface Content {
+  readonly key: string;
+  readonly value: string;
+  readonly leaseSeconds: number;
+}
+
+/** Without what a mirror keeps there; leases by what they were granted for. */
+async function contentOf(cluster: TestCluster): Promise<Content[]> {
+  const client = new Client({ endpoints: cluster.endpoints });
+  try {
+    const { kvs } = await client.range(keysUnder(''));
+    const ttls = new Map<bigint, number>([[0n, 0]]);
+    for (const { lease } of kvs) {
+      if (!ttls.has(lease)) ttls.set(lease, (await client.leaseTimeToLive(lease)).grantedTTL);
+    }
+    return kvs
+      .filter(({ key }) => !latin1(key).startsWith('__mainstay/'))
+      .map(({ key, value, lease }) => ({
+        key: latin1(key),
+        value: latin1(value),
+        leaseSeconds: ttls.get(lease) ?? -1,
+      }));
+  } finally {
+    client.close();
+  }
+}
+
+async function ctl(source: TestCluster, ...words: readonly string[]) {
+  return runCommand(words, { env: { MAINSTAYCTL_ENDPOINTS: source.endpoints.join(',') } });
+}
+
+for (const [from, to] of directions) {
+  suite(`mainstayctl mirror from ${from} to ${to}`, needs('etcd'), () => {
+    test(
+      `${from} to ${to}: ends equal, though members of both and the mirror itself are killed`,
+      { timeout: killMs + 150_000 },
+      () =>
+        withCluster({ program: from, ...sizes }, (source) =>
+          withCluster({ program: to, ...sizes }, (destination) => killing({ source, destination })),
+        ),
+    );
+  });
+}
+
+interface Sides {
+  readonly source: TestCluster;
+  readonly destination: TestCluster;
+}
+
+async function killing({ source, destination }: Sides): Promise<void> {
+  const there = destination.endpoints.join(',');
+  const words = ['mirror', there, '--endpoints', source.endpoints.join(','), '--max-txn-ops', '16'];
+  const load = new Load(source);
+  const loading = load.run();
+  let mirror = new CtlProcess(words);
+  const kills = { source: 0, destination: 0, mirror: 0 };
+  try {
+    const endMs = performance.now() + killMs;
+    for (let turn = 0; performance.now() < endMs; turn++) {
+      await sleep(700 + Math.random() * 1_000);
+      assert.ok(mirror.isRunning, mirror.err);
+      const side = (['source', 'mirror', 'destination'] as const)[turn % 3] ?? 'mirror';
+      kills[side]++;
+      if (side === 'mirror') {
+        await mirror.kill('SIGKILL');
+        mirror = new CtlProcess(words);
+      } else {
+        const cluster = side === 'source' ? source : destination;
+        const member = cluster.member(Math.floor(Math.random() * cluster.members.length));
+        await member.stop('SIGKILL');
+        await sleep(300);
+        await member.start();
+      }
+    }
+    load.stop();
+    await loading;
+    await mirror.kill('SIGKILL');
+    assert.ok(load.done > 100 && kills.mirror > 1, `${load.done} changes`);
+    // What ends by itself has ended then.
+    await sleep(6_000);
+    const ended = await ctl(source, 'mirror', there, '--once', '-w', 'json');
+    assert.equal(ended.code, 0, ended.err);
+    const check = await ctl(source, 'mirror', there, '--check', '-w', 'json');
+    assert.equal(check.code, 0, check.out + check.err);
+    assert.ok(JSON.parse(check.out).keys > 20);
+    assert.deepEqual(await contentOf(destination), await contentOf(source));
+  } finally {
+    load.stop();
+    await loading;
+    await mirror.kill('SIGKILL');
+  }
+}
