@@ -94,7 +94,7 @@ scenario('paused', { isLong: true }, async (stage) => {
   });
 });
 
-scenario('drain', {}, async (stage) => {
+scenario('drain', { isLong: true }, async (stage) => {
   const cluster = await threeUnderLoad(stage, 'drained');
   const nodes = await nodeNames(stage.environment);
   if (nodes.length === 1) await drainTheOnlyNode(stage, cluster, nodes[0] ?? '');

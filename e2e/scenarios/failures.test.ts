@@ -28,7 +28,7 @@ scenario('kill the leader’s pod', { isLong: true }, async (stage) => {
   checkGap(stage);
 });
 
-scenario('delete a volume claim', {}, async (stage) => {
+scenario('delete a volume claim', { isLong: true }, async (stage) => {
   const cluster = await threeUnderLoad(stage);
   const lost = await cluster.follower();
   await stage.measure('claim and pod deleted', async () => {

@@ -7,6 +7,7 @@ import { Cluster, KV, Maintenance, type Member } from '../../server/proto/gen/rp
 import { Etcdctl } from '../support/etcdctl.ts';
 import type { MemberProcess } from '../support/server-process.ts';
 import { needs } from '../support/tools.ts';
+import { isWhole, onlyWhole } from '../support/whole.ts';
 import { type DividedStore, withDividedStore } from './divided-store.ts';
 import {
   type Api,
@@ -29,7 +30,6 @@ const unhealthy = '14 etcdserver: unhealthy cluster';
 const [somewhere, elsewhere] = ['http://127.0.0.1:11', 'http://127.0.0.1:12'];
 /** How long a client waits before it asks another member. */
 const patienceMs = 2_000;
-const isFull = process.env['MAINSTAY_FULL'] === '1';
 
 const add = (api: Api, peerUrl: string, isLearner = false): Promise<Member | undefined> =>
   api
@@ -194,7 +194,7 @@ suite('members', { concurrency: 3 }, () => {
     ['63 TestMemberReplace', false],
     ['63 TestMemberReplaceWithLearner', true],
   ] as const) {
-    test(name, () =>
+    test(name, isLearner ? {} : onlyWhole, () =>
       withStore({ size: 3 }, async (store) => {
         const leader = await store.leader();
         const [lost] = await store.followers();
@@ -280,7 +280,7 @@ suite('members', { concurrency: 3 }, () => {
       await addEventually(api, somewhere);
     }));
 
-  test('65 TestRejectUnhealthyRemove', () =>
+  test('65 TestRejectUnhealthyRemove', onlyWhole, () =>
     withStore({ size: 5 }, async (store) => {
       const [one, two, active] = await store.followers();
       assert(one !== undefined && two !== undefined && active !== undefined);
@@ -292,7 +292,8 @@ suite('members', { concurrency: 3 }, () => {
       await eventually(() => remove(api, oneId), 30_000);
       assert.equal((await api.members()).length, 4);
       await api.put('foo', 'bar');
-    }));
+    }),
+  );
 
   test('65 TestConcurrentRemoveMember', () =>
     withStore({}, async (store) => {
@@ -311,7 +312,7 @@ suite('members', { concurrency: 3 }, () => {
 
   test('66 TestRuntimeReconfigGrowClusterSize, TestRuntimeReconfigDecreaseClusterSize, TestRuntimeReconfigRollingUpgrade', () =>
     withStore({}, async (store) => {
-      const size = isFull ? 5 : 3;
+      const size = isWhole ? 5 : 3;
       const [first] = store.cluster.members;
       assert(first !== undefined);
       let [isOver, written, asked] = [false, 0, first];
@@ -370,15 +371,19 @@ suite('members', { concurrency: 3 }, () => {
     });
   });
 
-  test('69 TestNetworkPartition5MembersLeaderInMinority, TestNetworkPartition5MembersLeaderInMajority', () =>
-    withDividedStore({ size: 5 }, async (store) => {
-      for (const leads of [true, false]) {
-        const leader = await store.leader();
-        const [one, two] = await store.followers();
-        assert(one !== undefined && two !== undefined);
-        await divided(store, leads ? [leader, one] : [one, two]);
-      }
-    }));
+  test(
+    '69 TestNetworkPartition5MembersLeaderInMinority, TestNetworkPartition5MembersLeaderInMajority',
+    onlyWhole,
+    () =>
+      withDividedStore({ size: 5 }, async (store) => {
+        for (const leads of [true, false]) {
+          const leader = await store.leader();
+          const [one, two] = await store.followers();
+          assert(one !== undefined && two !== undefined);
+          await divided(store, leads ? [leader, one] : [one, two]);
+        }
+      }),
+  );
 
   test('69 TestNetworkPartition4Members', () =>
     withDividedStore({ size: 4 }, async (store) => {

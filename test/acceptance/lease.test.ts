@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Lease, Maintenance } from '../../server/proto/gen/rpc.ts';
 import { Etcdctl } from '../support/etcdctl.ts';
 import { needs } from '../support/tools.ts';
+import { onlyWhole } from '../support/whole.ts';
 import {
   Api,
   eventually,
@@ -282,7 +283,7 @@ suite('leases', { concurrency: 3 }, () => {
       await gone(store, lease);
     }));
 
-  test('57 TestV3LeaseFailureOverlap', () =>
+  test('57 TestV3LeaseFailureOverlap', onlyWhole, () =>
     withStore({ size: 3, ...quick }, async (store) => {
       const [stopped] = await store.followers();
       assert(stopped !== undefined);
@@ -304,7 +305,8 @@ suite('leases', { concurrency: 3 }, () => {
       await stopped.start();
       await Promise.all([last, sessions()]);
       assert.deepEqual(await api.leases(), []);
-    }));
+    }),
+  );
 
   for (const [name, isOwnMember] of [
     ['59 TestLeaseRevoke_IgnoreOldLeader', false],
@@ -383,7 +385,7 @@ suite('leases', { concurrency: 3 }, () => {
       assert((answers.get('ok') ?? 0) > 0);
     }));
 
-  test('60 TestLeaseRenewLostQuorum', () =>
+  test('60 TestLeaseRenewLostQuorum', onlyWhole, () =>
     withStore({ size: 3, ...quick }, async (store) => {
       const [alone, ...others] = store.cluster.members;
       assert(alone !== undefined);
@@ -406,10 +408,11 @@ suite('leases', { concurrency: 3 }, () => {
       assert.deepEqual(await store.of(alone).leases(), [lease]);
       stream.cancel();
       api.close();
-    }));
+    }),
+  );
 });
 
-test('58 TestV3LeaseCheckpoint, disabled', () =>
+test('58 TestV3LeaseCheckpoint, disabled', onlyWhole, () =>
   withStore({ size: 3, ...quick }, async (store) => {
     const { ID: lease } = await store.at().grant(300);
     await sleep(3_100);
@@ -419,7 +422,8 @@ test('58 TestV3LeaseCheckpoint, disabled', () =>
     // From the beginning again: nobody but the old leader knew how much was over.
     const { TTL } = await eventually(() => store.of(asked).ttl(lease));
     assert(TTL > 298, `TTL ${TTL}`);
-  }));
+  }),
+);
 
 const checkpointing = {
   size: 3,

@@ -30,7 +30,7 @@ test('random sequences get equal answers from this store and from etcd', options
   withStores({ flags }, (stores) =>
     checkSequences({
       sequences: sequence,
-      runs: full ? 5000 : 200,
+      runs: full ? 5000 : 100,
       compare: (operations) => compareCleared(stores, operations),
     }),
   ),
@@ -41,7 +41,7 @@ test('sequences through a follower get equal answers', options, () =>
     checkSequences({
       // Only a leader knows which lease expires first, so a follower lists them in an order of its own.
       sequences: sequence.map((operations) => operations.filter(({ kind }) => kind !== 'leases')),
-      runs: full ? 500 : 20,
+      runs: full ? 500 : 12,
       compare: (operations) => compareCleared(stores, operations),
     }),
   ),

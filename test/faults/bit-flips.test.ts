@@ -20,7 +20,7 @@ const isFull = process.env['MAINSTAY_FULL'] === '1';
 const seed = Number(process.env['SEED'] ?? 4);
 const flips = isFull
   ? { alone: 600, withLog: 200, ofThree: 200, asProcess: 20 }
-  : { alone: 50, withLog: 20, ofThree: 30, asProcess: 3 };
+  : { alone: 30, withLog: 12, ofThree: 15, asProcess: 2 };
 const outcomeTimeoutMs = 30_000;
 const script = makeScript(seed, 200);
 const expected = Model.after(script).view();

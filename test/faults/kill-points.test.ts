@@ -15,7 +15,7 @@ import { readView, type View } from './support/view.ts';
 const seed = 20_261;
 const scriptLength = 200;
 const everyNth = 10;
-const sampleSize = 8;
+const sampleSize = 5;
 const isFull = process.env['MAINSTAY_FULL'] === '1';
 
 const callNames = [

@@ -113,7 +113,7 @@ suite('a backup of much data', { timeout: 30 * 60_000 }, () => {
 
   test('to a directory, encrypted, and verified', async () => {
     const flags = ['--target', join(directory, 'target'), '--encryption-key-file', keyFile];
-    const keys = isFull ? 1_000_000 : 30_000;
+    const keys = isFull ? 1_000_000 : 20_000;
     await run('save', keys, flags);
     await run('verify', keys, [...flags, '--scratch-dir', directory]);
   });

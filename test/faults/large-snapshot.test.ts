@@ -28,7 +28,7 @@ import { TestCluster } from '../support/server-process.ts';
 
 const mebibyte = 1024 * 1024;
 const isFull = process.env['MAINSTAY_FULL'] === '1';
-const stateBytes = (isFull ? 2_048 : 200) * mebibyte;
+const stateBytes = (isFull ? 2_048 : 120) * mebibyte;
 /** Not above it, however large the snapshot. */
 const growthBytesMax = 128 * mebibyte;
 const valueBytes = 16_000;

@@ -4,7 +4,7 @@ import { suite, test } from 'node:test';
 import { describeReport, replayCommand, runFleet, seedRange } from './fleet.ts';
 
 /** `MAINSTAY_FULL=1`: the figure of the issue; else a sample. */
-const seeds = process.env['MAINSTAY_FULL'] === '1' ? 1000 : 60;
+const seeds = process.env['MAINSTAY_FULL'] === '1' ? 1000 : 40;
 const seconds = 60;
 
 suite('Simulation', () => {
