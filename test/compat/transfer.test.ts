@@ -168,10 +168,9 @@ for (const [from, to] of [
 
     test('killed in the middle: the same command goes on, and writes nothing twice', async () => {
       const path = file(`${from}-long.jsonl`);
-      await source.leaseGrant(3, 9n);
-      const renewing = setInterval(() => void source.leaseKeepAlive(9n), 500);
+      await source.leaseGrant(600, 9n);
       await source.put('l/0', 'x', { lease: 9n });
-      for (let at = 0; at < 40; at++) {
+      for (let at = 0; at < 12; at++) {
         const success = Array.from({ length: 100 }, (_, n) => ({
           request: {
             kind: 'requestPut' as const,
@@ -193,11 +192,11 @@ for (const [from, to] of [
       const first = new CtlProcess(words);
       while (first.isRunning) {
         await sleep(20);
-        if ((await destination.range(keysUnder('l/'), { countOnly: true })).count > 500) break;
+        if ((await destination.range(keysUnder('l/'), { countOnly: true })).count > 300) break;
       }
       await first.kill('SIGKILL');
       const { count } = await destination.range(keysUnder('l/'), { countOnly: true });
-      assert.ok(count > 500 && count < 4_001, `${count} keys`);
+      assert.ok(count > 300 && count < 1_201, `${count} keys`);
       const other = file(`${from}-over.jsonl`);
       await refused(
         destination,
@@ -206,11 +205,10 @@ for (const [from, to] of [
       );
       const second = new CtlProcess(words);
       assert.equal(await second.exited, 0, second.err);
-      assert.match(second.out, new RegExp(`: ${4_001 - count} keys written, ${count} left`));
+      assert.match(second.out, new RegExp(`: ${1_201 - count} keys written, ${count} left`));
       const versions = (await destination.range(keysUnder('l/'))).kvs.map(({ version }) => version);
       assert.deepEqual(new Set(versions), new Set([1]));
-      clearInterval(renewing);
-      assert.equal((await contentOf(destination, 'l/')).length, 4_001);
+      assert.equal((await contentOf(destination, 'l/')).length, 1_201);
     });
 
     test('Ctrl-C leaves no half file behind', async () => {
