@@ -65,7 +65,7 @@ export const memberCommands: readonly CommandSpec[] = [
     ],
     examples: [
       { words: 'member add d --peer-urls http://10.0.0.4:2380 --learner' },
-      { words: 'member add o --peer-urls http://10.0.0.5:2380 --observer' },
+      { words: 'member add o --peer-urls http://10.0.0.6:2380 --observer' },
     ],
     run: add,
   }),

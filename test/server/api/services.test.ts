@@ -166,8 +166,14 @@ suite('before any service', () => {
     const op = { request: { kind: 'requestRange' as const, value: range } };
     const put = { request: { kind: 'requestPut' as const, value: PutRequest.create({ key }) } };
     assert.equal(await failure(call(member, KV.methods.range, range)), 'ok');
-    assert.equal(await failure(call(member, KV.methods.txn, TxnRequest.create({ success: [op] }))), 'ok');
-    assert.equal(await failure(call(member, Cluster.methods.memberList, { linearizable: true })), 'ok');
+    assert.equal(
+      await failure(call(member, KV.methods.txn, TxnRequest.create({ success: [op] }))),
+      'ok',
+    );
+    assert.equal(
+      await failure(call(member, Cluster.methods.memberList, { linearizable: true })),
+      'ok',
+    );
     assert.equal(await failure(call(member, Lease.methods.leaseLeases, {})), 'ok');
     assert.deepEqual((await call(member, Maintenance.methods.status, {})).isObserver, true);
     assert.equal(open(member, Watch.methods.watch).responses.over, undefined);

@@ -35,7 +35,9 @@ suite('membership', () => {
     const disk = new MemoryDisk();
     const { backend, members } = await open(disk);
     const change = (kind: ConfChangeKind, member: Partial<Member>) =>
-      members.apply(ConfChange.create({ kind, member: Member.create(member), learnersMaxPlusOne: 3 }));
+      members.apply(
+        ConfChange.create({ kind, member: Member.create(member), learnersMaxPlusOne: 3 }),
+      );
     const { ADD_LEARNER, ADD_VOTER, PROMOTE } = ConfChangeKind;
     change(ADD_LEARNER, { id: 1n, peerUrls: ['http://a:1'], isObserver: true });
     change(ADD_VOTER, { id: 2n, peerUrls: ['http://b:1'], isObserver: true });
