@@ -21,6 +21,7 @@ import {
   authoritySecretName,
   clientServiceName,
   memberOfPeerUrl,
+  observersServiceName,
   operatorAuthSecretName,
   peersServiceName,
 } from '../resources/names.ts';
@@ -184,20 +185,22 @@ async function observeChildren(
   const ofCluster = { labelSelector: `${clusterLabel}=${name}` };
   const service = (serviceName: string) =>
     kube.get<Service>(objectPath('Service', { namespace, name: serviceName }));
-  const [pods, volumes, peersService, clientService, budget, networkPolicy] = await Promise.all([
-    kube.list<KubeList<Pod>>(collectionPath('Pod', namespace), ofCluster),
-    kube.list<KubeList<PersistentVolumeClaim>>(
-      collectionPath('PersistentVolumeClaim', namespace),
-      ofCluster,
-    ),
-    service(peersServiceName(cluster)),
-    service(clientServiceName(cluster)),
-    kube.get<PodDisruptionBudget>(objectPath('PodDisruptionBudget', { namespace, name })),
-    kube.get<NetworkPolicy>(objectPath('NetworkPolicy', { namespace, name })),
-  ]);
+  const [pods, volumes, peersService, clientService, observersService, budget, networkPolicy] =
+    await Promise.all([
+      kube.list<KubeList<Pod>>(collectionPath('Pod', namespace), ofCluster),
+      kube.list<KubeList<PersistentVolumeClaim>>(
+        collectionPath('PersistentVolumeClaim', namespace),
+        ofCluster,
+      ),
+      service(peersServiceName(cluster)),
+      service(clientServiceName(cluster)),
+      service(observersServiceName(cluster)),
+      kube.get<PodDisruptionBudget>(objectPath('PodDisruptionBudget', { namespace, name })),
+      kube.get<NetworkPolicy>(objectPath('NetworkPolicy', { namespace, name })),
+    ]);
   const names = nodeNames(pods.items, volumes.items);
   const nodes = names.size === 0 ? undefined : await nodeSource(names);
-  const services = { peersService, clientService };
+  const services = { peersService, clientService, observersService };
   return { pods: pods.items, volumes: volumes.items, ...services, budget, networkPolicy, nodes };
 }
 

@@ -8,6 +8,7 @@ import type { Observation } from '../observe/observation.ts';
 import { type ClusterView, isVoter, type MemberView, viewOf } from '../observe/view.ts';
 import { decisionNames, type Plan, reasonOf } from '../plan/plan.ts';
 import { clusterLabel } from '../resources/labels.ts';
+import { observersWanted } from '../resources/observers.ts';
 import { certificateRecords } from './certificates.ts';
 import { findingsOf } from './findings.ts';
 
@@ -30,6 +31,7 @@ export function statusOf(
     replicas: replicasOf(view),
     selector: `${clusterLabel}=${cluster.metadata.name}`,
     ready: `${view.healthyVoterCount}/${spec.replicas}`,
+    observers: observersOf(view),
     version: versionOf(view),
     image: imageOf(observation, plan),
     leader: leader?.name,
@@ -60,9 +62,17 @@ function imageOf({ cluster, spec }: Observation, plan: Plan): string | undefined
 
 /** Members that there are; while the store is silent, those that the volumes speak of. */
 function replicasOf({ answered, members }: ClusterView): number {
-  return members.filter(({ raft, recordedId }) =>
-    answered ? raft !== undefined : recordedId !== undefined,
-  ).length;
+  return members
+    .filter(({ isObserver }) => !isObserver)
+    .filter(({ raft, recordedId }) => (answered ? raft !== undefined : recordedId !== undefined))
+    .length;
+}
+
+function observersOf({ members, observation: { spec } }: ClusterView): string | undefined {
+  const observers = members.filter(({ isObserver }) => isObserver);
+  if (spec.observers === undefined && observers.length === 0) return undefined;
+  const healthy = observers.filter(({ isHealthy }) => isHealthy).length;
+  return `${healthy}/${observersWanted(spec)}`;
 }
 
 /** While the store is silent, members of which nothing is left are still known: their voices are missing. */
@@ -78,7 +88,7 @@ function memberRecords(view: ClusterView): readonly MemberRecord[] {
     return withoutUndefined({
       ...record,
       id: record.id ?? before?.id,
-      role: before?.role === 'learner' ? before.role : record.role,
+      role: before !== undefined && hasNoVote(before) ? before.role : record.role,
       revision: record.revision ?? before?.revision,
     });
   });
@@ -87,11 +97,15 @@ function memberRecords(view: ClusterView): readonly MemberRecord[] {
       revision,
       name,
       id,
-      role: role === 'learner' ? role : ('none' as const),
+      role: hasNoVote({ role }) ? role : ('none' as const),
       healthy: false,
     }),
   );
   return [...records, ...gone];
+}
+
+function hasNoVote({ role }: Pick<MemberRecord, 'role'>): boolean {
+  return role === 'learner' || role === 'observer';
 }
 
 function recordOf(member: MemberView): MemberRecord {
@@ -115,6 +129,7 @@ function recordOf(member: MemberView): MemberRecord {
 function roleOf(member: MemberView): MemberRecord['role'] {
   if (member.raft === undefined) return 'none';
   if (member.isLeader) return 'leader';
+  if (member.isObserver) return 'observer';
   return isVoter(member) ? 'follower' : 'learner';
 }
 
