@@ -194,7 +194,7 @@ async function observeChildren(
       ),
       service(peersServiceName(cluster)),
       service(clientServiceName(cluster)),
-      service(observersServiceName(cluster)),
+      mayHaveObservers(cluster) ? service(observersServiceName(cluster)) : undefined,
       kube.get<PodDisruptionBudget>(objectPath('PodDisruptionBudget', { namespace, name })),
       kube.get<NetworkPolicy>(objectPath('NetworkPolicy', { namespace, name })),
     ]);
@@ -202,6 +202,11 @@ async function observeChildren(
   const nodes = names.size === 0 ? undefined : await nodeSource(names);
   const services = { peersService, clientService, observersService };
   return { pods: pods.items, volumes: volumes.items, ...services, budget, networkPolicy, nodes };
+}
+
+/** Where the spec wants none and the status knows none, their Service is not asked for. */
+function mayHaveObservers({ spec, status }: StoreCluster): boolean {
+  return spec.observers !== undefined || status?.observers !== undefined;
 }
 
 /** The recorded one first; release 0.1 recorded none. Before there is a store, nothing has shown that it runs. */

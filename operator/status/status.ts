@@ -68,9 +68,12 @@ function replicasOf({ answered, members }: ClusterView): number {
     .length;
 }
 
-function observersOf({ members, observation: { spec } }: ClusterView): string | undefined {
+/** It stays as long as their Service, which is looked for because of it. */
+function observersOf({ members, observation }: ClusterView): string | undefined {
+  const { spec, observersService } = observation;
   const observers = members.filter(({ isObserver }) => isObserver);
-  if (spec.observers === undefined && observers.length === 0) return undefined;
+  const isThere = observers.length > 0 || observersService !== undefined;
+  if (spec.observers === undefined && !isThere) return undefined;
   const healthy = observers.filter(({ isHealthy }) => isHealthy).length;
   return `${healthy}/${observersWanted(spec)}`;
 }
