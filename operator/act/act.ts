@@ -69,6 +69,7 @@ const notYetTexts = [
   'etcdserver: unhealthy cluster',
   'etcdserver: can only promote a learner member which is in sync with leader',
   'etcdserver: re-configuration failed due to not enough started members',
+  'etcdserver: an observer can be added once every member that was started answers',
 ];
 
 function isNotYet(error: Error): boolean {
@@ -100,6 +101,7 @@ async function perform(
     case 'recordStatus':
       return performOnCluster(modules.kube, observation.cluster, action);
     case 'addLearner':
+    case 'addObserver':
     case 'promoteLearner':
     case 'removeMember':
     case 'moveLeader':
@@ -148,7 +150,15 @@ function changeAuth(modules: ActModules, observation: Observation, change: AuthC
 type ClusterAction = Extract<Action, { kind: 'addFinalizer' | 'removeFinalizer' | 'recordStatus' }>;
 type StoreAction = Extract<
   Action,
-  { kind: 'addLearner' | 'promoteLearner' | 'removeMember' | 'moveLeader' | 'disarm' }
+  {
+    kind:
+      | 'addLearner'
+      | 'addObserver'
+      | 'promoteLearner'
+      | 'removeMember'
+      | 'moveLeader'
+      | 'disarm';
+  }
 >;
 type SpaceAction = Extract<Action, { kind: 'compact' | 'defragment' }>;
 type GrowAction = Extract<Action, { kind: 'growVolume' }>;
@@ -273,6 +283,8 @@ async function performOnStore(
   switch (action.kind) {
     case 'addLearner':
       return store.memberAddLearner(endpoints, action.peerUrl);
+    case 'addObserver':
+      return store.memberAddObserver(endpoints, action.peerUrl);
     case 'promoteLearner':
       return store.memberPromote(endpoints, action.id);
     case 'removeMember':

@@ -24,6 +24,8 @@ export type CompleteSpec = StoreClusterSpec &
     /** Why the version that is wanted is not taken: `image` is then the present one. */
     readonly versionRefused: string | undefined;
     readonly quotaBytes: number;
+    /** What an observer is told beside the flags of all members, see `observerSpec`. */
+    readonly observerFlags?: readonly string[];
   };
 
 export interface ImageDefaults {

@@ -4,12 +4,13 @@ import { auth } from './spec/auth.ts';
 import { bootstrap, restoreInPlace } from './spec/backup.ts';
 import { encryption } from './spec/encryption.ts';
 import { adoptFrom, recovery, update } from './spec/life.ts';
+import { observers } from './spec/observers.ts';
 import { options } from './spec/options.ts';
 import { placement, podTemplate } from './spec/placement.ts';
 import { consolePage, networkPolicy, service } from './spec/service.ts';
 import { storage } from './spec/storage.ts';
 import { tls } from './spec/tls.ts';
-import { secretName } from './spec/values.ts';
+import { quantityMap, secretName } from './spec/values.ts';
 
 // The one source of StoreCluster: `types.ts` infers the TypeScript types from it, `crd.ts` makes the
 // CustomResourceDefinition of it. Every string and list is bounded, or CEL's cost budget refuses the rules.
@@ -21,21 +22,11 @@ export const fieldManager = 'mainstay-operator';
 
 export const replicasDefault = 3;
 export const replicasMax = 7;
-/** Members while one is being replaced, and those that another tool added. */
-export const membersMax = 16;
+/** Members and observers while some are being replaced, and those that another tool added. */
+export const membersMax = 24;
 /** Of members, CAs, the operator and users. */
 export const certificatesMax = 128;
 export const deletionPolicyDefault = 'Retain';
-
-const quantityMap = {
-  type: 'object',
-  maxProperties: 16,
-  additionalProperties: {
-    anyOf: [{ type: 'integer' }, { type: 'string' }],
-    maxLength: 32,
-    'x-kubernetes-int-or-string': true,
-  },
-} as const satisfies JsonSchema;
 
 export const storeClusterSpec = {
   type: 'object',
@@ -96,6 +87,7 @@ export const storeClusterSpec = {
         limits: { ...quantityMap, description: 'What a member may take at most.' },
       },
     },
+    observers,
     placement,
     podTemplate,
     tls,
@@ -155,6 +147,11 @@ export const storeClusterSpec = {
       message:
         'encryption needs version 0.2.0 or later: members of 0.1 cannot encrypt and cannot read what is encrypted',
     },
+    {
+      rule: "!(has(self.observers) && self.observers.replicas > 0 && has(self.version) && self.version.startsWith('0.1.'))",
+      message:
+        'observers need version 0.2.0 or later: members of 0.1 would take them for learners to be promoted',
+    },
   ],
 } as const satisfies JsonSchema;
 
@@ -205,7 +202,7 @@ const member = {
     role: {
       type: 'string',
       description: 'What it is in Raft; none while that is not known.',
-      enum: ['leader', 'follower', 'learner', 'none'],
+      enum: ['leader', 'follower', 'learner', 'observer', 'none'],
     },
     pod: { type: 'string', description: 'Its pod, while there is one.', maxLength: 253 },
     node: { type: 'string', description: 'Node on which the pod runs.', maxLength: 253 },
@@ -297,10 +294,16 @@ export const storeClusterStatus = {
     replicas: {
       type: 'integer',
       format: 'int32',
-      description: 'Members that there are, learners included.',
+      description: 'Members that there are, learners included, observers not.',
     },
     selector: { type: 'string', description: 'Label selector of the pods.', maxLength: 1024 },
     ready: { type: 'string', description: 'Healthy of wanted members, "3/3".', maxLength: 16 },
+    observers: {
+      type: 'string',
+      description:
+        'Healthy of wanted observers, "2/2"; absent where there are none and none are wanted.',
+      maxLength: 16,
+    },
     version: { type: 'string', description: 'Image tags that run.', maxLength: 512 },
     leader: { type: 'string', description: 'Name of the member that leads.', maxLength: 253 },
     clusterID: {

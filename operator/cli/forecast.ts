@@ -62,7 +62,7 @@ function countsOf(actions: readonly string[]): Forecast['counts'] {
   return {
     started: count('createPod'),
     moved: count('moveLeader'),
-    joined: count('addLearner'),
+    joined: count('addLearner') + count('addObserver'),
     left: count('removeMember'),
   };
 }

@@ -60,7 +60,11 @@ function checkedTarget(cluster: StoreCluster, name: string): MemberRecord {
     const names = (cluster.status?.members ?? []).map((each) => each.name).join(', ');
     throw new Error(`${name} is no member; members are ${names}`);
   }
-  if (member.role === 'learner') throw new Error(`${name} is a learner, and learners cannot lead`);
+  if (member.role === 'learner' || member.role === 'observer') {
+    throw new Error(
+      `${name} is ${member.role === 'learner' ? 'a learner' : 'an observer'} and cannot lead`,
+    );
+  }
   if (member.role === 'none') throw new Error(`${name} is not in the store yet, or not any more`);
   if (!member.healthy) throw new Error(`${name} is not healthy: it could not take over`);
   return member;

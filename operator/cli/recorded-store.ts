@@ -38,7 +38,15 @@ export class RecordedStore implements StoreAdmin {
     const members = this.#members.flatMap(({ id, name, role }) =>
       id === undefined || role === 'none'
         ? []
-        : [{ id, name, peerUrls: [peerUrl(this.#cluster, name)], learner: role === 'learner' }],
+        : [
+            {
+              id,
+              name,
+              peerUrls: [peerUrl(this.#cluster, name)],
+              learner: role === 'learner' || role === 'observer',
+              ...(role === 'observer' ? { observer: true } : {}),
+            },
+          ],
     );
     return { clusterId: clusterID, members };
   }
@@ -73,6 +81,7 @@ export class RecordedStore implements StoreAdmin {
   }
 
   memberAddLearner = refuse;
+  memberAddObserver = refuse;
   memberPromote = refuse;
   memberRemove = refuse;
   moveLeader = refuse;

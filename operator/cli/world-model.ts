@@ -18,7 +18,12 @@ import {
   memberIdAnnotation,
   roleLabel,
 } from '../resources/labels.ts';
-import { memberOfPeerUrl, peersServiceName, peerUrl } from '../resources/names.ts';
+import {
+  memberOfPeerUrl,
+  observersServiceName,
+  peersServiceName,
+  peerUrl,
+} from '../resources/names.ts';
 import type { SecretFacts } from '../resources/secret-facts.ts';
 
 // A world in which everything succeeds at once: an action has its effect, a pod that is made is ready, a learner has
@@ -102,11 +107,18 @@ function afterChild(
     case 'NetworkPolicy':
       return { ...observation, networkPolicy: present as NetworkPolicy | undefined };
     case 'Service': {
-      const isPeers = object.metadata.name === peersServiceName(observation.cluster);
       const service = present as Service | undefined;
-      return { ...observation, [isPeers ? 'peersService' : 'clientService']: service };
+      return { ...observation, [serviceField(observation.cluster, object)]: service };
     }
   }
+}
+
+function serviceField(
+  cluster: StoreCluster,
+  { metadata: { name } }: KubeObject,
+): 'peersService' | 'clientService' | 'observersService' {
+  if (name === peersServiceName(cluster)) return 'peersService';
+  return name === observersServiceName(cluster) ? 'observersService' : 'clientService';
 }
 
 type PodAction = Extract<Action, { kind: 'createPod' | 'labelPod' | 'deletePod' }>;
@@ -190,9 +202,11 @@ function afterStoreChange(observation: Observation, action: Action): Observation
     store: { ...store, members },
   });
   switch (action.kind) {
-    case 'addLearner': {
+    case 'addLearner':
+    case 'addObserver': {
       const id = nextId(store.members);
-      const added = { id, name: '', peerUrls: [action.peerUrl], learner: true };
+      const observer = action.kind === 'addObserver' ? { observer: true } : {};
+      const added = { id, name: '', peerUrls: [action.peerUrl], learner: true, ...observer };
       return withMembers([...store.members, added]);
     }
     case 'promoteLearner':

@@ -28,6 +28,7 @@ export interface Observation {
   /** By the names that ours have, whoever made them. */
   readonly peersService: Service | undefined;
   readonly clientService: Service | undefined;
+  readonly observersService: Service | undefined;
   readonly budget: PodDisruptionBudget | undefined;
   readonly networkPolicy: NetworkPolicy | undefined;
   /** The store's own Secrets and those that its spec names; one that is not there is absent. */
@@ -80,6 +81,8 @@ export interface RaftMember {
   readonly name: string;
   readonly peerUrls: readonly string[];
   readonly learner: boolean;
+  /** A learner that stays one. */
+  readonly observer?: boolean;
 }
 
 export interface Alarm {

@@ -21,6 +21,7 @@ import {
   authoritySecretName,
   clientServiceName,
   memberOfPeerUrl,
+  observersServiceName,
   operatorAuthSecretName,
   peersServiceName,
 } from '../resources/names.ts';
@@ -184,21 +185,28 @@ async function observeChildren(
   const ofCluster = { labelSelector: `${clusterLabel}=${name}` };
   const service = (serviceName: string) =>
     kube.get<Service>(objectPath('Service', { namespace, name: serviceName }));
-  const [pods, volumes, peersService, clientService, budget, networkPolicy] = await Promise.all([
-    kube.list<KubeList<Pod>>(collectionPath('Pod', namespace), ofCluster),
-    kube.list<KubeList<PersistentVolumeClaim>>(
-      collectionPath('PersistentVolumeClaim', namespace),
-      ofCluster,
-    ),
-    service(peersServiceName(cluster)),
-    service(clientServiceName(cluster)),
-    kube.get<PodDisruptionBudget>(objectPath('PodDisruptionBudget', { namespace, name })),
-    kube.get<NetworkPolicy>(objectPath('NetworkPolicy', { namespace, name })),
-  ]);
+  const [pods, volumes, peersService, clientService, observersService, budget, networkPolicy] =
+    await Promise.all([
+      kube.list<KubeList<Pod>>(collectionPath('Pod', namespace), ofCluster),
+      kube.list<KubeList<PersistentVolumeClaim>>(
+        collectionPath('PersistentVolumeClaim', namespace),
+        ofCluster,
+      ),
+      service(peersServiceName(cluster)),
+      service(clientServiceName(cluster)),
+      mayHaveObservers(cluster) ? service(observersServiceName(cluster)) : undefined,
+      kube.get<PodDisruptionBudget>(objectPath('PodDisruptionBudget', { namespace, name })),
+      kube.get<NetworkPolicy>(objectPath('NetworkPolicy', { namespace, name })),
+    ]);
   const names = nodeNames(pods.items, volumes.items);
   const nodes = names.size === 0 ? undefined : await nodeSource(names);
-  const services = { peersService, clientService };
+  const services = { peersService, clientService, observersService };
   return { pods: pods.items, volumes: volumes.items, ...services, budget, networkPolicy, nodes };
+}
+
+/** Where the spec wants none and the status knows none, their Service is not asked for. */
+function mayHaveObservers({ spec, status }: StoreCluster): boolean {
+  return spec.observers !== undefined || status?.observers !== undefined;
 }
 
 /** The recorded one first; release 0.1 recorded none. Before there is a store, nothing has shown that it runs. */

@@ -24,6 +24,7 @@ export interface StoreAdmin {
   /** Linearizable: fails without a quorum. */
   memberList(endpoints: readonly string[]): Promise<MemberListing>;
   memberAddLearner(endpoints: readonly string[], peerUrl: string): Promise<void>;
+  memberAddObserver(endpoints: readonly string[], peerUrl: string): Promise<void>;
   /** Fails while the server does not find the learner in sync. */
   memberPromote(endpoints: readonly string[], memberId: string): Promise<void>;
   memberRemove(endpoints: readonly string[], memberId: string): Promise<void>;

@@ -51,8 +51,9 @@ export class StoreClient implements StoreAdmin {
       const { header, members } = await client.memberList({ linearizable: true });
       return {
         clusterId: hexId(header?.clusterId ?? 0n),
-        members: members.map(({ ID, name, peerURLs, isLearner }) => {
-          return { id: hexId(ID), name, peerUrls: peerURLs, learner: isLearner };
+        members: members.map(({ ID, name, peerURLs, isLearner, isObserver }) => {
+          const observer = isObserver ? { observer: true } : {};
+          return { id: hexId(ID), name, peerUrls: peerURLs, learner: isLearner, ...observer };
         }),
       };
     });
@@ -107,6 +108,10 @@ export class StoreClient implements StoreAdmin {
 
   async memberAddLearner(endpoints: readonly string[], peerUrl: string): Promise<void> {
     await this.#store(endpoints, (client) => client.memberAdd([peerUrl], { isLearner: true }));
+  }
+
+  async memberAddObserver(endpoints: readonly string[], peerUrl: string): Promise<void> {
+    await this.#store(endpoints, (client) => client.memberAdd([peerUrl], { isObserver: true }));
   }
 
   memberPromote(endpoints: readonly string[], memberId: string): Promise<void> {

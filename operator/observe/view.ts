@@ -1,6 +1,7 @@
 import type { PersistentVolumeClaim, Pod } from '../api/objects.ts';
-import { isOurs, memberIdAnnotation } from '../resources/labels.ts';
+import { isOurs, memberIdAnnotation, roleLabel } from '../resources/labels.ts';
 import { memberOfPeerUrl, serialOf } from '../resources/names.ts';
+import { observerSpec } from '../resources/observers.ts';
 import { isOutdated } from '../resources/template.ts';
 import type { Alarm, MemberStatus, Observation, RaftMember } from './observation.ts';
 
@@ -15,6 +16,8 @@ export interface MemberView {
   /** Id that the volume says it holds the data of. */
   readonly recordedId: string | undefined;
   readonly isLeader: boolean;
+  /** By the MemberList; before it is in there, by its volume. It is no learner to anybody here. */
+  readonly isObserver: boolean;
   /** In the MemberList, itself answering under that id, and knowing a leader. */
   readonly isAnswering: boolean;
   /** Answering, and its pod ready and not going. */
@@ -64,18 +67,23 @@ export function isVoter(member: MemberView): boolean {
   return member.raft?.learner === false;
 }
 
+/** On its way to become a voter. */
 export function isLearner(member: MemberView): boolean {
-  return member.raft?.learner === true;
+  return member.raft?.learner === true && !member.isObserver;
 }
 
 /** A member of the store whose place another takes. */
-export function isReplacedBySurge({ raft, isOutdated }: MemberView): boolean {
-  return raft !== undefined && isOutdated;
+export function isReplacedBySurge({ raft, isOutdated, isObserver }: MemberView): boolean {
+  return raft !== undefined && isOutdated && !isObserver;
 }
 
-/** Members by the MemberList, learners included. */
+/** Members by the MemberList, learners included, observers not. */
 export function joinedMembers({ members }: ClusterView): readonly MemberView[] {
-  return members.filter((member) => member.raft !== undefined);
+  return members.filter((member) => member.raft !== undefined && !member.isObserver);
+}
+
+export function joinedObservers({ members }: ClusterView): readonly MemberView[] {
+  return members.filter((member) => member.raft !== undefined && member.isObserver);
 }
 
 export function isTerminating(object: Pod | PersistentVolumeClaim | undefined): boolean {
@@ -124,12 +132,23 @@ function joinMembers(
     const pod = pods.get(name);
     const parts = { volume, pod, raft: entry, status };
     const isLeader = entry !== undefined && entry.id === leaderId;
-    const outdated = pod !== undefined && !isTerminating(pod) && isOutdated(pod, observation.spec);
+    const isObserver = isObserverBy(entry, volume);
+    const spec = isObserver ? observerSpec(observation.spec) : observation.spec;
+    const outdated = pod !== undefined && !isTerminating(pod) && isOutdated(pod, spec);
     const alarms = alarmsOf(observation, entry?.id);
-    const judged = { ...judge(parts), isOutdated: outdated, alarms };
+    const judged = { ...judge(parts), isObserver, isOutdated: outdated, alarms };
     views.push({ name, serial, ...parts, recordedId, isLeader, ...judged });
   }
   return views.sort((a, b) => a.serial - b.serial);
+}
+
+function isObserverBy(
+  raft: RaftMember | undefined,
+  volume: PersistentVolumeClaim | undefined,
+): boolean {
+  return raft === undefined
+    ? volume?.metadata.labels?.[roleLabel] === 'observer'
+    : raft.observer === true;
 }
 
 function alarmsOf({ store }: Observation, id: string | undefined): readonly Alarm['kind'][] {

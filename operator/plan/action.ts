@@ -26,7 +26,7 @@ export type Action =
       /** As it was observed; undefined when it is to be made. */
       readonly seen: ObjectMeta | undefined;
     }
-  | { readonly kind: 'remove'; readonly object: PodDisruptionBudget | NetworkPolicy }
+  | { readonly kind: 'remove'; readonly object: PodDisruptionBudget | NetworkPolicy | Service }
   | { readonly kind: 'createVolume'; readonly volume: PersistentVolumeClaim }
   | { readonly kind: 'recordMemberId'; readonly volume: PersistentVolumeClaim; readonly id: string }
   | { readonly kind: 'growVolume'; readonly volume: PersistentVolumeClaim; readonly size: string }
@@ -43,6 +43,7 @@ export type Action =
   | { readonly kind: 'labelPod'; readonly pod: Pod; readonly role: PodRole }
   | { readonly kind: 'deletePod'; readonly pod: Pod }
   | { readonly kind: 'addLearner'; readonly member: string; readonly peerUrl: string }
+  | { readonly kind: 'addObserver'; readonly member: string; readonly peerUrl: string }
   | { readonly kind: 'promoteLearner'; readonly member: string; readonly id: string }
   | { readonly kind: 'removeMember'; readonly member: string; readonly id: string }
   | { readonly kind: 'moveLeader'; readonly target: string; readonly targetId: string }

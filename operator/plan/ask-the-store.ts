@@ -33,7 +33,7 @@ export const askTheStore: Rule = (view) => {
 /** So many volumes are gone that the others can never agree again; what a person can do about it. */
 function lostForGood({ observation, members }: ClusterView): string | undefined {
   const voters = (observation.cluster.status?.members ?? []).filter(
-    ({ id, role }) => id !== undefined && role !== 'learner',
+    ({ id, role }) => id !== undefined && role !== 'learner' && role !== 'observer',
   );
   const survivors = members.filter(({ recordedId }) => recordedId !== undefined);
   // A learner, or one that left, may be gone on with; it has no vote with which the others could agree.

@@ -1,4 +1,4 @@
-import { type ClusterView, joinedMembers, type MemberView } from '../observe/view.ts';
+import { type ClusterView, joinedMembers, joinedObservers, type MemberView } from '../observe/view.ts';
 import { act, type Decision, type Rule } from './decision.ts';
 import { minutes } from './limits.ts';
 
@@ -59,7 +59,8 @@ function freeMore(view: ClusterView): Decision | undefined {
     const message = `The database is full: the history before revision ${revision} is forgotten.`;
     return act('HistoryCompacted', message, { kind: 'compact', revision });
   }
-  const next = joined
+  // Observers raise no alarm, and fill their volumes all the same.
+  const next = [...joined, ...joinedObservers(view)]
     .filter((member) => !done.defragmented.includes(member.name) && !isRoomyOn(view, member))
     .filter(({ isAnswering }) => isAnswering)
     .sort(leaderLast)

@@ -1,5 +1,6 @@
 import { bytesOf } from '../api/quantity.ts';
 import { isTerminating } from '../observe/view.ts';
+import { observerSpec } from '../resources/observers.ts';
 import { act, type Rule } from './decision.ts';
 import { minutes } from './limits.ts';
 
@@ -11,11 +12,14 @@ const askAgainAfterMs = minutes(10);
  * all. Where the storage class does not allow it, the refusal is recorded and holds nothing up.
  */
 export const growVolumes: Rule = ({ observation, members }) => {
-  const { size } = observation.spec.storage;
+  const { spec } = observation;
+  const { size: sizeOfVoters } = spec.storage;
+  const sizeOfObservers = observerSpec(spec).storage.size;
   const refused = observation.cluster.status?.growthRefused;
   const elapsedMs = Date.parse(observation.now) - Date.parse(refused?.at ?? '');
-  if (refused?.size === size && elapsedMs < askAgainAfterMs) return undefined;
-  for (const { name, volume } of members) {
+  for (const { name, volume, isObserver } of members) {
+    const size = isObserver ? sizeOfObservers : sizeOfVoters;
+    if (refused?.size === size && elapsedMs < askAgainAfterMs) continue;
     if (volume === undefined || isTerminating(volume)) continue;
     const present = volume.spec.resources.requests['storage'] ?? '0';
     if (bytesOf(present) >= bytesOf(size)) continue;

@@ -2,10 +2,12 @@ import {
   type ClusterView,
   isTerminating,
   joinedMembers,
+  joinedObservers,
   type MemberView,
 } from '../observe/view.ts';
 import { tokenAnnotation } from '../resources/labels.ts';
 import { clusterToken, memberName, peerUrl } from '../resources/names.ts';
+import { observersWanted } from '../resources/observers.ts';
 import { buildVolume } from '../resources/volume.ts';
 import { act, type Decision, type Rule, waitFor } from './decision.ts';
 import { hasLeft } from './finish-removal.ts';
@@ -20,7 +22,7 @@ export const finishJoining: Rule = (view) => {
   if (name === undefined) return undefined;
   const member = view.members.find((candidate) => candidate.name === name);
   const isUsed = member?.recordedId !== undefined || (member?.raft && !member.volume);
-  const isVoid = member === undefined && !wantsMore(view);
+  const isVoid = member === undefined && !wantsVoter(view) && !wantsObserver(view);
   if (!isUsed && !isVoid) return undefined;
   return act('JoinRecorded', `The name ${name} is used up.`, {
     kind: 'recordStatus',
@@ -35,7 +37,8 @@ export const finishJoining: Rule = (view) => {
 export const dropUnjoined: Rule = (view) => {
   const joining = view.observation.cluster.status?.joining;
   const dropped = unjoined(view).find(
-    (member) => !isTerminating(member.volume) && (member.name !== joining || !wantsMore(view)),
+    (member) =>
+      !isTerminating(member.volume) && (member.name !== joining || !isWanted(view, member)),
   );
   if (dropped?.volume === undefined) return undefined;
   const message = `Deleting the volume ${dropped.name}: it is no member's and none is wanted under this name.`;
@@ -43,13 +46,15 @@ export const dropUnjoined: Rule = (view) => {
 };
 
 /** Fewer members than wanted: one joins. */
-export const scaleUp: Rule = (view) => {
+export const scaleUp: Rule = (view) => (wantsVoter(view) ? join(view, 'member') : undefined);
+
+/** The next step towards one more of this kind. */
+export function join(view: ClusterView, kind: 'member' | 'observer'): Decision {
   const { cluster } = view.observation;
-  if (!wantsMore(view)) return undefined;
   const name = cluster.status?.joining;
-  if (name === undefined) return reserve(view);
+  if (name === undefined) return reserve(view, kind);
   const member = view.members.find((candidate) => candidate.name === name);
-  if (member === undefined) return createVolume(view, name);
+  if (member === undefined) return createVolume(view, name, kind);
   if (isTerminating(member.volume)) {
     return waitFor(
       'VolumeTerminating',
@@ -57,28 +62,32 @@ export const scaleUp: Rule = (view) => {
       minutes(5),
     );
   }
-  return act('MemberAdded', `${name} joins as a learner.`, {
-    kind: 'addLearner',
-    member: name,
-    peerUrl: peerUrl(cluster, name),
-  });
-};
+  const joining = { member: name, peerUrl: peerUrl(cluster, name) };
+  return kind === 'observer'
+    ? act('ObserverAdded', `${name} joins as an observer.`, { kind: 'addObserver', ...joining })
+    : act('MemberAdded', `${name} joins as a learner.`, { kind: 'addLearner', ...joining });
+}
 
 /** Names only grow: an earlier one may belong to a volume, a pod or an id somewhere that nobody sees now. */
-function reserve({ observation: { cluster } }: ClusterView): Decision {
+function reserve({ observation: { cluster } }: ClusterView, kind: 'member' | 'observer'): Decision {
   const serial = cluster.status?.nextSerial ?? 1;
   const name = memberName(cluster, serial);
-  return act('JoinRecorded', `The next member is ${name}.`, {
+  return act('JoinRecorded', `The next ${kind} is ${name}.`, {
     kind: 'recordStatus',
     fields: { nextSerial: serial + 1, joining: name },
   });
 }
 
-function createVolume({ observation }: ClusterView, member: string): Decision {
+function createVolume(
+  { observation }: ClusterView,
+  member: string,
+  kind: 'member' | 'observer',
+): Decision {
   const { cluster, spec } = observation;
-  return act('VolumeCreated', `Volume of a new member, ${member}.`, {
+  const token = tokenOf(observation);
+  return act('VolumeCreated', `Volume of a new ${kind}, ${member}.`, {
     kind: 'createVolume',
-    volume: buildVolume(cluster, spec, { member, token: tokenOf(observation) }),
+    volume: buildVolume(cluster, spec, { member, token, isObserver: kind === 'observer' }),
   });
 }
 
@@ -89,8 +98,17 @@ function unjoined({ members, observation }: ClusterView): readonly MemberView[] 
   );
 }
 
-function wantsMore(view: ClusterView): boolean {
+/** Voters come before observers, also to the name that is reserved. */
+function isWanted(view: ClusterView, { isObserver }: MemberView): boolean {
+  return isObserver ? wantsObserver(view) && !wantsVoter(view) : wantsVoter(view);
+}
+
+export function wantsVoter(view: ClusterView): boolean {
   return joinedMembers(view).length < view.membersMax;
+}
+
+export function wantsObserver(view: ClusterView): boolean {
+  return joinedObservers(view).length < observersWanted(view.observation.spec);
 }
 
 function tokenOf({ cluster, volumes }: ClusterView['observation']): string {

@@ -21,6 +21,7 @@ import { growVolumes } from './grow-volumes.ts';
 import { identity } from './identity.ts';
 import { dropUnjoined, finishJoining, scaleUp } from './joining.ts';
 import { networkPolicy } from './network-policy.ts';
+import { observersDown, observersSettle, observersUp } from './observers.ts';
 import { paused } from './paused.ts';
 import { promote } from './promote.ts';
 import { recoverQuorum } from './recover-quorum.ts';
@@ -88,6 +89,7 @@ const rules: readonly Rule[] = [
   finishRemoval,
   // What the spec wants, once all is well.
   dropUnjoined,
+  observersDown,
   scaleDown,
   startsRefused,
   settle,
@@ -98,6 +100,8 @@ const rules: readonly Rule[] = [
   backupFirst,
   scaleUp,
   roll,
+  observersUp,
+  observersSettle,
   removalLeftovers,
   rotationWaits,
   authWaits,

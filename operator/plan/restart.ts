@@ -1,6 +1,6 @@
 import type { Observation } from '../observe/observation.ts';
 import { type ClusterView, isLearner, isTerminating, type MemberView } from '../observe/view.ts';
-import { tokenAnnotation } from '../resources/labels.ts';
+import { type PodRole, tokenAnnotation } from '../resources/labels.ts';
 import { memberOfPeerUrl, peerUrl } from '../resources/names.ts';
 import { buildPod, initialClusterFlag, type Peer } from '../resources/pod.ts';
 import { act, type Decision, type Rule } from './decision.ts';
@@ -29,12 +29,17 @@ function restartMember(view: ClusterView, member: MemberView): Decision | undefi
     kind: 'createPod',
     pod: buildPod(cluster, spec, {
       member: name,
-      role: isLearner(member) ? 'learner' : 'voter',
+      role: roleOf(member),
       clusterState: 'existing',
       initialCluster: initialCluster(view),
       token: volume.metadata.annotations?.[tokenAnnotation] ?? '',
     }),
   });
+}
+
+function roleOf(member: MemberView): PodRole {
+  if (member.isObserver) return 'observer';
+  return isLearner(member) ? 'learner' : 'voter';
 }
 
 function isMember(view: ClusterView, { raft, recordedId, name }: MemberView): boolean {
@@ -53,7 +58,7 @@ function isUnrecordedSeed({ cluster }: Observation, name: string): boolean {
  */
 function staleLearner(view: ClusterView, member: MemberView): Decision | undefined {
   const { pod, raft, name } = member;
-  const neverStarted = isLearner(member) && raft?.name === '' && member.status === undefined;
+  const neverStarted = raft?.learner === true && raft.name === '' && member.status === undefined;
   if (pod === undefined || isTerminating(pod) || !neverStarted) return undefined;
   const args = pod.spec.containers[0]?.args ?? [];
   if (args.includes(initialClusterFlag(initialCluster(view)))) return undefined;

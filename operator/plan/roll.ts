@@ -9,6 +9,7 @@ import {
 import { act, type Decision, type Rule, waitFor } from './decision.ts';
 import { hasLeft } from './finish-removal.ts';
 import { minutes } from './limits.ts';
+import { rollObservers } from './observers.ts';
 import { leave, moveLeader, newestIndex } from './quorum.ts';
 
 // A change of anything that pods are made of, member by member: the sick first (`rollBroken`), then followers, the
@@ -33,8 +34,14 @@ function takesNoPart({ pod, status }: MemberView): boolean {
   return pod !== undefined && status === undefined && !isPodReady(pod);
 }
 
-/** One outdated member is changed; all are healthy. */
+/** One outdated member is changed; all are healthy. Observers come first. */
 export const roll: Rule = (view) => {
+  const isChanging = view.members.some(({ raft, isOutdated }) => raft !== undefined && isOutdated);
+  if (!isChanging) return undefined;
+  return rollObservers(view) ?? rollVoters(view);
+};
+
+function rollVoters(view: ClusterView): Decision | undefined {
   const outdated = joinedMembers(view).filter(isReplacedBySurge).sort(followersFirst);
   const [next] = outdated;
   if (next?.pod === undefined) return undefined;
@@ -49,7 +56,7 @@ export const roll: Rule = (view) => {
   if (handover !== undefined) return handover;
   const message = `${next.name} is started anew as the spec wants it now (${progress}).`;
   return act('MemberRolled', message, { kind: 'deletePod', pod: next.pod });
-};
+}
 
 /** With `update.surge` a new member has joined before (`scaleUp`); an old one goes in its place. */
 function replace(view: ClusterView, next: MemberView, progress: string): Decision | undefined {

@@ -5,6 +5,8 @@ import {
   clientTlsSecretName,
   connectionSecretName,
   namespaceOf,
+  observersServiceHost,
+  observersServiceName,
   operatorTlsSecretName,
   peersServiceName,
   peerTlsSecretName,
@@ -54,7 +56,13 @@ export function certificateRequests(
 
 function serverCertificate(cluster: StoreCluster, domain: string): CertificateRequest {
   const members = memberNames(cluster);
-  const [service, host] = [clientServiceName(cluster), clientServiceHost(cluster)];
+  const ofService = (service: string, host: string) => [
+    service,
+    `${service}.${namespaceOf(cluster)}`,
+    host,
+    `${host}.${domain}`,
+  ];
+  const host = clientServiceHost(cluster);
   return {
     secret: clientTlsSecretName(cluster),
     side: 'client',
@@ -62,10 +70,10 @@ function serverCertificate(cluster: StoreCluster, domain: string): CertificateRe
     names: [
       members,
       `${members}.${domain}`,
-      service,
-      `${service}.${namespaceOf(cluster)}`,
-      host,
-      `${host}.${domain}`,
+      ...ofService(clientServiceName(cluster), host),
+      ...(cluster.spec.observers === undefined
+        ? []
+        : ofService(observersServiceName(cluster), observersServiceHost(cluster))),
       'localhost',
       '127.0.0.1',
       ...(cluster.spec.tls?.client?.names ?? []),

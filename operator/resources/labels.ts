@@ -32,7 +32,8 @@ export const rotationAnnotation = `${group}/rotation`;
 /** On a Secret of ours: when its contents changed last. */
 export const writtenAnnotation = `${group}/written`;
 
-export type PodRole = 'voter' | 'learner';
+/** On pods, and on the volumes of observers. */
+export type PodRole = 'voter' | 'learner' | 'observer';
 
 export function selectorLabels(cluster: StoreCluster): Labels {
   return { [clusterLabel]: cluster.metadata.name };
@@ -41,6 +42,10 @@ export function selectorLabels(cluster: StoreCluster): Labels {
 /** Only voters serve clients and count for the disruption budget. */
 export function voterLabels(cluster: StoreCluster): Labels {
   return { ...selectorLabels(cluster), [roleLabel]: 'voter' };
+}
+
+export function observerLabels(cluster: StoreCluster): Labels {
+  return { ...selectorLabels(cluster), [roleLabel]: 'observer' };
 }
 
 export function childLabels(cluster: StoreCluster): Labels {

@@ -18,6 +18,11 @@ export function clientServiceName(cluster: StoreCluster): string {
   return cluster.metadata.name;
 }
 
+/** Of the observers alone. */
+export function observersServiceName(cluster: StoreCluster): string {
+  return `${cluster.metadata.name}-observers`;
+}
+
 export function peersServiceName(cluster: StoreCluster): string {
   return `${cluster.metadata.name}-peers`;
 }
@@ -58,6 +63,10 @@ export function connectionSecretName(cluster: StoreCluster, user?: string): stri
 /** Name of the client Service that is in the members' certificate. */
 export function clientServiceHost(cluster: StoreCluster): string {
   return `${clientServiceName(cluster)}.${namespaceOf(cluster)}.svc`;
+}
+
+export function observersServiceHost(cluster: StoreCluster): string {
+  return `${observersServiceName(cluster)}.${namespaceOf(cluster)}.svc`;
 }
 
 /**

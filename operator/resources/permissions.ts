@@ -37,7 +37,7 @@ export const workRules: readonly PolicyRule[] = [
   // How far a backup is, the pod that makes it says in its log.
   { apiGroups: [''], resources: ['pods/log'], verbs: ['get'] },
   // Server-side apply is a patch, and a create where there is none yet.
-  { apiGroups: [''], resources: ['services'], verbs: ['get', 'create', 'patch'] },
+  { apiGroups: [''], resources: ['services'], verbs: ['get', 'create', 'patch', 'delete'] },
   {
     apiGroups: ['policy'],
     resources: ['poddisruptionbudgets'],

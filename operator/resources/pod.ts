@@ -23,6 +23,7 @@ import {
   peerUrl,
   schemeOf,
 } from './names.ts';
+import { observerSpec } from './observers.ts';
 import { forceFlag, templateFingerprint } from './template.ts';
 
 export const dataMountPath = '/var/lib/mainstay';
@@ -52,8 +53,9 @@ export interface PodRequest {
 }
 
 /** The pod of one member on its volume. */
-export function buildPod(cluster: StoreCluster, spec: CompleteSpec, request: PodRequest): Pod {
-  const { member } = request;
+export function buildPod(cluster: StoreCluster, specOfAll: CompleteSpec, request: PodRequest): Pod {
+  const { member, role } = request;
+  const spec = role === 'observer' ? observerSpec(specOfAll) : specOfAll;
   const { labels, annotations, spec: further } = spec.podTemplate ?? {};
   return {
     apiVersion: 'v1',
@@ -189,6 +191,7 @@ function storeFlags(cluster: StoreCluster, spec: CompleteSpec, request: PodReque
     ...optionFlags(spec),
     ...(hasConsole(spec) ? ['--enable-console'] : []),
     ...tlsFlags(cluster, member),
+    ...(spec.observerFlags ?? []),
     ...(request.forceNewCluster === true ? [forceFlag] : []),
   ];
 }

@@ -1,8 +1,14 @@
 import { clientPort, peerPort } from '../api/defaults.ts';
-import type { Service, ServicePort } from '../api/objects.ts';
-import type { StoreCluster } from '../api/types.ts';
-import { childLabels, ownerReference, selectorLabels, voterLabels } from './labels.ts';
-import { clientServiceName, namespaceOf, peersServiceName } from './names.ts';
+import type { Labels, Service, ServicePort } from '../api/objects.ts';
+import type { StoreCluster, StoreClusterSpec } from '../api/types.ts';
+import {
+  childLabels,
+  observerLabels,
+  ownerReference,
+  selectorLabels,
+  voterLabels,
+} from './labels.ts';
+import { clientServiceName, namespaceOf, observersServiceName, peersServiceName } from './names.ts';
 
 const client: ServicePort = {
   name: 'client',
@@ -29,23 +35,34 @@ export function buildPeersService(cluster: StoreCluster): Service {
 
 /** What applications connect to: the ready voters. A learner would refuse them. */
 export function buildClientService(cluster: StoreCluster): Service {
-  const {
-    type = 'ClusterIP',
-    annotations,
-    nodePort,
-    loadBalancerClass,
-  } = cluster.spec.service ?? {};
+  const name = clientServiceName(cluster);
+  return serviceOf(cluster, cluster.spec.service, { name, selector: voterLabels(cluster) });
+}
+
+/** What readers connect to: the observers that are ready, which they are while their state is not too old. */
+export function buildObserversService(cluster: StoreCluster): Service {
+  const name = observersServiceName(cluster);
+  const selector = observerLabels(cluster);
+  return serviceOf(cluster, cluster.spec.observers?.service, { name, selector });
+}
+
+function serviceOf(
+  cluster: StoreCluster,
+  wanted: StoreClusterSpec['service'],
+  { name, selector }: { readonly name: string; readonly selector: Labels },
+): Service {
+  const { type = 'ClusterIP', annotations, nodePort, loadBalancerClass } = wanted ?? {};
   const port = nodePort === undefined ? client : { ...client, nodePort };
   return {
     apiVersion: 'v1',
     kind: 'Service',
     metadata: {
-      ...metadata(cluster, clientServiceName(cluster)),
+      ...metadata(cluster, name),
       ...(annotations === undefined ? {} : { annotations }),
     },
     spec: {
       type,
-      selector: voterLabels(cluster),
+      selector,
       ports: [port],
       ...(loadBalancerClass === undefined ? {} : { loadBalancerClass }),
     },

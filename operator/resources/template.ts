@@ -44,6 +44,7 @@ function otherInputs(spec: CompleteSpec): Readonly<Record<string, unknown>> {
     peer: peer && [peer.secretName],
     restart: spec.update?.restart,
     console: spec.console?.enabled === true ? true : undefined,
+    observer: spec.observerFlags,
   };
 }
 

@@ -8,6 +8,7 @@ import type { Observation } from '../observe/observation.ts';
 import { type ClusterView, isVoter, type MemberView, viewOf } from '../observe/view.ts';
 import { decisionNames, type Plan, reasonOf } from '../plan/plan.ts';
 import { clusterLabel } from '../resources/labels.ts';
+import { observersWanted } from '../resources/observers.ts';
 import { certificateRecords } from './certificates.ts';
 import { findingsOf } from './findings.ts';
 
@@ -30,6 +31,7 @@ export function statusOf(
     replicas: replicasOf(view),
     selector: `${clusterLabel}=${cluster.metadata.name}`,
     ready: `${view.healthyVoterCount}/${spec.replicas}`,
+    observers: observersOf(view),
     version: versionOf(view),
     image: imageOf(observation, plan),
     leader: leader?.name,
@@ -60,9 +62,20 @@ function imageOf({ cluster, spec }: Observation, plan: Plan): string | undefined
 
 /** Members that there are; while the store is silent, those that the volumes speak of. */
 function replicasOf({ answered, members }: ClusterView): number {
-  return members.filter(({ raft, recordedId }) =>
-    answered ? raft !== undefined : recordedId !== undefined,
-  ).length;
+  return members
+    .filter(({ isObserver }) => !isObserver)
+    .filter(({ raft, recordedId }) => (answered ? raft !== undefined : recordedId !== undefined))
+    .length;
+}
+
+/** It stays as long as their Service, which is looked for because of it. */
+function observersOf({ members, observation }: ClusterView): string | undefined {
+  const { spec, observersService } = observation;
+  const observers = members.filter(({ isObserver }) => isObserver);
+  const isThere = observers.length > 0 || observersService !== undefined;
+  if (spec.observers === undefined && !isThere) return undefined;
+  const healthy = observers.filter(({ isHealthy }) => isHealthy).length;
+  return `${healthy}/${observersWanted(spec)}`;
 }
 
 /** While the store is silent, members of which nothing is left are still known: their voices are missing. */
@@ -78,7 +91,7 @@ function memberRecords(view: ClusterView): readonly MemberRecord[] {
     return withoutUndefined({
       ...record,
       id: record.id ?? before?.id,
-      role: before?.role === 'learner' ? before.role : record.role,
+      role: before !== undefined && hasNoVote(before) ? before.role : record.role,
       revision: record.revision ?? before?.revision,
     });
   });
@@ -87,11 +100,15 @@ function memberRecords(view: ClusterView): readonly MemberRecord[] {
       revision,
       name,
       id,
-      role: role === 'learner' ? role : ('none' as const),
+      role: hasNoVote({ role }) ? role : ('none' as const),
       healthy: false,
     }),
   );
   return [...records, ...gone];
+}
+
+function hasNoVote({ role }: Pick<MemberRecord, 'role'>): boolean {
+  return role === 'learner' || role === 'observer';
 }
 
 function recordOf(member: MemberView): MemberRecord {
@@ -115,6 +132,7 @@ function recordOf(member: MemberView): MemberRecord {
 function roleOf(member: MemberView): MemberRecord['role'] {
   if (member.raft === undefined) return 'none';
   if (member.isLeader) return 'leader';
+  if (member.isObserver) return 'observer';
   return isVoter(member) ? 'follower' : 'learner';
 }
 

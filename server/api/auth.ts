@@ -45,11 +45,11 @@ function stateCalls({ port, gate }: Modules): Call[] {
   const { methods } = Auth;
   const first = (): Promise<void> => port.linearizableRead();
   return [
-    gate.unary(methods.authStatus, 'refuses', async () => authStatus(port), { first }),
-    gate.unary(methods.userGet, 'refuses', async (request) => userGet(port, request), { first }),
-    gate.unary(methods.userList, 'refuses', async () => userList(port), { first }),
-    gate.unary(methods.roleGet, 'refuses', async (request) => roleGet(port, request), { first }),
-    gate.unary(methods.roleList, 'refuses', async () => roleList(port), { first }),
+    gate.unary(methods.authStatus, 'observes', async () => authStatus(port), { first }),
+    gate.unary(methods.userGet, 'observes', async (request) => userGet(port, request), { first }),
+    gate.unary(methods.userList, 'observes', async () => userList(port), { first }),
+    gate.unary(methods.roleGet, 'observes', async (request) => roleGet(port, request), { first }),
+    gate.unary(methods.roleList, 'observes', async () => roleList(port), { first }),
   ];
 }
 
@@ -78,7 +78,8 @@ function changeCalls(modules: Modules): Call[] {
     port.auth.isEnabled ? port.linearizableRead() : undefined;
   return [
     ...changes,
-    gate.unary(methods.authenticate, 'refuses', (request) => authenticate(modules, request), {
+    // An observer gives tokens too: its reads need them.
+    gate.unary(methods.authenticate, 'observes', (request) => authenticate(modules, request), {
       first: () => port.linearizableRead(),
     }),
     gate.unary(

@@ -33,7 +33,7 @@ export function clusterCalls(modules: { port: MemberPort; gate: Gate }): Call[] 
     gate.unary(methods.memberPromote, 'refuses', ({ ID }) =>
       change(port, { kind: 'promote', memberId: ID }),
     ),
-    gate.unary(methods.memberList, 'refuses', async () => membership(port, port.members()), {
+    gate.unary(methods.memberList, 'observes', async () => membership(port, port.members()), {
       first: ({ linearizable }) => (linearizable ? port.linearizableRead() : undefined),
     }),
   ];
@@ -41,7 +41,7 @@ export function clusterCalls(modules: { port: MemberPort; gate: Gate }): Call[] 
 
 async function add(port: MemberPort, request: MemberAddRequest): Promise<MemberAddResponse> {
   const peerUrls = checkedUrls(request.peerURLs);
-  const kind = request.isLearner ? 'addLearner' : 'addVoter';
+  const kind = request.isObserver ? 'addObserver' : request.isLearner ? 'addLearner' : 'addVoter';
   const answer = await change(port, { kind, peerUrls });
   const member = answer.members.find(({ peerURLs }) => peerURLs.join() === peerUrls.join());
   return { ...answer, member };
@@ -61,8 +61,9 @@ function membership(port: MemberPort, members: readonly StoredMember[]): Members
   return { header: header(port, 0), members: members.map(toWire) };
 }
 
-function toWire({ id, name, peerUrls, clientUrls, isLearner }: StoredMember): Member {
-  return { ID: id, name, peerURLs: peerUrls, clientURLs: clientUrls, isLearner };
+function toWire(member: StoredMember): Member {
+  const { id, name, peerUrls, clientUrls, isLearner, isObserver } = member;
+  return { ID: id, name, peerURLs: peerUrls, clientURLs: clientUrls, isLearner, isObserver };
 }
 
 function checkedUrls(urls: readonly string[]): string[] {

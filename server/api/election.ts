@@ -33,13 +33,13 @@ export function electionCalls({ gate, calls }: { gate: Gate; calls: readonly Cal
     gate.unary(methods.proclaim, 'refuses', (request, context) =>
       proclaim(new InnerCalls(calls, context), request),
     ),
-    gate.unary(methods.leader, 'refuses', (request, context) =>
+    gate.unary(methods.leader, 'observes', (request, context) =>
       leader(new InnerCalls(calls, context), request),
     ),
     gate.unary(methods.resign, 'refuses', (request, context) =>
       resign(new InnerCalls(calls, context), request),
     ),
-    gate.stream(methods.observe, 'refuses', (responses, context) =>
+    gate.stream(methods.observe, 'observes', (responses, context) =>
       answersOne(responses, async ({ name }: LeaderRequest, end) => {
         await observe(new InnerCalls(calls, context), name, { responses, end });
       }),

@@ -65,6 +65,23 @@ const table: Readonly<Record<Exclude<ErrorName, UnprefixedName>, Row>> = {
     'can only promote a learner member which is in sync with leader',
   ],
   TooManyLearners: ['FAILED_PRECONDITION', 'too many learner members in cluster'],
+  // The next four are our own: etcd has no observers.
+  TooManyObservers: [
+    'FAILED_PRECONDITION',
+    'too many observers in cluster: --max-observers of the member that was asked allows no more',
+  ],
+  ObserverNotPromotable: [
+    'FAILED_PRECONDITION',
+    'an observer stays an observer: remove it, and add a learner or a voter in its place',
+  ],
+  ObserverNotCapable: [
+    'FAILED_PRECONDITION',
+    'an observer can be added once every member that was started answers and is of a release that knows observers',
+  ],
+  ObserverStale: [
+    'UNAVAILABLE',
+    'this observer may be older than --observer-max-staleness allows: ask another member',
+  ],
   ClusterIdMismatch: ['FAILED_PRECONDITION', 'cluster ID mismatch'],
   NotLeader: ['FAILED_PRECONDITION', 'not leader'],
   NotCapable: ['FAILED_PRECONDITION', 'not capable'],

@@ -11,8 +11,11 @@ import type { MemberPort } from './member-port.ts';
 import { type Privilege, type PrivilegeTable, privileges } from './privileges.ts';
 import type { RpcCounters } from './rpc-counters.ts';
 
-/** Which requests a learner answers. */
-type Learner<Request> = 'serves' | 'refuses' | ((request: Request) => boolean);
+/**
+ * What a learner does with a call. observes: an observer answers it, from a state that is not too old, and other learners
+ * refuse it; reads: those answer it too; serves: every learner answers it, however old its state is.
+ */
+type Learner = 'refuses' | 'observes' | 'reads' | 'serves';
 
 /** Runs a call that has passed; `caller` is whose rights its proposals are applied with. */
 type Run<Request, Response> = (
@@ -45,6 +48,8 @@ export class Gate {
   readonly #privileges: PrivilegeTable;
   readonly #counters: RpcCounters | undefined;
   readonly #needLeader = new Set<Responses<never>>();
+  /** Streams that an observer ends when its state is too old. */
+  readonly #observed = new Set<Responses<never>>();
 
   constructor(modules: {
     port: MemberPort;
@@ -65,15 +70,26 @@ export class Gate {
     this.#port.onLeaderLost(() => {
       this.#cancelLeaderless();
     });
+    this.#port.onStale(() => {
+      for (const responses of this.#observed) responses.fail(new EtcdError('ObserverStale'));
+    });
   }
 
   unary<Request, Response>(
     method: Method<Request, Response>,
-    learner: Learner<Request>,
-    run: Run<Request, Response>,
+    learner: Learner | ((request: Request) => Learner),
+    runAnywhere: Run<Request, Response>,
     { first }: UnaryOptions<Request> = {},
   ): UnaryCall<Request, Response> {
     const privilege = this.#privilegeOf(method);
+    // After the barrier and the question who asks, right before the state is read.
+    const run: Run<Request, Response> =
+      learner === 'serves' || learner === 'refuses'
+        ? runAnywhere
+        : (request, context, caller) => {
+            this.#refuseStale();
+            return runAnywhere(request, context, caller);
+          };
     const authorized = (request: Request, context: CallContext): Promise<Response> =>
       this.access.isOn
         ? this.#authorized({ privilege, run }, request, context)
@@ -82,11 +98,7 @@ export class Gate {
       kind: 'unary',
       method,
       run: (request, context) => {
-        this.#admit(
-          'unary',
-          context,
-          typeof learner === 'function' ? learner(request) : learner === 'serves',
-        );
+        this.#admit('unary', context, typeof learner === 'function' ? learner(request) : learner);
         const ready = first?.(request);
         if (ready === undefined) return authorized(request, context);
         return ready.then(() => authorized(request, context));
@@ -142,7 +154,7 @@ export class Gate {
 
   stream<Request, Response>(
     method: Method<Request, Response>,
-    learner: 'serves' | 'refuses',
+    learner: Learner,
     open: (responses: Responses<Response>, context: CallContext) => Requests<Request>,
     options: StreamOptions<Request> = {},
   ): StreamCall<Request, Response> {
@@ -155,14 +167,18 @@ export class Gate {
       kind: 'stream',
       method,
       open: (responses, context) => {
-        const needsLeader = this.#admit('stream', context, learner === 'serves');
+        const needsLeader = this.#admit('stream', context, learner);
+        const isObserved = learner !== 'serves' && this.#port.raftStatus().isObserver;
+        if (isObserved) this.#refuseStale();
         const requests = opened(responses, context);
-        if (!needsLeader) return requests;
-        this.#needLeader.add(responses);
+        if (!needsLeader && !isObserved) return requests;
+        if (needsLeader) this.#needLeader.add(responses);
+        if (isObserved) this.#observed.add(responses);
         return {
           ...forwarded(requests),
           closed: () => {
             this.#needLeader.delete(responses);
+            this.#observed.delete(responses);
             requests.closed();
           },
         };
@@ -222,15 +238,20 @@ export class Gate {
   }
 
   /** Whether the caller asked for a member that has a leader. */
-  #admit(kind: 'unary' | 'stream', context: CallContext, isForLearners: boolean): boolean {
-    const { isLearner, leader } = this.#port.raftStatus();
-    if (isLearner && !isForLearners) throw new EtcdError('NotSupportedForLearner');
+  #admit(kind: 'unary' | 'stream', context: CallContext, learner: Learner): boolean {
+    const { isLearner, isObserver, leader } = this.#port.raftStatus();
+    const isRefused = learner === 'refuses' || (learner === 'observes' && !isObserver);
+    if (isLearner && isRefused) throw new EtcdError('NotSupportedForLearner');
     const version = context.header('client-api-version');
     if (!isText(version)) throw new EtcdError('InvalidClientApiVersion');
     this.#counters?.requested(kind, version);
     const needsLeader = context.header('hasleader') === 'true';
     if (needsLeader && leader === noMember) throw new EtcdError('NoLeader');
     return needsLeader;
+  }
+
+  #refuseStale(): void {
+    if (this.#port.isStale()) throw new EtcdError('ObserverStale');
   }
 
   /** Reconnecting costs a client much, so its streams outlive a short election (etcd's monitorLeader). */

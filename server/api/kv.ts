@@ -30,7 +30,7 @@ export function kvCalls(
   const { txnOpsMax } = options;
   const { methods } = KV;
   return [
-    gate.unary(methods.range, isSerializable, (request) => range(port, request), {
+    gate.unary(methods.range, ofRange, (request) => range(port, request), {
       first: (request) => {
         checkRange(request);
         return request.serializable ? undefined : port.linearizableRead();
@@ -51,7 +51,7 @@ export function kvCalls(
         propose<DeleteRangeResponse>(port, { kind: 'deleteRange', value: request }, caller),
       { first: checkDeleteRange },
     ),
-    gate.unary(methods.txn, 'refuses', (request, _, caller) => txn(port, request, caller), {
+    gate.unary(methods.txn, ofTxn, (request, _, caller) => txn(port, request, caller), {
       first: (request) => {
         const refusal = needSpace(port, { kind: 'txn', value: request });
         if (refusal !== undefined) return refusal;
@@ -109,8 +109,13 @@ async function compact(
   return response;
 }
 
-function isSerializable(request: RangeRequest): boolean {
-  return request.serializable;
+/** What learners do with it. etcd's answer the serializable ones. */
+function ofRange({ serializable }: RangeRequest): 'reads' | 'observes' {
+  return serializable ? 'reads' : 'observes';
+}
+
+function ofTxn(request: TxnRequest): 'observes' | 'refuses' {
+  return isReadOnly(request) ? 'observes' : 'refuses';
 }
 
 /** Without operations it is not: its compares are all that it reads, and nothing says that they may be stale. */

@@ -25,10 +25,10 @@ export function leaseCalls(modules: { port: MemberPort; gate: Gate }): Call[] {
     gate.unary(methods.leaseRevoke, 'refuses', (request, _, caller) =>
       revoke(port, request, caller),
     ),
-    gate.unary(methods.leaseTimeToLive, 'refuses', (request) => timeToLive(port, request), {
+    gate.unary(methods.leaseTimeToLive, 'observes', (request) => timeToLive(port, request), {
       first: ({ keys }) => (keys ? port.linearizableRead() : undefined),
     }),
-    gate.unary(methods.leaseLeases, 'refuses', () => leases(port)),
+    gate.unary(methods.leaseLeases, 'observes', () => leases(port)),
     gate.stream(
       methods.leaseKeepAlive,
       'refuses',

@@ -29,10 +29,10 @@ export function maintenanceCalls(modules: { port: MemberPort; gate: Gate }): Cal
   return [
     gate.unary(methods.status, 'serves', async () => memberStatus(port)),
     gate.unary(methods.alarm, 'refuses', (request) => alarm(port, request)),
-    gate.unary(methods.hash, 'refuses', () => hash(port)),
-    gate.unary(methods.hashKV, 'refuses', ({ revision }) => hashKv(port, revision)),
+    gate.unary(methods.hash, 'observes', () => hash(port)),
+    gate.unary(methods.hashKV, 'observes', ({ revision }) => hashKv(port, revision)),
     snapshotCall(modules),
-    gate.unary(methods.defragment, 'refuses', () => defragment(port)),
+    gate.unary(methods.defragment, 'observes', () => defragment(port)),
     gate.unary(methods.downgrade, 'refuses', (request) => downgrade(port, request)),
     gate.unary(methods.moveLeader, 'refuses', (request) => moveLeader(port, request)),
   ];
@@ -55,6 +55,7 @@ function memberStatus(port: MemberPort): StatusResponse {
     raftAppliedIndex: raft.appliedIndex,
     raftTerm: raft.term,
     isLearner: raft.isLearner,
+    isObserver: raft.isObserver,
     errors: [
       ...(raft.leader === noMember ? [statusOf('NoLeader').message] : []),
       ...port.alarms().map(alarmText),

@@ -90,6 +90,13 @@ export interface MemberPort {
   downgradeTarget(): string;
   /** Calls back each time that no leader was seen for three election timeouts. Returns how to stop it. */
   onLeaderLost(callback: () => void): () => void;
+
+  // What an observer may answer
+
+  /** This member is an observer whose state may be older than it is allowed to be. */
+  isStale(): boolean;
+  /** Calls back each time that this became so. Returns how to stop it. */
+  onStale(callback: () => void): () => void;
 }
 
 /** May be one live object: it is read at once and not kept. */
@@ -99,6 +106,8 @@ export interface RaftStatus {
   readonly leader: bigint;
   readonly isLeader: boolean;
   readonly isLearner: boolean;
+  /** A learner that stays one, and serves reads. */
+  readonly isObserver: boolean;
   readonly commitIndex: number;
   readonly appliedIndex: number;
 }
@@ -111,7 +120,10 @@ export interface DbSize {
 }
 
 export type MembershipChange =
-  | { readonly kind: 'addVoter' | 'addLearner'; readonly peerUrls: readonly string[] }
+  | {
+      readonly kind: 'addVoter' | 'addLearner' | 'addObserver';
+      readonly peerUrls: readonly string[];
+    }
   | { readonly kind: 'promote' | 'remove'; readonly memberId: bigint }
   | { readonly kind: 'update'; readonly memberId: bigint; readonly peerUrls: readonly string[] };
 

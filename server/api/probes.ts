@@ -1,7 +1,7 @@
 import { noMember } from '../base/ids.ts';
 import { clusterVersion, compatibilityVersion, mainstayVersion } from '../config/version.ts';
 import { AlarmType, RangeRequest } from '../proto/gen/rpc.ts';
-import { toStatus } from './errors.ts';
+import { statusOf, toStatus } from './errors.ts';
 import type { MemberPort } from './member-port.ts';
 import { ProbeCounters } from './probe-counters.ts';
 
@@ -32,6 +32,9 @@ const checks: Readonly<Record<string, Check>> = {
     }
     readLocally(port);
   },
+  observer_staleness: async (port) => {
+    if (port.isStale()) throw new Error(statusOf('ObserverStale').message);
+  },
   non_learner: async (port) => {
     if (port.raftStatus().isLearner) throw new Error('not supported for learner');
   },
@@ -47,6 +50,10 @@ const readyz = [
   'non_learner',
   'data_corruption',
 ] as const;
+
+/** It stays a learner; and one check of its age is a steadier answer than a barrier for each probe. */
+const readyzOfObserver = ['serializable_read', 'observer_staleness', 'data_corruption'] as const;
+const allOfReadyz = [...readyz, 'observer_staleness'] as const;
 
 /** etcd's `/health`, `/livez`, `/readyz` with a path for each check, and `/version`. Undefined: no such path. */
 export async function probe(
@@ -73,11 +80,13 @@ function probeOf(path: string, counters: ProbeCounters): Probe | undefined {
     case '/livez':
       return (port, query) => runChecks({ port, counters }, { type: 'livez', names: livez }, query);
     case '/readyz':
-      return (port, query) =>
-        runChecks({ port, counters }, { type: 'readyz', names: readyz }, query);
+      return (port, query) => {
+        const names = port.raftStatus().isObserver ? readyzOfObserver : readyz;
+        return runChecks({ port, counters }, { type: 'readyz', names }, query);
+      };
   }
   const [, type = '', name = ''] = /^\/(livez|readyz)\/(.+)$/.exec(path) ?? [];
-  const names: readonly string[] = type === 'livez' ? livez : type === 'readyz' ? readyz : [];
+  const names: readonly string[] = type === 'livez' ? livez : type === 'readyz' ? allOfReadyz : [];
   if (!names.includes(name)) return undefined;
   return (port, query) => runChecks({ port, counters }, { type, names: [name] }, query);
 }

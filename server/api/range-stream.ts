@@ -32,7 +32,7 @@ export function rangeStreamCall(
   const { rangeStream } = KV.methods;
   return gate.stream(
     rangeStream,
-    'refuses',
+    'observes',
     (responses) =>
       answersOne(responses, (request: RangeRequest, end) =>
         stream(port, request, { responses, end, messageBytes }),

@@ -27,7 +27,7 @@ export function watchCalls(
   return [
     gate.stream(
       Watch.methods.watch,
-      'refuses',
+      'observes',
       (responses, context) => new WatchSession(modules, { responses, context, options }),
       { authorizes: 'service' },
     ),

@@ -11,7 +11,7 @@ export interface SourceMember {
   readonly endpoint: string;
   /** Hex. */
   readonly id: string;
-  readonly role: 'follower' | 'leader' | 'learner';
+  readonly role: 'follower' | 'leader' | 'learner' | 'observer';
   /** Of the store, hex. */
   readonly clusterId: string;
   /** What was acknowledged before the question is in its snapshot: it has this revision at least. */
@@ -25,8 +25,8 @@ const catchUpStepMs = 100;
 const behindEntriesMax = 5_000;
 
 /**
- * Chooses whom to ask: a follower that is well and not far behind, so that the leader has its time for clients; else the
- * leader. Waits until it has applied all that was acknowledged before. With one endpoint the members are looked for.
+ * Chooses whom to ask: a follower that is well and not far behind, or an observer, so that the leader has its time for
+ * clients; else the leader. Waits until it has applied all that was acknowledged before. With one endpoint the members are looked for.
  */
 export async function sourceMember(client: Client): Promise<SourceMember> {
   try {
@@ -74,10 +74,12 @@ async function memberAt(client: Client, endpoint: string): Promise<AnsweringMemb
 function rank({ status }: AnsweringMember): number {
   const isBehind = status.raftIndex - status.raftAppliedIndex > behindEntriesMax;
   const isIll = status.errors.length > 0 || status.leader === 0n || isBehind;
-  return (isIll ? 10 : 0) + { follower: 0, leader: 1, learner: 2 }[roleOf(status)];
+  return (isIll ? 10 : 0) + { follower: 0, observer: 1, leader: 2, learner: 3 }[roleOf(status)];
 }
 
-function roleOf({ isLearner, leader, header }: StatusResponse): SourceMember['role'] {
+function roleOf(status: StatusResponse): SourceMember['role'] {
+  const { isLearner, isObserver, leader, header } = status;
+  if (isObserver) return 'observer';
   if (isLearner) return 'learner';
   return leader !== 0n && leader === header?.memberId ? 'leader' : 'follower';
 }

@@ -147,9 +147,13 @@ export class Client extends KeySpace {
 
   memberAdd(
     peerURLs: readonly string[],
-    options: CallOptions & { isLearner?: boolean | undefined } = {},
+    options: CallOptions & {
+      isLearner?: boolean | undefined;
+      isObserver?: boolean | undefined;
+    } = {},
   ): Promise<MemberAddResponse> {
-    const request = { peerURLs: [...peerURLs], isLearner: options.isLearner ?? false };
+    const { isObserver = false, isLearner = isObserver } = options;
+    const request = { peerURLs: [...peerURLs], isLearner, isObserver };
     return this.#calls.unary(Cluster.methods.memberAdd, request, write, options);
   }
 

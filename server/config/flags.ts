@@ -7,6 +7,8 @@ import {
   bcryptCostMin,
   electionMsMax,
   learnersMaxDefault,
+  observerStalenessMsDefault,
+  observersMaxDefault,
   requestBytesMaxDefault,
   txnOpsMaxDefault,
 } from './limits.ts';
@@ -173,6 +175,20 @@ const flags = [
     'Refuse a change of membership that could cost the cluster its quorum.',
   ),
   flag('max-learners', 'Clustering', 'N', String(learnersMaxDefault), 'Most learners at a time.'),
+  flag(
+    'max-observers',
+    'Clustering',
+    'N',
+    String(observersMaxDefault),
+    'Most observers at a time: learners that stay, and serve reads.',
+  ),
+  flag(
+    'observer-max-staleness',
+    'Clustering',
+    'DURATION',
+    `${observerStalenessMsDefault / 1000}s`,
+    'An observer whose state may be older answers no reads and ends its watches.',
+  ),
   flag(
     'grpc-keepalive-min-time',
     'Member',

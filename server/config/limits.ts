@@ -216,6 +216,13 @@ export const compactHashCheckMsDefault = 60_000;
 export const compactionHashesMax = 10;
 /** Learners of a cluster. `--max-learners`. */
 export const learnersMaxDefault = 1;
+/** Observers of a cluster. `--max-observers`. */
+export const observersMaxDefault = 8;
+/** An observer whose state may be older answers no reads. `--observer-max-staleness`. */
+export const observerStalenessMsDefault = 10_000;
+export const observerStalenessMsMin = 1_000;
+/** What a leader keeps of its log for an observer that is being sent a snapshot; more, and that one needs another. */
+export const observerBacklogBytesMax = 256 * mebibyte;
 /** Keys of the first message of a streamed range; etcd's number. */
 export const rangeStreamFirstKeysMax = 10;
 

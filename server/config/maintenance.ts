@@ -6,6 +6,9 @@ import {
   keepaliveTimeoutMs,
   learnersMaxDefault,
   leaseCheckpointIntervalMs,
+  observerStalenessMsDefault,
+  observerStalenessMsMin,
+  observersMaxDefault,
   pingIntervalMsMin,
   quotaBytesAdvisedMax,
   quotaBytesDefault,
@@ -23,6 +26,9 @@ export interface MaintenanceConfig {
   readonly autoCompaction: AutoCompaction | undefined;
   readonly isReconfigurationStrict: boolean;
   readonly learnersMax: number;
+  readonly observersMax: number;
+  /** An observer's state that may be older answers no reads. */
+  readonly observerStalenessMaxMs: number;
   readonly watchProgressNotifyMs: number;
   readonly checksDataInitially: boolean;
   /** 0: never. */
@@ -55,11 +61,15 @@ export function maintenanceConfig(values: Values, env: Environment): Maintenance
   if (quotaBytes > quotaBytesAdvisedMax) warnings.push('quota exceeds the maximum value of 8 GiB');
   const learnersMax = integerOf(values, 'max-learners', learnersMaxDefault);
   if (learnersMax < 0) throw new UsageError('--max-learners must be at least 0');
+  const observersMax = integerOf(values, 'max-observers', observersMaxDefault);
+  if (observersMax < 0) throw new UsageError('--max-observers must be at least 0');
   return {
     quotaBytes,
     autoCompaction: autoCompaction(values),
     isReconfigurationStrict: booleanOf(values, 'strict-reconfig-check', true),
     learnersMax,
+    observersMax,
+    observerStalenessMaxMs: observerStalenessMs(values),
     watchProgressNotifyMs: progressNotifyMs(values, warnings),
     checksDataInitially: gates.InitialCorruptCheck,
     corruptCheckMs: timerOf(values, 'corrupt-check-time', 0),
@@ -111,6 +121,13 @@ function progressNotifyMs(values: Values, warnings: string[]): number {
   if (ms >= watchProgressNotifyMsMin) return ms;
   warnings.push(`--${flag} is raised to the minimum of ${watchProgressNotifyMsMin} ms`);
   return watchProgressNotifyMsMin;
+}
+
+function observerStalenessMs(values: Values): number {
+  const flag = 'observer-max-staleness';
+  const ms = timerOf(values, flag, observerStalenessMsDefault);
+  if (ms >= observerStalenessMsMin) return ms;
+  throw invalid(flag, values.get(flag) ?? '', 'at least 1s: leaders change, and nobody is newer');
 }
 
 function compactHashCheckMs(values: Values): number {

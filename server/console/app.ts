@@ -3,7 +3,7 @@ import { Gateway } from './gateway.ts';
 import { KeyBrowser } from './key-browser.ts';
 import { Leases } from './leases.ts';
 import { loginForm } from './login.ts';
-import { Observer } from './observer.ts';
+import { Observer, roleOf } from './observer.ts';
 import { Overview } from './overview.ts';
 import { Users } from './users.ts';
 import type { Surroundings, View } from './view.ts';
@@ -80,7 +80,7 @@ class App {
     const failure = failures.get('status');
     const text =
       failure === undefined
-        ? `${this.#observer.nameOf(answering)}, ${status?.leader === answering ? 'leader' : status?.isLearner === true ? 'learner' : 'follower'}`
+        ? `${this.#observer.nameOf(answering)}, ${roleOf(status ?? {}, status?.leader === answering)}`
         : failure;
     this.#state.className = failure === undefined ? 'state good' : 'state bad';
     setText(this.#state, text);

@@ -15,6 +15,16 @@ export interface Member {
   readonly peerURLs?: readonly string[];
   readonly clientURLs?: readonly string[];
   readonly isLearner?: boolean;
+  readonly isObserver?: boolean;
+}
+
+export function roleOf(
+  { isLearner, isObserver }: Pick<Member, 'isLearner' | 'isObserver'>,
+  isLeader: boolean,
+): string {
+  if (isObserver === true) return 'observer';
+  if (isLearner === true) return 'learner';
+  return isLeader ? 'leader' : 'follower';
 }
 
 export interface Status {
@@ -29,6 +39,7 @@ export interface Status {
   readonly raftTerm?: string;
   readonly errors?: readonly string[];
   readonly isLearner?: boolean;
+  readonly isObserver?: boolean;
 }
 
 export interface Alarm {

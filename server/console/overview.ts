@@ -10,7 +10,7 @@ import {
   timeText,
 } from './format.ts';
 import { labelOf, sumOf } from './metrics.ts';
-import { type Member, numberOf, type Observer, type Point, pointsMax } from './observer.ts';
+import { type Member, numberOf, type Observer, type Point, pointsMax, roleOf } from './observer.ts';
 import type { Surroundings, View } from './view.ts';
 
 const common = { pointsMax, timeOf: ({ atMs }: Point) => atMs };
@@ -183,7 +183,7 @@ export class Overview implements View {
     readonly isLeader: boolean;
   }): HTMLElement {
     const { member, status, isAnswering, isLeader } = shown;
-    const role = isLeader ? 'leader' : member.isLearner === true ? 'learner' : 'follower';
+    const role = roleOf(member, isLeader);
     const facts: ReadonlyArray<readonly [string, string | undefined]> = [
       ['id', hexText(member.ID)],
       ['speaks', status?.version && `etcd ${status.version}`],

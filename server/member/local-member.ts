@@ -33,9 +33,11 @@ import {
 import type { Raft } from '../raft/raft.ts';
 import type { PeerQuestion } from '../transport/peer-question.ts';
 import type { MemberHash } from './corruption.ts';
+import { Freshness } from './freshness.ts';
 import { memberIdOf } from './ids.ts';
+import type { Membership } from './membership.ts';
 import type { ClusterHealth } from './reconfiguration.ts';
-import { refuseAdd, refusePromote, refuseRemove } from './reconfiguration.ts';
+import { learnersAllowed, refuseAdd, refusePromote, refuseRemove } from './reconfiguration.ts';
 import type { Replica } from './replica.ts';
 
 /** The leader is asked again so soon, while there is time. */
@@ -63,6 +65,8 @@ export interface LocalMemberOptions {
   readonly quotaBytes: number;
   readonly isReconfigurationStrict: boolean;
   readonly learnersMax: number;
+  readonly observersMax: number;
+  readonly observerStalenessMaxMs: number;
 }
 
 /** What the services of `api/` see: this member's replica, and its leader where only that one knows. */
@@ -74,16 +78,25 @@ export class LocalMember implements MemberPort {
   readonly #raftStatus: RaftStatus;
   readonly #modules: LocalMemberModules;
   readonly #options: LocalMemberOptions;
+  readonly #freshness: Freshness;
   readonly #leaderLost = new Set<() => void>();
   #pollsWithoutLeader = 0;
   #defragmentation = Promise.resolve();
 
   constructor(modules: LocalMemberModules, options: LocalMemberOptions) {
     this.#replica = modules.replica;
-    this.#raftStatus = new LiveRaftStatus(modules.replica.raft);
+    this.#raftStatus = new LiveRaftStatus(modules.replica);
     this.#modules = modules;
     this.#options = options;
     this.name = options.name;
+    this.#freshness = new Freshness(
+      {
+        clock: modules.clock,
+        isObserver: () => !this.#replica.isStopped && this.#raftStatus.isObserver,
+        barrier: () => this.linearizableRead(),
+      },
+      { stalenessMaxMs: options.observerStalenessMaxMs },
+    );
     this.#pollLeader();
   }
 
@@ -245,6 +258,8 @@ export class LocalMember implements MemberPort {
       case 'handOver':
         await this.#replica.handOver();
         return {};
+      case 'knowsObservers':
+        return {};
       case 'hash':
         return this.hash(question.revision);
     }
@@ -299,7 +314,11 @@ export class LocalMember implements MemberPort {
     switch (change.kind) {
       case 'addVoter':
       case 'addLearner':
-        await this.#add(change.peerUrls, change.kind === 'addLearner');
+        await this.#add(change.peerUrls, { isLearner: change.kind === 'addLearner' });
+        break;
+      case 'addObserver':
+        await this.#refuseObserver();
+        await this.#add(change.peerUrls, { isLearner: true, isObserver: true });
         break;
       case 'promote':
         await this.#askLeader({ kind: 'promote', memberId: String(change.memberId) });
@@ -319,12 +338,32 @@ export class LocalMember implements MemberPort {
     return this.members();
   }
 
-  async #add(peerUrls: readonly string[], isLearner: boolean): Promise<void> {
-    this.#refuseIfStrict((health) => refuseAdd(health, isLearner));
+  async #add(
+    peerUrls: readonly string[],
+    { isLearner, isObserver = false }: { isLearner: boolean; isObserver?: boolean },
+  ): Promise<void> {
+    // An observer makes no quorum larger: there is nothing to be strict about.
+    if (!isObserver) this.#refuseIfStrict((health) => refuseAdd(health, isLearner));
     const unixSeconds = Math.floor(this.#modules.clock.wallMs() / 1000);
     const id = memberIdOf(peerUrls, { unixSeconds });
     const kind = isLearner ? ConfChangeKind.ADD_LEARNER : ConfChangeKind.ADD_VOTER;
-    await this.#change(kind, { id, peerUrls: [...peerUrls], isLearner });
+    await this.#change(kind, { id, peerUrls: [...peerUrls], isLearner, isObserver });
+  }
+
+  /** One too many; or not everybody knows what an observer is: a member of a release before would promote it. */
+  async #refuseObserver(): Promise<void> {
+    const members = this.members();
+    const observers = members.filter((member) => member.isObserver).length;
+    if (observers >= this.#options.observersMax) throw new EtcdError('TooManyObservers');
+    const asked = members.filter((member) => member.started && !member.isObserver);
+    const answers = asked.map(async ({ id }) => {
+      if (id !== this.memberId) await this.#modules.peers.ask(id, { kind: 'knowsObservers' });
+    });
+    try {
+      await Promise.all(answers);
+    } catch (error) {
+      throw new EtcdError('ObserverNotCapable', { cause: error });
+    }
   }
 
   /**
@@ -361,6 +400,7 @@ export class LocalMember implements MemberPort {
     const member = this.#replica.state.membership.member(id);
     if (member === undefined) throw new EtcdError('MemberNotFound');
     if (!member.isLearner) throw new EtcdError('MemberNotLearner');
+    if (member.isObserver) throw new EtcdError('ObserverNotPromotable');
     const match = raft.progressOf(id)?.match ?? 0;
     if (match < promotableShare * raft.log.lastIndex) throw new EtcdError('LearnerNotReady');
     this.#refuseIfStrict(refusePromote);
@@ -368,7 +408,9 @@ export class LocalMember implements MemberPort {
   }
 
   #change(kind: ConfChangeKind, member: Partial<Member>): Promise<void> {
-    const learnersMaxPlusOne = this.#options.learnersMax + 1;
+    const { isObserver = false } = member;
+    const max = isObserver ? this.#options.observersMax : this.#options.learnersMax;
+    const learnersMaxPlusOne = learnersAllowed(this.members(), { isObserver, max }) + 1;
     const change = { kind, member: Member.create(member), learnersMaxPlusOne };
     return new Promise((resolve, reject) => {
       this.#replica.changeMembership(change, (error, applied) => {
@@ -416,6 +458,19 @@ export class LocalMember implements MemberPort {
     return () => this.#leaderLost.delete(callback);
   }
 
+  /** Infinite until it was proven once; of an observer. */
+  get stalenessMs(): number {
+    return this.#freshness.stalenessMs;
+  }
+
+  isStale(): boolean {
+    return this.#freshness.isStale;
+  }
+
+  onStale(callback: () => void): () => void {
+    return this.#freshness.onStale(callback);
+  }
+
   /** As etcd: looked at once per election timeout. */
   #pollLeader(): void {
     this.#modules.clock.after(this.#options.electionMs, () => {
@@ -424,6 +479,7 @@ export class LocalMember implements MemberPort {
       if (this.#pollsWithoutLeader >= leaderLostTimeouts) {
         for (const callback of this.#leaderLost) callback();
       }
+      this.#freshness.keep();
       if (!this.#replica.isStopped) this.#pollLeader();
     });
   }
@@ -444,9 +500,11 @@ function promisedProposal(): { promise: Promise<Applied>; done: ProposalDone } {
 /** Every call asks for something of it. */
 class LiveRaftStatus implements RaftStatus {
   readonly #raft: Raft;
+  readonly #membership: Membership;
 
-  constructor(raft: Raft) {
+  constructor({ raft, state }: Replica) {
     this.#raft = raft;
+    this.#membership = state.membership;
   }
 
   get term(): number {
@@ -460,6 +518,9 @@ class LiveRaftStatus implements RaftStatus {
   }
   get isLearner(): boolean {
     return !this.#raft.conf.voters.includes(this.#raft.id);
+  }
+  get isObserver(): boolean {
+    return this.isLearner && this.#membership.member(this.#raft.id)?.isObserver === true;
   }
   get commitIndex(): number {
     return this.#raft.log.commit;

@@ -108,13 +108,13 @@ export class Membership implements StatePart {
     const existing = this.#members.get(member.id) ?? member;
     switch (change.kind) {
       case ConfChangeKind.ADD_VOTER:
-        this.#put({ ...member, isLearner: false });
+        this.#put({ ...member, isLearner: false, isObserver: false });
         break;
       case ConfChangeKind.ADD_LEARNER:
         this.#put({ ...member, isLearner: true });
         break;
       case ConfChangeKind.PROMOTE:
-        this.#put({ ...existing, isLearner: false });
+        this.#put({ ...existing, isLearner: false, isObserver: false });
         break;
       case ConfChangeKind.UPDATE:
         this.#put({ ...existing, peerUrls: member.peerUrls });

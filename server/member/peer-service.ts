@@ -129,7 +129,7 @@ export class ReplicaPeers implements PeerService {
   }
 
   answer(question: PeerQuestion): Promise<object> {
-    const isForAll = question.kind === 'hash';
+    const isForAll = question.kind === 'hash' || question.kind === 'knowsObservers';
     if (!isForAll && this.#replica.raft.role !== 'leader') throw new EtcdError('NotLeader');
     return this.#answers.answer(question);
   }

@@ -9,6 +9,8 @@ export interface QuotaModules {
   readonly backend: Pick<Backend, 'sizeBytes'>;
   readonly alarms: Pick<Alarms, 'isRaised'>;
   readonly propose: (request: InternalRequestRequest, done: ProposalDone) => void;
+  /** False while this member's disk is of no account to the others. */
+  readonly isCounted: () => boolean;
 }
 
 /**
@@ -31,8 +33,8 @@ export class Quota {
   /** An entry was applied that may have added so much. */
   applied(costBytes: number): void {
     if (costBytes === 0 || this.#quotaBytes < 0 || this.#isRaising) return;
-    const { backend, alarms, propose } = this.#modules;
-    if (backend.sizeBytes + costBytes < this.#quotaBytes) return;
+    const { backend, alarms, propose, isCounted } = this.#modules;
+    if (backend.sizeBytes + costBytes < this.#quotaBytes || !isCounted()) return;
     const subject = { memberID: this.#memberId, alarm: AlarmType.NOSPACE };
     if (alarms.isRaised(subject)) return;
     this.#isRaising = true;

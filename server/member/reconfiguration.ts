@@ -42,6 +42,15 @@ export function refusePromote(health: ClusterHealth): ErrorName | undefined {
   return started < majority(voters.length + 1) ? 'MemberNotEnoughStarted' : undefined;
 }
 
+/** How many learners there may be, observers included, when one more comes: learners and observers have limits of their own. */
+export function learnersAllowed(
+  members: readonly Member[],
+  { isObserver, max }: { readonly isObserver: boolean; readonly max: number },
+): number {
+  const others = members.filter((each) => each.isLearner && each.isObserver !== isObserver);
+  return others.length + max;
+}
+
 function votersOf({ members }: ClusterHealth): Member[] {
   return members.filter((member) => !member.isLearner);
 }

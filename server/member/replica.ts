@@ -19,6 +19,7 @@ import {
   inflightAppendsMax,
   leaseCheckpointBatchMax,
   leaseRevocationsMax,
+  observerBacklogBytesMax,
   proposalBatchBytesMax,
   proposalBytesInFlightMax,
   proposalsInFlightMax,
@@ -206,9 +207,12 @@ export class Replica {
       });
     }
     const propose = this.propose.bind(this);
+    const { memberId } = this.#identity;
+    // What an observer has no room for is its own affair: its alarm would end everybody's writes.
+    const isCounted = (): boolean => this.#state.membership.member(memberId)?.isObserver !== true;
     this.#quota = new Quota(
-      { backend, alarms, propose },
-      { memberId: this.#identity.memberId, quotaBytes: options.quotaBytes ?? -1 },
+      { backend, alarms, propose, isCounted },
+      { memberId, quotaBytes: options.quotaBytes ?? -1 },
     );
   }
 
@@ -669,9 +673,14 @@ export class Replica {
       if (this.#isStopped) return;
       const durable = backend.durableApplied.index;
       this.#wal.release(durable);
-      this.#raft.compactTo(Math.min(durable, this.#keepFrom()));
+      this.#raft.compactTo(Math.min(durable, this.#keepFrom()), this.#leavesBehind);
     });
   }
+
+  /** However long a snapshot takes to an observer: it is worth only so much of this member's memory. */
+  readonly #leavesBehind = (follower: MemberId): boolean =>
+    this.#raft.log.sizeBytes > observerBacklogBytesMax &&
+    this.#state.membership.member(follower)?.isObserver === true;
 
   /** Entries kept in memory for followers that are a little behind. */
   #keepFrom(): number {

@@ -57,11 +57,12 @@ function checkedMember({ replica, member, peers }: UpkeepModules): CorruptionMod
     hash: (revision) => member.hash(revision),
     compactionHashes: () => member.compactionHashes(),
     linearizableRead: () => member.linearizableRead(),
+    // Observers have no say in whose data is right, and none of theirs is worth everybody's writes.
     peers: () =>
       member
         .members()
-        .map(({ id }) => id)
-        .filter((id) => id !== member.memberId),
+        .filter(({ id, isObserver }) => id !== member.memberId && !isObserver)
+        .map(({ id }) => id),
     askHash: async (peer, revision) =>
       (await peers.ask(peer, { kind: 'hash', revision })) as MemberHash,
     raiseCorrupt: (memberID) => {

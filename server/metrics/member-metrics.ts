@@ -9,7 +9,7 @@ import type { Replica } from '../member/replica.ts';
 import type { ApplyTimes } from '../member/replica-counters.ts';
 
 export interface MemberSource {
-  readonly member: Pick<LocalMember, 'counters'> &
+  readonly member: Pick<LocalMember, 'counters' | 'stalenessMs'> &
     Pick<MemberPort, 'memberId' | 'raftStatus' | 'dbSize'>;
   readonly replica: Pick<
     Replica,
@@ -53,6 +53,16 @@ function raftFamilies({ member, replica }: MemberSource): Family[] {
     gauge('etcd_server_has_leader', 'Whether or not a leader exists.', raft.leader !== noMember),
     gauge('etcd_server_is_leader', 'Whether or not this member is a leader.', raft.isLeader),
     gauge('etcd_server_is_learner', 'Whether or not this member is a learner.', raft.isLearner),
+    gauge(
+      'mainstay_server_is_observer',
+      'Whether or not this member is an observer.',
+      raft.isObserver,
+    ),
+    gauge(
+      'mainstay_observer_staleness_seconds',
+      'How old the state of this observer is at most; 0 on other members.',
+      raft.isObserver ? member.stalenessMs / 1000 : 0,
+    ),
     counter(
       'etcd_server_leader_changes_seen_total',
       'The number of leader changes seen.',

@@ -354,11 +354,15 @@ export class Raft {
     if (state.role === 'leader') reconfigureLeader(state, conf);
   }
 
-  /** Forgets entries up to `index`, but none that a follower who is being sent a snapshot needs after it. */
-  compactTo(index: LogIndex): void {
+  /**
+   * Forgets entries up to `index`, but none that a follower who is being sent a snapshot needs after it: but for those who
+   * are to be left behind, and will need another one.
+   */
+  compactTo(index: LogIndex, leavesBehind: (follower: MemberId) => boolean = () => false): void {
     let limit = index;
-    for (const progress of this.#state.leadership?.progress.values() ?? []) {
-      if (progress.state === 'snapshot') limit = Math.min(limit, progress.pendingSnapshot);
+    for (const [member, progress] of this.#state.leadership?.progress ?? []) {
+      const isHeld = progress.state === 'snapshot' && !leavesBehind(member);
+      if (isHeld) limit = Math.min(limit, progress.pendingSnapshot);
     }
     this.#state.log.compactTo(limit);
   }

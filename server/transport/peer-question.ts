@@ -4,6 +4,8 @@ export type PeerQuestion =
   | { readonly kind: 'promote'; readonly memberId: string }
   /** To let another one lead. */
   | { readonly kind: 'handOver' }
+  /** Whether its release knows what an observer is; everybody answers, and one of a release before refuses. */
+  | { readonly kind: 'knowsObservers' }
   /** Of its own data; everybody answers. 0: at its current revision. */
   | { readonly kind: 'hash'; readonly revision: number };
 
@@ -17,6 +19,7 @@ export function readQuestion(text: string): PeerQuestion | undefined {
     case 'promote':
       return isId(memberId) ? { kind, memberId } : undefined;
     case 'handOver':
+    case 'knowsObservers':
       return { kind };
     case 'hash':
       return isRevision(revision) ? { kind, revision } : undefined;

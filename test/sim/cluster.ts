@@ -1,3 +1,4 @@
+import type { MemberPort } from '../../server/api/member-port.ts';
 import { hexId, type MemberId } from '../../server/base/ids.ts';
 import { DataRefusedError } from '../../server/member/peer-service.ts';
 import { RemovedError } from '../../server/member/replica.ts';
@@ -15,7 +16,7 @@ import { ClientStream, ClientWatch, Observer } from './observer.ts';
 import type { SimProcess } from './process.ts';
 import type { SeededRandom } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
-import type { SwarmConfig } from './swarm.ts';
+import { observerStalenessMaxMs, type SwarmConfig } from './swarm.ts';
 import type { Trace } from './trace.ts';
 import type { Endpoint } from './workload.ts';
 
@@ -408,14 +409,26 @@ export class Cluster {
       if (live !== undefined) {
         this.invariants.observe(live.raft);
         this.states.observe(member.name, live);
+        this.#checkAge(live.port);
       }
       observer?.settle();
     }
     this.#touched.clear();
     this.history.settle();
+    this.history.datedAt(this.#modules.scheduler.nowMs);
     for (const { stream } of this.#streams) {
       for (const watch of stream.watches) watch.check.settle();
     }
+  }
+
+  /** What an observer would serve now is not older than it says, if it would serve at all. */
+  #checkAge(port: MemberPort): void {
+    if (!port.raftStatus().isObserver) return;
+    const isStale = port.isStale();
+    this.counters.add(isStale ? 'observer.tooOld' : 'checked.observerAges');
+    if (isStale) return;
+    const { nowMs } = this.#modules.scheduler;
+    this.history.observerHas(port.revision(), { nowMs, stalenessMs: observerStalenessMaxMs });
   }
 
   /** In the liveness phase: who still belongs to it and can run. */
@@ -450,6 +463,9 @@ export class Cluster {
     this.states.finish(ends);
     for (const member of core) {
       const seen = member.observer?.seen ?? 0;
+      demand(member.live?.port.isStale() !== true, () => {
+        return `${member.name} is an observer that still takes itself for too old`;
+      });
       demand(seen >= revision, () => {
         return `${member.name}'s watch has seen revision ${seen} of ${revision}`;
       });

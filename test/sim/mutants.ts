@@ -488,6 +488,30 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: 'staleness-counted-from-the-answer',
+    origin:
+      'a barrier proves what was there when it was asked for: what came meanwhile may be missing',
+    edits: [
+      {
+        file: 'member/freshness.js',
+        find: 'this.#provenMs = Math.max(this.#provenMs, startedMs);',
+        replace: 'this.#provenMs = clock.nowMs();',
+      },
+    ],
+  },
+  {
+    name: 'staleness-counted-from-heartbeats',
+    origin: 'a heartbeat proves no age: its sender may be deposed, and entries may be on their way',
+    edits: [
+      {
+        file: 'member/local-member.js',
+        find: 'barrier: () => this.linearizableRead(),',
+        replace:
+          'barrier: () => this.#replica.raft.leader === 0n ? Promise.reject(new Error()) : Promise.resolve(),',
+      },
+    ],
+  },
+  {
     name: 'users-lost-with-the-process',
     origin: 'etcd #14571: users and roles not taken over from a state that is opened or installed',
     edits: [{ file: 'auth/auth-store.js', find: 'this.#state = this.#restoring;', replace: '' }],

@@ -6,6 +6,7 @@ import type { Scheduler } from './scheduler.ts';
 import type { NemesisKind, SwarmConfig } from './swarm.ts';
 
 const membershipEveryMs = 3_000;
+const machinesMax = 12;
 
 /**
  * Does harm, one thing after the other, at random times. Everything it does heals by itself after a while, or when the
@@ -33,6 +34,15 @@ export class Nemesis {
   start(): void {
     if (this.#config.nemeses.length > 0) this.#plan();
     if (this.#config.nemeses.includes('changeMembership')) this.#planChange();
+    if (this.#config.observers > 0) this.#planObserver();
+  }
+
+  #planObserver(): void {
+    this.#scheduler.after(this.#random.exponential(membershipEveryMs), () => {
+      if (this.#isOver || this.#cluster.members.length >= machinesMax) return;
+      if (this.#operator.addObserver()) this.#cluster.counters.add('observer.added');
+      this.#planObserver();
+    });
   }
 
   /** From now on everything works. */

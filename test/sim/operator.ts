@@ -2,7 +2,7 @@ import { EtcdError } from '../../server/base/errors.ts';
 import { memberIdOf } from '../../server/member/ids.ts';
 import { ConfChangeKind, Member } from '../../server/proto/gen/internal.ts';
 import type { Cluster } from './cluster.ts';
-import type { SimReplica } from './member.ts';
+import type { SimMember, SimReplica } from './member.ts';
 import type { SeededRandom } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { SwarmConfig } from './swarm.ts';
@@ -53,6 +53,32 @@ export class Operator {
     return true;
   }
 
+  /** Adds an observer where there are fewer than there are to be; false when there is none to add. */
+  addObserver(): boolean {
+    const endpoints = this.#cluster.endpoints();
+    if (endpoints.length === 0 || this.#underWay >= changesAtOnceMax) return false;
+    const { port } = this.#random.pick(endpoints);
+    const known = port.members();
+    if (known.filter(({ isObserver }) => isObserver).length >= this.#config.observers) return false;
+    const member = this.#cluster.addMachine(known);
+    const peerUrls = [member.plan.peerUrl];
+    this.#underWay++;
+    port.changeMembership({ kind: 'addObserver', peerUrls }).then(
+      () => this.#observerAdded(member, 'addObserver'),
+      (error: unknown) => {
+        if (!(error instanceof EtcdError)) throw error;
+        this.#observerAdded(member, error.error);
+      },
+    );
+    return true;
+  }
+
+  /** Also when nobody knows whether it was added: then it finds out. */
+  #observerAdded(member: SimMember, how: string): void {
+    this.#ended(how);
+    this.#cluster.start(member);
+  }
+
   #ended(how: string): void {
     this.#underWay--;
     this.#cluster.counters.add(`membership.${how}`);
@@ -60,7 +86,7 @@ export class Operator {
 
   #choose(known: readonly Member[]): Change | undefined {
     const voters = known.filter((member) => !member.isLearner).length;
-    const hasLearner = voters < known.length;
+    const hasLearner = known.some(isPromotable);
     // Where a minority's disks may be damaged, the majority must not become smaller.
     const votersMin = this.#mayDamage ? Math.max(3, this.#config.members + 1) : 3;
     const choices: Change[] = [];
@@ -84,7 +110,7 @@ export class Operator {
         await this.#add(endpoint, kind, known);
         return;
       case 'promote': {
-        const { id } = this.#random.pick(known.filter((member) => member.isLearner));
+        const { id } = this.#random.pick(known.filter(isPromotable));
         if (this.#asksFirst()) {
           await endpoint.replica.port.changeMembership({ kind, memberId: id });
         } else await changeAtOnce(endpoint.replica, ConfChangeKind.PROMOTE, { id });
@@ -126,6 +152,10 @@ export class Operator {
   }
 }
 
+function isPromotable({ isLearner, isObserver }: Member): boolean {
+  return isLearner && !isObserver;
+}
+
 /** Straight to raft, past the checks of the cluster's health. */
 function changeAtOnce(
   replica: SimReplica,
@@ -133,7 +163,9 @@ function changeAtOnce(
   member: Partial<Member>,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    const change = { kind, member: Member.create(member), learnersMaxPlusOne: 0 };
+    const observers = replica.port.members().filter(({ isObserver }) => isObserver).length;
+    const learnersMaxPlusOne = observers === 0 ? 0 : observers + 2;
+    const change = { kind, member: Member.create(member), learnersMaxPlusOne };
     replica.changeMembership(change, (error, applied) => {
       const failure = error ?? applied?.error;
       if (failure === undefined) resolve();

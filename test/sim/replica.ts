@@ -7,6 +7,7 @@ import { encodeMemberSnapshot } from '../../server/snapshot/member-snapshot.ts';
 import { listSegments } from '../../server/wal/segment.ts';
 import type { Boot, MemberPlan, Outside, SimReplica } from './member.ts';
 import { SimPeers } from './peers.ts';
+import { observerStalenessMaxMs } from './swarm.ts';
 
 const walDirectory = '/data/member/wal';
 const token = 'simulated';
@@ -71,7 +72,13 @@ export const bootReplica: Boot = async (outside, plan, options) => {
   return bound(replica, { port, service, process });
 };
 
-const settings = { quotaBytes: -1, isReconfigurationStrict: true, learnersMax: 1 };
+const settings = {
+  quotaBytes: -1,
+  isReconfigurationStrict: true,
+  learnersMax: 1,
+  observersMax: 2,
+  observerStalenessMaxMs,
+};
 
 function bound(
   replica: Replica,

@@ -30,9 +30,14 @@ export const nemesisKinds = [
 
 export type NemesisKind = (typeof nemesisKinds)[number];
 
+/** Of all observers: as their own clocks measure it. */
+export const observerStalenessMaxMs = 2_000;
+
 /** What one seed runs: drawn from the seed, and printed with it. */
 export interface SwarmConfig {
   readonly members: number;
+  /** That are added in the course of the run: learners that stay, and answer reads. */
+  readonly observers: number;
   readonly nemeses: readonly NemesisKind[];
   /** Mean milliseconds between two faults. */
   readonly nemesisEveryMs: number;
@@ -86,6 +91,8 @@ export function drawSwarm(seed: number, options: { members?: number } = {}): Swa
   };
   return {
     members,
+    // A draw of its own, so that seeds without any stay what they were.
+    observers: new SeededRandom(seed, 'observers').pick([0, 0, 1, 2]),
     nemeses: nemesisKinds.filter((kind) => random.chance(kind === 'killAtEffect' ? 0.6 : 0.4)),
     nemesisEveryMs: random.between(500, 5000),
     disk: drawDisk(random),

@@ -79,6 +79,7 @@
     - get
     - create
     - patch
+    - delete
 - apiGroups:
     - policy
   resources:

@@ -5,6 +5,17 @@ import type { JsonSchema } from '../json-schema.ts';
 /** A size as Kubernetes writes it. */
 export const quantityPattern = '^[0-9]+(\\.[0-9]+)?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$';
 
+/** Requests or limits. */
+export const quantityMap = {
+  type: 'object',
+  maxProperties: 16,
+  additionalProperties: {
+    anyOf: [{ type: 'integer' }, { type: 'string' }],
+    maxLength: 32,
+    'x-kubernetes-int-or-string': true,
+  },
+} as const satisfies JsonSchema;
+
 export const secretName = {
   type: 'string',
   description: 'Name of a Secret in the namespace of this object.',

@@ -6,6 +6,7 @@ import { type Command, CommandError, type CommandSpec, commandOf } from './comma
 import { etcdJson, jsonString } from './etcd-json.ts';
 import { type Field, headerFields, itemEnd, quotedText } from './fields.ts';
 import type { Flag } from './flags.ts';
+import { learnerText } from './member.ts';
 import { decimalSize } from './text.ts';
 
 export const clusterFlag: Flag = {
@@ -118,14 +119,14 @@ const statusHead = ['ENDPOINT', 'ID', 'VERSION', 'DB SIZE', 'IS LEADER', 'IS LEA
 ]);
 
 function statusRow({ endpoint, answer }: Told<StatusResponse>): string[] {
-  const { header, version, dbSize, leader, isLearner, errors } = answer;
+  const { header, version, dbSize, leader, errors } = answer;
   return [
     endpoint,
     hexId(header?.memberId ?? 0n),
     version,
     decimalSize(dbSize),
     String(leader === header?.memberId),
-    String(isLearner),
+    learnerText(answer),
     ...[answer.raftTerm, answer.raftIndex, answer.raftAppliedIndex].map(String),
     errors.join(', '),
   ];
@@ -138,6 +139,7 @@ function statusFields({ endpoint, answer }: Told<StatusResponse>): Field[] {
     ['DBSize', answer.dbSize],
     ['Leader', answer.leader],
     ['IsLearner', answer.isLearner],
+    ...(answer.isObserver ? [['IsObserver', true] as const] : []),
     ['RaftIndex', answer.raftIndex],
     ['RaftTerm', answer.raftTerm],
     ['RaftAppliedIndex', answer.raftAppliedIndex],

@@ -11,7 +11,7 @@ import {
 } from '../../proto/gen/rpc.ts';
 import type { MessageType } from '../../proto/wire.ts';
 import { writeDone, writeForms } from './answer.ts';
-import { type Command, type CommandSpec, commandOf } from './command.ts';
+import { type Command, CommandError, type CommandSpec, commandOf } from './command.ts';
 import { type CommandLine, idOf } from './command-line.ts';
 import { etcdJson } from './etcd-json.ts';
 import { type Field, headerFields, itemEnd, quotedText } from './fields.ts';
@@ -31,7 +31,7 @@ export const memberCommands: readonly CommandSpec[] = [
     name: 'member list',
     chapter,
     summary:
-      'Who is in the cluster: id, status, name, peer URLs, client URLs, whether it is a learner.',
+      'Who is in the cluster: id, status, name, peer URLs, client URLs, whether it is a learner; an observer is an observer.',
     formats: ['simple', 'table', 'json', 'fields'],
     flags: [
       {
@@ -58,8 +58,15 @@ export const memberCommands: readonly CommandSpec[] = [
     flags: [
       peerUrlsFlag,
       { name: 'learner', summary: 'it only follows and counts for no quorum until it is promoted' },
+      {
+        name: 'observer',
+        summary: 'a learner that stays one: it serves reads and watches, and counts for no quorum',
+      },
     ],
-    examples: [{ words: 'member add d --peer-urls http://10.0.0.4:2380 --learner' }],
+    examples: [
+      { words: 'member add d --peer-urls http://10.0.0.4:2380 --learner' },
+      { words: 'member add o --peer-urls http://10.0.0.6:2380 --observer' },
+    ],
     run: add,
   }),
   commandOf({
@@ -117,24 +124,30 @@ async function list(command: Command): Promise<boolean> {
 
 const memberHead = ['ID', 'STATUS', 'NAME', 'PEER URLS', 'CLIENT URLS', 'IS LEARNER'];
 
-function memberRow({ ID, name, isLearner, peerURLs, clientURLs }: Member): string[] {
+function memberRow({ ID, name, isLearner, isObserver, peerURLs, clientURLs }: Member): string[] {
   return [
     hexId(ID),
     name === '' ? 'unstarted' : 'started',
     name,
     peerURLs.join(','),
     clientURLs.join(','),
-    String(isLearner),
+    learnerText({ isLearner, isObserver }),
   ];
 }
 
-function memberFields({ ID, name, peerURLs, clientURLs, isLearner }: Member): Field[] {
+/** etcdctl's column; an observer is told from a learner that is to be promoted. */
+export function learnerText(member: { isLearner: boolean; isObserver: boolean }): string {
+  return member.isObserver ? 'observer' : String(member.isLearner);
+}
+
+function memberFields({ ID, name, peerURLs, clientURLs, isLearner, isObserver }: Member): Field[] {
   return [
     ['ID', ID],
     ['Name', quotedText(name)],
     ...peerURLs.map((url): Field => ['PeerURL', quotedText(url)]),
     ...clientURLs.map((url): Field => ['ClientURL', quotedText(url)]),
     ['IsLearner', isLearner],
+    ...(isObserver ? [['IsObserver', true] as const] : []),
     itemEnd,
   ];
 }
@@ -143,8 +156,8 @@ function memberFields({ ID, name, peerURLs, clientURLs, isLearner }: Member): Fi
 function hexJson({ header, members }: MemberListResponse): string {
   const { clusterId, memberId, raftTerm } = header ?? ResponseHeader.create();
   const head = { cluster_id: hexId(clusterId), member_id: hexId(memberId), raft_term: raftTerm };
-  const rows = members.map(({ ID, name, peerURLs, clientURLs, isLearner }) => {
-    const learner = isLearner ? { isLearner } : {};
+  const rows = members.map(({ ID, name, peerURLs, clientURLs, isLearner, isObserver }) => {
+    const learner = { ...(isLearner && { isLearner }), ...(isObserver && { isObserver }) };
     return { ID: hexId(ID), name, peerURLs, clientURLs, ...learner };
   });
   return JSON.stringify({ header: head, members: rows });
@@ -153,13 +166,24 @@ function hexJson({ header, members }: MemberListResponse): string {
 async function add(command: Command): Promise<boolean> {
   const { line, client } = command;
   const [name = ''] = line.operands;
-  const isLearner = line.flag('learner');
-  const answer = await client.memberAdd(peerUrlsOf(line), { isLearner });
+  const isObserver = line.flag('observer');
+  const isLearner = line.flag('learner') || isObserver;
+  const answer = await client.memberAdd(peerUrlsOf(line), { isLearner, isObserver });
+  if (isObserver) refuseLearner(answer);
   writeForms(command, {
     simple: () => addedText(answer, name, line.text('peer-urls') ?? ''),
     json: () => etcdJson(MemberAddResponse, answer),
   });
   return true;
+}
+
+/** A store that does not know observers takes one for a learner. */
+function refuseLearner({ member }: MemberAddResponse): void {
+  if (member?.isObserver === true) return;
+  const id = hexId(member?.ID ?? 0n);
+  throw new CommandError(
+    `this store does not know observers and added ${id} as a learner: take it out again with member remove ${id}`,
+  );
 }
 
 function addedText({ header, member, members }: MemberAddResponse, name: string, urls: string) {

@@ -61,7 +61,8 @@ function statusRow({ endpoint, status: told, failure }: Health): string[] {
   ];
 }
 
-export function roleOf({ isLearner, leader, header }: StatusResponse): string {
+export function roleOf({ isLearner, isObserver, leader, header }: StatusResponse): string {
+  if (isObserver) return 'observer';
   if (isLearner) return 'learner';
   return leader !== 0n && leader === header?.memberId ? 'leader' : 'follower';
 }

@@ -431,6 +431,7 @@ export const descriptors: readonly MessageDescriptor[] = [
       { name: 'peerURLs', property: 'peerURLs', isRepeated: true, type: 'string' },
       { name: 'clientURLs', property: 'clientURLs', isRepeated: true, type: 'string' },
       { name: 'isLearner', property: 'isLearner', isRepeated: false, type: 'bool' },
+      { name: 'isObserver', property: 'isObserver', isRepeated: false, type: 'bool' },
     ],
   },
   {
@@ -439,6 +440,7 @@ export const descriptors: readonly MessageDescriptor[] = [
     fields: [
       { name: 'peerURLs', property: 'peerURLs', isRepeated: true, type: 'string' },
       { name: 'isLearner', property: 'isLearner', isRepeated: false, type: 'bool' },
+      { name: 'isObserver', property: 'isObserver', isRepeated: false, type: 'bool' },
     ],
   },
   {
@@ -617,6 +619,7 @@ export const descriptors: readonly MessageDescriptor[] = [
       { name: 'storageVersion', property: 'storageVersion', isRepeated: false, type: 'string' },
       { name: 'dbSizeQuota', property: 'dbSizeQuota', isRepeated: false, type: 'int64Number' },
       { name: 'downgradeInfo', property: 'downgradeInfo', isRepeated: false, type: 'message', message: 'etcdserverpb.DowngradeInfo' },
+      { name: 'isObserver', property: 'isObserver', isRepeated: false, type: 'bool' },
     ],
   },
   {

@@ -856,6 +856,7 @@ export interface Member {
   version: string;
   incarnation: string;
   started: boolean;
+  isObserver: boolean;
 }
 
 export const Member: MessageType<Member> = {
@@ -869,6 +870,7 @@ export const Member: MessageType<Member> = {
       version: partial.version ?? '',
       incarnation: partial.incarnation ?? '',
       started: partial.started ?? false,
+      isObserver: partial.isObserver ?? false,
     };
   },
   encode(message, headBytes) {
@@ -891,6 +893,7 @@ export function readMember(reader: Reader): Member {
   let version: string = '';
   let incarnation: string = '';
   let started: boolean = false;
+  let isObserver: boolean = false;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
@@ -918,11 +921,14 @@ export function readMember(reader: Reader): Member {
       case 64:
         started = reader.bool();
         break;
+      case 72:
+        isObserver = reader.bool();
+        break;
       default:
         reader.skip(tag);
     }
   }
-  return { id, name, peerUrls, clientUrls, isLearner, version, incarnation, started };
+  return { id, name, peerUrls, clientUrls, isLearner, version, incarnation, started, isObserver };
 }
 
 export function sizeMember(message: Member): number {
@@ -949,6 +955,9 @@ export function sizeMember(message: Member): number {
     size += 1 + sizeOfString(message.incarnation);
   }
   if (message.started) {
+    size += 1 + 1;
+  }
+  if (message.isObserver) {
     size += 1 + 1;
   }
   return size;
@@ -986,6 +995,10 @@ export function writeMember(message: Member, writer: Writer): void {
   if (message.started) {
     writer.byte(64);
     writer.byte(message.started ? 1 : 0);
+  }
+  if (message.isObserver) {
+    writer.byte(72);
+    writer.byte(message.isObserver ? 1 : 0);
   }
 }
 

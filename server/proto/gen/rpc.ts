@@ -3368,6 +3368,7 @@ export interface Member {
   peerURLs: string[];
   clientURLs: string[];
   isLearner: boolean;
+  isObserver: boolean;
 }
 
 export const Member: MessageType<Member> = {
@@ -3378,6 +3379,7 @@ export const Member: MessageType<Member> = {
       peerURLs: partial.peerURLs ?? [],
       clientURLs: partial.clientURLs ?? [],
       isLearner: partial.isLearner ?? false,
+      isObserver: partial.isObserver ?? false,
     };
   },
   encode(message, headBytes) {
@@ -3397,6 +3399,7 @@ export function readMember(reader: Reader): Member {
   const peerURLs: string[] = [];
   const clientURLs: string[] = [];
   let isLearner: boolean = false;
+  let isObserver: boolean = false;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
@@ -3415,11 +3418,14 @@ export function readMember(reader: Reader): Member {
       case 40:
         isLearner = reader.bool();
         break;
+      case 8000:
+        isObserver = reader.bool();
+        break;
       default:
         reader.skip(tag);
     }
   }
-  return { ID, name, peerURLs, clientURLs, isLearner };
+  return { ID, name, peerURLs, clientURLs, isLearner, isObserver };
 }
 
 export function sizeMember(message: Member): number {
@@ -3438,6 +3444,9 @@ export function sizeMember(message: Member): number {
   }
   if (message.isLearner) {
     size += 1 + 1;
+  }
+  if (message.isObserver) {
+    size += 2 + 1;
   }
   return size;
 }
@@ -3463,11 +3472,16 @@ export function writeMember(message: Member, writer: Writer): void {
     writer.byte(40);
     writer.byte(message.isLearner ? 1 : 0);
   }
+  if (message.isObserver) {
+    writer.uint32(8000);
+    writer.byte(message.isObserver ? 1 : 0);
+  }
 }
 
 export interface MemberAddRequest {
   peerURLs: string[];
   isLearner: boolean;
+  isObserver: boolean;
 }
 
 export const MemberAddRequest: MessageType<MemberAddRequest> = {
@@ -3475,6 +3489,7 @@ export const MemberAddRequest: MessageType<MemberAddRequest> = {
     return {
       peerURLs: partial.peerURLs ?? [],
       isLearner: partial.isLearner ?? false,
+      isObserver: partial.isObserver ?? false,
     };
   },
   encode(message, headBytes) {
@@ -3491,6 +3506,7 @@ export const MemberAddRequest: MessageType<MemberAddRequest> = {
 export function readMemberAddRequest(reader: Reader): MemberAddRequest {
   const peerURLs: string[] = [];
   let isLearner: boolean = false;
+  let isObserver: boolean = false;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
@@ -3500,11 +3516,14 @@ export function readMemberAddRequest(reader: Reader): MemberAddRequest {
       case 16:
         isLearner = reader.bool();
         break;
+      case 8000:
+        isObserver = reader.bool();
+        break;
       default:
         reader.skip(tag);
     }
   }
-  return { peerURLs, isLearner };
+  return { peerURLs, isLearner, isObserver };
 }
 
 export function sizeMemberAddRequest(message: MemberAddRequest): number {
@@ -3514,6 +3533,9 @@ export function sizeMemberAddRequest(message: MemberAddRequest): number {
   }
   if (message.isLearner) {
     size += 1 + 1;
+  }
+  if (message.isObserver) {
+    size += 2 + 1;
   }
   return size;
 }
@@ -3526,6 +3548,10 @@ export function writeMemberAddRequest(message: MemberAddRequest, writer: Writer)
   if (message.isLearner) {
     writer.byte(16);
     writer.byte(message.isLearner ? 1 : 0);
+  }
+  if (message.isObserver) {
+    writer.uint32(8000);
+    writer.byte(message.isObserver ? 1 : 0);
   }
 }
 
@@ -4844,6 +4870,7 @@ export interface StatusResponse {
   storageVersion: string;
   dbSizeQuota: number;
   downgradeInfo: DowngradeInfo | undefined;
+  isObserver: boolean;
 }
 
 export const StatusResponse: MessageType<StatusResponse> = {
@@ -4862,6 +4889,7 @@ export const StatusResponse: MessageType<StatusResponse> = {
       storageVersion: partial.storageVersion ?? '',
       dbSizeQuota: partial.dbSizeQuota ?? 0,
       downgradeInfo: partial.downgradeInfo,
+      isObserver: partial.isObserver ?? false,
     };
   },
   encode(message, headBytes) {
@@ -4889,6 +4917,7 @@ export function readStatusResponse(reader: Reader): StatusResponse {
   let storageVersion: string = '';
   let dbSizeQuota: number = 0;
   let downgradeInfo: DowngradeInfo | undefined = undefined;
+  let isObserver: boolean = false;
   while (reader.position < reader.end) {
     const tag = reader.tag();
     switch (tag) {
@@ -4937,11 +4966,14 @@ export function readStatusResponse(reader: Reader): StatusResponse {
         reader.leave(end);
         break;
       }
+      case 8000:
+        isObserver = reader.bool();
+        break;
       default:
         reader.skip(tag);
     }
   }
-  return { header, version, dbSize, leader, raftIndex, raftTerm, raftAppliedIndex, errors, dbSizeInUse, isLearner, storageVersion, dbSizeQuota, downgradeInfo };
+  return { header, version, dbSize, leader, raftIndex, raftTerm, raftAppliedIndex, errors, dbSizeInUse, isLearner, storageVersion, dbSizeQuota, downgradeInfo, isObserver };
 }
 
 export function sizeStatusResponse(message: StatusResponse): number {
@@ -4986,6 +5018,9 @@ export function sizeStatusResponse(message: StatusResponse): number {
   if (message.downgradeInfo !== undefined) {
     const place = reserveSize();
     size += 1 + sizeOfMessage(place, sizeDowngradeInfo(message.downgradeInfo));
+  }
+  if (message.isObserver) {
+    size += 2 + 1;
   }
   return size;
 }
@@ -5044,6 +5079,10 @@ export function writeStatusResponse(message: StatusResponse, writer: Writer): vo
     writer.byte(106);
     writer.length();
     writeDowngradeInfo(message.downgradeInfo, writer);
+  }
+  if (message.isObserver) {
+    writer.uint32(8000);
+    writer.byte(message.isObserver ? 1 : 0);
   }
 }
 

@@ -45,7 +45,8 @@ function describeAction(action: Action): string {
     case 'recordMemberId':
       return `recordMemberId ${action.volume.metadata.name} ${action.id}`;
     case 'addLearner':
-      return `addLearner ${action.member} ${action.peerUrl}`;
+    case 'addObserver':
+      return `${action.kind} ${action.member} ${action.peerUrl}`;
     case 'promoteLearner':
     case 'removeMember':
       return `${action.kind} ${action.member} ${action.id}`;

@@ -86,11 +86,21 @@ async function live(setting: BareKube): Promise<void> {
   const change = (spec: unknown) => kube.patch(clusterPath, { spec });
   await kube.create(collectionPath('Secret', 'default'), rootPassword);
   const auth = { rootPassword: { name: 'root' }, users: [{ name: 'app' }] };
-  await createCluster(setting, 'demo', { networkPolicy: {}, deletionPolicy: 'Delete', auth });
+  await createCluster(setting, 'demo', {
+    networkPolicy: {},
+    observers: { replicas: 0 },
+    deletionPolicy: 'Delete',
+    auth,
+  });
   await converged(setting, '3/3');
   await placeVolumes(setting);
   await backUp(setting);
-  await change({ networkPolicy: null, disruptionBudget: 'Disabled', storage: { size: '2Gi' } });
+  await change({
+    networkPolicy: null,
+    observers: null,
+    disruptionBudget: 'Disabled',
+    storage: { size: '2Gi' },
+  });
   await converged(setting, '3/3');
   await change({ replicas: 1, auth: { ...auth, users: [] } });
   await converged(setting, '1/1');

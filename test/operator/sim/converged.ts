@@ -7,6 +7,7 @@ import {
   memberIdAnnotation,
   roleLabel,
 } from '../../../operator/resources/labels.ts';
+import { observerSpec, observersWanted } from '../../../operator/resources/observers.ts';
 import { isOutdated } from '../../../operator/resources/template.ts';
 import type { FakeStore } from '../support/fake-store.ts';
 import { key } from './children.ts';
@@ -22,8 +23,17 @@ export function wrongWith(world: World): string[] {
 
 function wrongMembers(world: World, store: FakeStore): string[] {
   const { replicas } = specOf(world);
-  const ours = store.members.filter(({ peerUrl }) => peerUrl.includes('demo-'));
+  const all = store.members.filter(({ peerUrl }) => peerUrl.includes('demo-'));
+  const ours = all.filter(({ observer }) => !observer);
+  const observers = all.filter(({ observer }) => observer);
   const wrong: string[] = [];
+  const wanted = observersWanted(specOf(world));
+  if (observers.length !== wanted) {
+    wrong.push(`O6: ${observers.length} observers, wanted are ${wanted}`);
+  }
+  for (const { id, name } of observers) {
+    if (!store.running.has(id)) wrong.push(`O6: the observer ${name} does not run`);
+  }
   if (ours.length !== replicas) wrong.push(`O6: ${ours.length} members, wanted are ${replicas}`);
   for (const { id, name, learner } of ours) {
     if (learner) wrong.push(`O6: ${name} is still a learner`);
@@ -53,8 +63,10 @@ function wrongChildren(world: World, store: FakeStore): string[] {
   for (const pod of pods) {
     const { name, labels } = pod.metadata;
     if (!isPodReady(pod)) wrong.push(`O6: ${name} is not ready`);
-    if (isOutdated(pod, spec)) wrong.push(`O6: ${name} is not as the spec wants it`);
-    if (labels?.[roleLabel] !== 'voter')
+    const isObserver = store.members.some((each) => each.name === name && each.observer);
+    if (isOutdated(pod, isObserver ? observerSpec(spec) : spec))
+      wrong.push(`O6: ${name} is not as the spec wants it`);
+    if (labels?.[roleLabel] !== (isObserver ? 'observer' : 'voter'))
       wrong.push(`O6: ${name} is labelled ${labels?.[roleLabel]}`);
   }
   for (const { metadata, spec: claim } of volumes) {

@@ -72,6 +72,12 @@ const mebibyte = 1024 ** 2;
 
 export const disturbances: Readonly<Record<string, Disturbance>> = {
   scale: (world, random) => doEdit(world, { replicas: 1 + random.below(5) }),
+  observers: oneOf(
+    edit({ observers: { replicas: 0 } }),
+    edit({ observers: { replicas: 1 } }),
+    edit({ observers: { replicas: 2, resources: { requests: { cpu: '1' } } } }),
+    edit({ observers: undefined }),
+  ),
   version: oneOf(
     edit({ version: '0.1.0' }),
     edit({ version: '0.2.0' }),

@@ -184,6 +184,8 @@ export class Invariants {
         if (before.peerUrls.has(id) && !isStale)
           this.#world.violate(`O6: the name of ${id} is used again`);
         return;
+      case 'addObserver':
+        return this.#checkObserverAdded(store, before, id);
       case 'removeMember':
         return this.#checkRemoval(store, before, id);
       case 'promote':
@@ -196,6 +198,17 @@ export class Invariants {
         return isStale ? undefined : this.#checkDefragment(store, id);
       default:
         return undefined;
+    }
+  }
+
+  /** O12: an observer comes when all voters that are wanted are there, and never for one of them. */
+  #checkObserverAdded(store: FakeStore, before: FakeStore, url: string): void {
+    if (before.peerUrls.has(url) && !this.writer.isStale)
+      this.#world.violate(`O6: the name of ${url} is used again`);
+    const { replicas } = specOf(this.#world);
+    const voters = store.voters().length;
+    if (!this.writer.isStale && voters < replicas) {
+      this.#world.violate(`O12: ${url} joins as an observer while ${voters} of ${replicas} vote`);
     }
   }
 

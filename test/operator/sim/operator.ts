@@ -164,6 +164,8 @@ export class Pass {
       alarms: (endpoints) => admin.alarms(endpoints),
       memberAddLearner: (endpoints, url) =>
         write('addLearner', url, () => admin.memberAddLearner(endpoints, url)),
+      memberAddObserver: (endpoints, url) =>
+        write('addObserver', url, () => admin.memberAddObserver(endpoints, url)),
       memberAdd: (endpoints, url) => write('addVoter', url, () => admin.memberAdd(endpoints, url)),
       memberPromote: (endpoints, id) =>
         write('promote', id, () => admin.memberPromote(endpoints, id)),

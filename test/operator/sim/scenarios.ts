@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { StoreClusterSpec } from '../../../operator/api/types.ts';
 import { collectionPath, objectPath } from '../../../operator/kube/paths.ts';
+import { roleLabel } from '../../../operator/resources/labels.ts';
 import type { Stored } from '../support/fake-kube.ts';
 import { key } from './children.ts';
 import type { Scenario, Step } from './run.ts';
@@ -65,6 +66,15 @@ function names(world: World): string {
 function follower(world: World): string {
   const leader = world.leaderName();
   return world.store()?.members.find(({ name }) => name !== leader)?.name ?? '';
+}
+
+function observers(world: World) {
+  return world.store()?.members.filter(({ observer }) => observer) ?? [];
+}
+
+/** The volume of one is there, and it has not joined. */
+function observerJoins(world: World): boolean {
+  return world.volumes().some(({ metadata }) => metadata.labels?.[roleLabel] === 'observer');
 }
 
 function leader(world: World): string {
@@ -867,6 +877,63 @@ export const scenarios: readonly Scenario[] = [
       then((world) => {
         for (const { metadata } of world.nodes()) world.startNode(metadata.name);
       }),
+    ],
+    end: 'converged',
+  },
+  {
+    name: 'observers-come-and-go',
+    after: create3,
+    steps: [
+      spec({ observers: { replicas: 2 } }),
+      then((world) => assert.equal(observers(world).length, 2)),
+      spec({ observers: { replicas: 1 } }),
+      spec({ observers: undefined }),
+    ],
+    end: 'converged',
+    check: (world) => assert.equal(observers(world).length, 0),
+  },
+  {
+    name: 'observers-and-voters-scale-together',
+    after: create3,
+    steps: [
+      half((world) => world.edit({ observers: { replicas: 2 } }), observerJoins),
+      spec({ replicas: 5, observers: { replicas: 3 } }),
+      spec({ replicas: 3, observers: { replicas: 1 } }),
+    ],
+    end: 'converged',
+  },
+  {
+    name: 'observers-are-changed-first',
+    after: create3,
+    steps: [spec({ observers: { replicas: 2 } }), spec({ options: { snapshotCount: 1_000 } })],
+    end: 'converged',
+  },
+  {
+    name: 'observer-that-does-not-start-stops-a-change',
+    after: create3,
+    steps: [
+      spec({ observers: { replicas: 1 } }),
+      half((world) => world.edit({ image: 'mainstay:bad' }), isStuck),
+      spec({ image: undefined }),
+    ],
+    end: 'converged',
+  },
+  {
+    name: 'observer-loses-its-volume',
+    after: create3,
+    steps: [
+      spec({ observers: { replicas: 1 } }),
+      then((world) => world.deleteVolume(observers(world)[0]?.name ?? '')),
+    ],
+    end: 'converged',
+    check: (world) => assert.equal(names(world), 'demo-1,demo-2,demo-3,demo-5'),
+  },
+  {
+    name: 'voter-is-replaced-beside-observers',
+    after: create3,
+    steps: [
+      spec({ observers: { replicas: 2 } }),
+      then((world) => world.deleteVolume(follower(world))),
     ],
     end: 'converged',
   },

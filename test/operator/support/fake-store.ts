@@ -16,6 +16,7 @@ export interface FakeMember {
   name: string;
   peerUrl: string;
   learner: boolean;
+  observer: boolean;
   /** What it has of the store's log. */
   applied: number;
   databaseBytes: number;
@@ -66,10 +67,10 @@ export class FakeStore {
     return copy;
   }
 
-  add(peerUrl: string, learner: boolean): FakeMember {
+  add(peerUrl: string, learner: boolean, observer = false): FakeMember {
     this.#serial += 1;
     const id = `${this.clusterId}${this.#serial.toString(16)}`;
-    const member = { id, name: '', peerUrl, learner, applied: 0, databaseBytes: 0 };
+    const member = { id, name: '', peerUrl, learner, observer, applied: 0, databaseBytes: 0 };
     this.members.push(member);
     this.peerUrls.add(peerUrl);
     return member;
@@ -90,6 +91,7 @@ export class FakeStore {
     const [survivor] = this.members;
     if (survivor === undefined) return;
     survivor.learner = false;
+    survivor.observer = false;
     this.committed = survivor.applied;
   }
 
@@ -233,8 +235,8 @@ export class FakeStoreAdmin implements StoreAdmin {
 
   async memberList(endpoints: readonly string[]): Promise<MemberListing> {
     const store = this.#ask(endpoints);
-    const members = store.members.map(({ id, name, peerUrl, learner }) => {
-      return { id, name, peerUrls: [peerUrl], learner };
+    const members = store.members.map(({ id, name, peerUrl, learner, observer }) => {
+      return { id, name, peerUrls: [peerUrl], learner, ...(observer ? { observer } : {}) };
     });
     return { clusterId: store.clusterId, members };
   }
@@ -259,10 +261,22 @@ export class FakeStoreAdmin implements StoreAdmin {
 
   async memberAddLearner(endpoints: readonly string[], peerUrl: string): Promise<void> {
     this.#change('addLearner', endpoints, peerUrl, (store) => {
-      if (store.members.some((member) => member.learner)) {
+      if (store.members.some((member) => member.learner && !member.observer)) {
         throw new Error('etcdserver: too many learner members in cluster');
       }
       this.#add(store, peerUrl, true);
+    });
+  }
+
+  async memberAddObserver(endpoints: readonly string[], peerUrl: string): Promise<void> {
+    this.#change('addObserver', endpoints, peerUrl, (store) => {
+      const started = store.voters().filter(({ name }) => name !== '');
+      if (started.some(({ id }) => !store.running.has(id))) {
+        throw new Error(
+          'etcdserver: an observer can be added once every member that was started answers and is of a release that knows observers',
+        );
+      }
+      this.#add(store, peerUrl, true, true);
     });
   }
 
@@ -275,6 +289,7 @@ export class FakeStoreAdmin implements StoreAdmin {
     this.#change('promote', endpoints, memberId, (store) => {
       const member = memberOf(store, memberId);
       if (!member.learner) throw new Error('etcdserver: can only promote a learner member');
+      if (member.observer) throw new Error('etcdserver: an observer stays an observer');
       if (!store.running.has(memberId) || member.applied < store.lastIndex * 0.9) {
         throw new Error(
           'etcdserver: can only promote a learner member which is in sync with leader',
@@ -348,11 +363,11 @@ export class FakeStoreAdmin implements StoreAdmin {
     this.hooks.after?.({ verb: 'defragment', store, id, before });
   }
 
-  #add(store: FakeStore, peerUrl: string, learner: boolean): void {
+  #add(store: FakeStore, peerUrl: string, learner: boolean, observer = false): void {
     if (store.members.some((member) => member.peerUrl === peerUrl)) {
       throw new Error('etcdserver: Peer URLs already exists');
     }
-    store.commit(() => store.add(peerUrl, learner));
+    store.commit(() => store.add(peerUrl, learner, observer));
   }
 
   #change(

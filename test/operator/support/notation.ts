@@ -24,6 +24,7 @@ import {
   clusterUidLabel,
   finalizer,
   memberIdAnnotation,
+  type PodRole,
   recoveredAnnotation,
   restoredAnnotation,
   restoreLabel,
@@ -32,7 +33,11 @@ import {
 import { clusterToken, peerUrl, serialOf } from '../../../operator/resources/names.ts';
 import { buildPod } from '../../../operator/resources/pod.ts';
 import type { RestoreSource } from '../../../operator/resources/restore.ts';
-import { buildClientService, buildPeersService } from '../../../operator/resources/services.ts';
+import {
+  buildClientService,
+  buildObserversService,
+  buildPeersService,
+} from '../../../operator/resources/services.ts';
 import { buildVolume } from '../../../operator/resources/volume.ts';
 import { parseSecurity } from './secret-notation.ts';
 
@@ -42,7 +47,7 @@ import { parseSecurity } from './secret-notation.ts';
 //           size=1Gi version=0.2.0 (of the spec; what runs has 1Gi and 0.2.0)
 //           services=no|foreign budget=no|foreign|N              (a word `key=-` takes a recorded value away)
 //   demo-1 volume=1|new|none[,terminating][,uid=U][,2Gi][,recovered][,restored=ID] pod=ready|starting|pending|crashing|damaged|failed|terminating|none[,uid=U]
-//          voter|learner [leader] [unstarted] [raftid=N] [mute] [leaderless] [applied=N] [role=learner]
+//          voter|learner|observer [leader] [unstarted] [raftid=N] [mute] [leaderless] [applied=N] [role=learner]
 //          [new] (made of the present spec, not of the first one) [forced] [begins] (--initial-cluster-state=new) [node=n1]
 //          [db=BYTES]
 //   stranger 77 voter|learner
@@ -275,6 +280,10 @@ function parseChildren(cluster: StoreCluster, words: Words, raftMembers: readonl
   return {
     peersService: services === 'no' ? undefined : service(buildPeersService(cluster)),
     clientService: services === 'no' ? undefined : service(buildClientService(cluster)),
+    observersService:
+      words.has('observersservice') || cluster.spec.observers !== undefined
+        ? buildObserversService(cluster)
+        : undefined,
     budget: budgetWord === 'no' ? undefined : budgetWord === 'foreign' ? foreign(desired) : budget,
   };
 }
@@ -300,32 +309,36 @@ function parseMember(cluster: StoreCluster, line: readonly string[]) {
     name,
     raft,
     isLeader: words.has('leader'),
-    volume: parseVolume(cluster, name, words.get('volume') ?? serial.toString(16)),
+    volume: parseVolume(cluster, name, words),
     pod: parsePod(cluster, name, words),
     status: parseStatus(words, podState, raft?.id ?? serial.toString(16)),
   };
 }
 
 function parseRaft(cluster: StoreCluster, name: string, words: Words): RaftMember | undefined {
-  if (!words.has('voter') && !words.has('learner')) return undefined;
+  const observer = words.has('observer');
+  if (!words.has('voter') && !words.has('learner') && !observer) return undefined;
   return {
     id: words.get('raftid') ?? (serialOf(cluster, name) ?? 0).toString(16),
     name: words.has('unstarted') ? '' : name,
     peerUrls: [peerUrl(cluster, name)],
-    learner: words.has('learner'),
+    learner: words.has('learner') || observer,
+    ...(observer ? { observer } : {}),
   };
 }
 
 function parseVolume(
   cluster: StoreCluster,
   member: string,
-  text: string,
+  words: Words,
 ): PersistentVolumeClaim | undefined {
+  const text = words.get('volume') ?? (serialOf(cluster, member) ?? 0).toString(16);
   const [id = '', ...flags] = text.split(',');
+  const isObserver = words.has('observer') || flags.includes('observer');
   if (id === 'none') return undefined;
   const restored = flags.find((flag) => flag.startsWith('restored='))?.slice('restored='.length);
   const token = clusterToken(cluster, nonce);
-  const built = buildVolume(cluster, running, { member, token });
+  const built = buildVolume(cluster, running, { member, token, isObserver });
   const annotations = {
     ...built.metadata.annotations,
     ...(id === 'new' ? {} : { [memberIdAnnotation]: id }),
@@ -337,10 +350,17 @@ function parseVolume(
   return withFlags({ ...built, spec, metadata: { ...built.metadata, annotations } }, flags);
 }
 
+function roleOf(words: Words): PodRole {
+  const role = words.get('role') as PodRole | undefined;
+  if (role !== undefined) return role;
+  if (words.has('observer')) return 'observer';
+  return words.has('learner') ? 'learner' : 'voter';
+}
+
 function parsePod(cluster: StoreCluster, member: string, words: Words): Pod | undefined {
   const [state = '', ...flags] = (words.get('pod') ?? 'ready').split(',');
   if (state === 'none') return undefined;
-  const role = (words.get('role') ?? (words.has('learner') ? 'learner' : 'voter')) as 'voter';
+  const role = roleOf(words);
   const built = buildPod(cluster, words.has('new') ? specOf(cluster) : running, {
     member,
     role,

@@ -40,6 +40,7 @@ export class FakeMember implements MemberPort {
     leader: 0xa1n,
     isLeader: true,
     isLearner: false,
+    isObserver: false,
     commitIndex: 30,
     appliedIndex: 29,
   };
@@ -51,6 +52,8 @@ export class FakeMember implements MemberPort {
   answer: (request: InternalRequestRequest) => Applied | Promise<Applied> = answerOf;
   read: () => Promise<void> = async () => {};
   leaderLost: (() => void)[] = [];
+  stale = false;
+  becameStale: (() => void)[] = [];
   memberList: Member[] = [
     Member.create({
       id: 0xa1n,
@@ -186,6 +189,15 @@ export class FakeMember implements MemberPort {
 
   onLeaderLost(callback: () => void): () => void {
     this.leaderLost.push(callback);
+    return () => {};
+  }
+
+  isStale(): boolean {
+    return this.stale;
+  }
+
+  onStale(callback: () => void): () => void {
+    this.becameStale.push(callback);
     return () => {};
   }
 }

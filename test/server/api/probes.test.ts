@@ -31,6 +31,14 @@ const corrupt = sick((member) => {
 const learner = sick((member) => {
   member.raft.isLearner = true;
 });
+const observer = sick((member) => {
+  Object.assign(member.raft, { isLearner: true, isObserver: true });
+  member.read = () => Promise.reject(new EtcdError('Timeout'));
+});
+const oldObserver = sick((member) => {
+  Object.assign(member.raft, { isLearner: true, isObserver: true });
+  member.stale = true;
+});
 const hanging = sick((member) => {
   member.read = () => Promise.reject(new EtcdError('Timeout'));
 });
@@ -72,6 +80,20 @@ const cases: readonly (readonly [FakeMember, string, string])[] = [
     '503 [-]data_corruption failed: alarm activated: CORRUPT\n\n',
   ],
   [well, '/readyz/linearizable_read?verbose', '200 [+]linearizable_read ok\nok\n'],
+  [
+    observer,
+    '/readyz?verbose',
+    '200 [+]serializable_read ok\n[+]observer_staleness ok\n[+]data_corruption ok\nok\n',
+  ],
+  [observer, '/readyz/non_learner', '503 [-]non_learner failed: not supported for learner\n\n'],
+  [
+    oldObserver,
+    '/readyz',
+    '503 [+]serializable_read ok\n[-]observer_staleness failed: etcdserver: this observer may be older than' +
+      ' --observer-max-staleness allows: ask another member\n[+]data_corruption ok\n\n',
+  ],
+  [oldObserver, '/livez', '200 ok\n'],
+  [well, '/readyz/observer_staleness', '200 ok\n'],
   [well, '/livez/linearizable_read', 'none'],
   [well, '/readyz/x', 'none'],
   [well, '/metricsx', 'none'],

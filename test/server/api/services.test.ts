@@ -158,6 +158,63 @@ suite('before any service', () => {
     assert.throws(() => open(member, Watch.methods.watch), { error: 'NotSupportedForLearner' });
   });
 
+  test('an observer serves every read and refuses what changes something', async () => {
+    const member = new FakeMember();
+    Object.assign(member.raft, { isLearner: true, isObserver: true });
+    const refused = '9 etcdserver: rpc not supported for learner';
+    const range = RangeRequest.create({ key });
+    const op = { request: { kind: 'requestRange' as const, value: range } };
+    const put = { request: { kind: 'requestPut' as const, value: PutRequest.create({ key }) } };
+    assert.equal(await failure(call(member, KV.methods.range, range)), 'ok');
+    assert.equal(
+      await failure(call(member, KV.methods.txn, TxnRequest.create({ success: [op] }))),
+      'ok',
+    );
+    assert.equal(
+      await failure(call(member, Cluster.methods.memberList, { linearizable: true })),
+      'ok',
+    );
+    assert.equal(await failure(call(member, Lease.methods.leaseLeases, {})), 'ok');
+    assert.deepEqual((await call(member, Maintenance.methods.status, {})).isObserver, true);
+    assert.equal(open(member, Watch.methods.watch).responses.over, undefined);
+    for (const write of [
+      async () => call(member, KV.methods.put, PutRequest.create({ key })),
+      async () => call(member, KV.methods.txn, TxnRequest.create({ success: [put] })),
+      async () => call(member, Cluster.methods.memberRemove, { ID: 5n }),
+      async () => call(member, Maintenance.methods.moveLeader, { targetID: 5n }),
+    ]) {
+      assert.equal(await failure(write()), refused);
+    }
+    assert.throws(() => open(member, Lease.methods.leaseKeepAlive), {
+      error: 'NotSupportedForLearner',
+    });
+  });
+
+  test('an observer that may be too old answers no reads and ends its watches', async () => {
+    const member = new FakeMember();
+    Object.assign(member.raft, { isLearner: true, isObserver: true });
+    const { responses } = open(member, Watch.methods.watch);
+    member.stale = true;
+    for (const tell of member.becameStale) tell();
+    const tooOld =
+      '14 etcdserver: this observer may be older than --observer-max-staleness allows: ask another member';
+    const { error } = responses.over as { readonly error: unknown };
+    assert.equal(`14 ${toStatus(error).message}`, tooOld);
+    assert.throws(() => open(member, Watch.methods.watch), { error: 'ObserverStale' });
+    for (const serializable of [true, false]) {
+      const range = async () =>
+        call(member, KV.methods.range, RangeRequest.create({ key, serializable }));
+      assert.equal(await failure(range()), tooOld);
+    }
+    assert.equal(await failure(call(member, Maintenance.methods.status, {})), 'ok');
+    assert.equal(await failure(call(member, Health.methods.check, { service: '' })), 'ok');
+    // A barrier is asked for first: one that makes the state new again is as good as any.
+    member.read = async () => {
+      member.stale = false;
+    };
+    assert.equal(await failure(call(member, KV.methods.range, RangeRequest.create({ key }))), 'ok');
+  });
+
   test('hasleader is refused at once without a leader', async () => {
     const member = new FakeMember();
     const needs = contextOf({ hasleader: 'true' });
@@ -350,8 +407,16 @@ suite('Cluster and Maintenance', () => {
         peerURLs: ['http://a:2380'],
         clientURLs: ['http://a:1'],
         isLearner: false,
+        isObserver: false,
       },
-      { ID: 0xb2n, name: '', peerURLs: ['http://b:2380'], clientURLs: [], isLearner: true },
+      {
+        ID: 0xb2n,
+        name: '',
+        peerURLs: ['http://b:2380'],
+        clientURLs: [],
+        isLearner: true,
+        isObserver: false,
+      },
     ]);
   });
 

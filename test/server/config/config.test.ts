@@ -62,6 +62,8 @@ suite('config', () => {
         autoCompaction: undefined,
         isReconfigurationStrict: true,
         learnersMax: 1,
+        observersMax: 8,
+        observerStalenessMaxMs: 10_000,
         watchProgressNotifyMs: 600_000,
         checksDataInitially: false,
         corruptCheckMs: 0,

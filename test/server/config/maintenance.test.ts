@@ -61,6 +61,13 @@ suite('maintenance flags', () => {
     assert.equal(old.learnersMax, 2);
   });
 
+  test('observers have limits of their own', () => {
+    const config = configOf('--max-observers=0 --observer-max-staleness=1500ms');
+    assert.deepEqual([config.observersMax, config.observerStalenessMaxMs], [0, 1_500]);
+    assert.throws(() => configOf('--max-observers=-1'), /--max-observers must be at least 0/);
+    assert.throws(() => configOf('--observer-max-staleness=0'), /expected at least 1s/);
+  });
+
   test('by the environment, in both spellings', () => {
     const old = { ETCD_EXPERIMENTAL_CORRUPT_CHECK_TIME: '1h' };
     assert.equal(configOf('', old).corruptCheckMs, 3_600_000);

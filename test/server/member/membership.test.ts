@@ -31,6 +31,30 @@ suite('membership', () => {
     assert.equal(members.confState.learners.length, 2);
   });
 
+  test('an observer is a learner to raft and its limits, and stays what it is when it tells about itself', async () => {
+    const disk = new MemoryDisk();
+    const { backend, members } = await open(disk);
+    const change = (kind: ConfChangeKind, member: Partial<Member>) =>
+      members.apply(
+        ConfChange.create({ kind, member: Member.create(member), learnersMaxPlusOne: 3 }),
+      );
+    const { ADD_LEARNER, ADD_VOTER, PROMOTE } = ConfChangeKind;
+    change(ADD_LEARNER, { id: 1n, peerUrls: ['http://a:1'], isObserver: true });
+    change(ADD_VOTER, { id: 2n, peerUrls: ['http://b:1'], isObserver: true });
+    const attributes = { memberId: 1n, name: 'a', clientUrls: [], version: '', incarnation: 'x' };
+    members.setAttributes(attributes);
+    assert.deepEqual(members.confState, { voters: [2n], learners: [1n] });
+    assert.equal(members.member(2n)?.isObserver, false, 'a voter is none');
+    backend.setApplied({ index: 1, term: 1 });
+    await new Promise((resolve) => backend.flush(resolve));
+    assert.equal((await open(disk)).members.member(1n)?.isObserver, true);
+    assert.equal(addLearner(members, 3n, 2), 'TooManyLearners');
+    // A leader of a release before proposes it, and everybody has to come to the same.
+    assert.equal(change(PROMOTE, { id: 1n }), undefined);
+    assert.deepEqual(members.confState, { voters: [1n, 2n], learners: [] });
+    assert.equal(members.member(1n)?.isObserver, false);
+  });
+
   test('the version, and the one to go back to, are found again', async () => {
     const disk = new MemoryDisk();
     const { backend, members } = await open(disk);

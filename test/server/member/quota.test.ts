@@ -9,6 +9,7 @@ import { AlarmAction, AlarmType } from '../../../server/proto/gen/rpc.ts';
 class Bench {
   sizeBytes = 100;
   isRaised = false;
+  isCounted = true;
   readonly proposed: InternalRequestRequest[] = [];
   done: ProposalDone = () => {};
   readonly quota: Quota;
@@ -20,6 +21,7 @@ class Bench {
           get: () => this.sizeBytes,
         }),
         alarms: { isRaised: () => this.isRaised },
+        isCounted: () => this.isCounted,
         propose: (request, done) => {
           this.proposed.push(request);
           this.done = done;
@@ -50,6 +52,16 @@ suite('quota', () => {
     bench.sizeBytes = 5000;
     bench.quota.applied(0);
     assert.deepEqual(bench.proposed, []);
+  });
+
+  test('an observer without room raises no alarm: everybody would stop writing for it', () => {
+    const bench = new Bench(1000);
+    bench.isCounted = false;
+    bench.quota.applied(5000);
+    assert.deepEqual(bench.proposed, []);
+    bench.isCounted = true;
+    bench.quota.applied(5000);
+    assert.equal(bench.proposed.length, 1);
   });
 
   test('where raising failed, the next entry raises it', () => {

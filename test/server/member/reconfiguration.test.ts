@@ -4,6 +4,7 @@ import type { ErrorName } from '../../../server/base/errors.ts';
 import {
   type ClusterHealth,
   healthyAfterMs,
+  learnersAllowed,
   refuseAdd,
   refusePromote,
   refuseRemove,
@@ -69,4 +70,15 @@ suite("etcd's strict reconfiguration check", () => {
     assert.equal(refusePromote(health('S', 'S')), undefined);
     assert.equal(refusePromote(health('Snn', 'S')), 'MemberNotEnoughStarted');
   });
+});
+
+test('learners and observers have limits of their own, told as one number', () => {
+  const members = [
+    Member.create({ id: 1n }),
+    Member.create({ id: 2n, isLearner: true }),
+    Member.create({ id: 3n, isLearner: true, isObserver: true }),
+    Member.create({ id: 4n, isLearner: true, isObserver: true }),
+  ];
+  assert.equal(learnersAllowed(members, { isObserver: false, max: 1 }), 3);
+  assert.equal(learnersAllowed(members, { isObserver: true, max: 8 }), 9);
 });

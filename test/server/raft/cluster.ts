@@ -225,8 +225,9 @@ export class TestMember {
     if (entry.kind === 'confChange') this.raft.setConf(conf);
   }
 
-  compact(index: LogIndex): void {
-    this.raft.compactTo(index);
+  /** Some may be left behind, though they are being sent a snapshot. */
+  compact(index: LogIndex, leftBehind: readonly MemberId[] = []): void {
+    this.raft.compactTo(index, (member) => leftBehind.includes(member));
     const { disk } = this;
     const first = this.raft.log.firstIndex;
     const dropped = disk.entries.splice(0, Math.max(0, first - 1 - disk.base.index)).at(-1);

@@ -17,7 +17,10 @@ class Script {
   readonly #actions: Readonly<Record<string, Action>> = {
     'add-nodes': (command) => this.#addNodes(command),
     campaign: (command) => this.#each(command, ({ raft }) => raft.campaign()),
-    'compact-log': (command) => this.#first(command).compact(Number(command.words[1])),
+    'compact-log': (command) => {
+      const leftBehind = command.options.get('leaving')?.split(',').map(BigInt) ?? [];
+      this.#first(command).compact(Number(command.words[1]), leftBehind);
+    },
     'deliver-msgs': (command) => this.#deliver(command),
     'drop-msgs': (command) => this.#deliver(command),
     'duplicate-msgs': () => {

@@ -5,6 +5,7 @@ import { demand } from './violation.ts';
 
 /** Clocks run at 0.95 to 1.05 of true time: a lease may seem this much shorter to its client. */
 const fastestClock = 1.05;
+const slowestClock = 0.95;
 
 export type WriteRequest =
   | Exclude<KvOp, { kind: 'range' }>
@@ -55,6 +56,8 @@ export class ClientHistory {
   #waiting: Array<{ readonly revision: number; readonly judge: () => void }> = [];
   #nextId = 1;
   #known = 1;
+  /** When each of these revisions became known, oldest first. */
+  readonly #knownSince: Array<{ readonly revision: number; readonly atMs: number }> = [];
   checks = 0;
 
   constructor(log: EventLog) {
@@ -64,6 +67,12 @@ export class ClientHistory {
   /** The highest revision that a client has been told. */
   get knownRevision(): number {
     return this.#known;
+  }
+
+  /** Dates what has become known since the last call. */
+  datedAt(nowMs: number): void {
+    const last = this.#knownSince.at(-1)?.revision ?? 1;
+    if (this.#known > last) this.#knownSince.push({ revision: this.#known, atMs: nowMs });
   }
 
   beginRead(nowMs: number): ClientCall {
@@ -139,6 +148,18 @@ export class ClientHistory {
     });
     this.#known = Math.max(this.#known, revision);
     this.serializableRead(call, span, revision, kvs);
+  }
+
+  /** An observer says that it is not older than so much, by whatever its clock takes for that. */
+  observerHas(
+    revision: number,
+    { nowMs, stalenessMs }: { readonly nowMs: number; readonly stalenessMs: number },
+  ): void {
+    const thenMs = nowMs - stalenessMs / slowestClock;
+    const floor = this.#knownSince.findLast(({ atMs }) => atMs <= thenMs)?.revision ?? 1;
+    demand(revision >= floor, () => {
+      return `an observer has revision ${revision}, but ${floor} was known ${stalenessMs} ms before`;
+    });
   }
 
   /** The answer of a serializable read: the truth of some revision. */
