@@ -7,6 +7,7 @@ import { Client } from '../../server/client/client.ts';
 import { ClientError } from '../../server/client/errors.ts';
 import { keysUnder } from '../../server/client/keys.ts';
 import { deleteOp, putOp } from '../../server/client/txn.ts';
+import { Authority, Files, tlsFlags } from '../support/certificates.ts';
 import { runCommand } from '../support/ctl.ts';
 import { CtlProcess } from '../support/ctl-process.ts';
 import { type Program, TestCluster, withCluster } from '../support/server-process.ts';
@@ -135,7 +136,7 @@ async function killing({ source, destination }: Sides): Promise<void> {
   const kills = { source: 0, destination: 0, mirror: 0 };
   try {
     const endMs = performance.now() + killMs;
-    for (let turn = 0; performance.now() < endMs; turn++) {
+    for (let turn = 0; performance.now() < endMs || kills.mirror < 2; turn++) {
       await sleep(700 + Math.random() * 1_000);
       assert.ok(mirror.isRunning, mirror.err);
       const side = (['source', 'mirror', 'destination'] as const)[turn % 3] ?? 'mirror';
@@ -154,7 +155,7 @@ async function killing({ source, destination }: Sides): Promise<void> {
     load.stop();
     await loading;
     await mirror.kill('SIGKILL');
-    assert.ok(load.done > 100 && kills.mirror > 0, `${load.done} changes`);
+    assert.ok(load.done > 100, `${load.done} changes`);
     // What ends by itself has ended then.
     await sleep(6_000);
     const ended = await ctl(source, 'mirror', there, '--once', '-w', 'json');
@@ -169,3 +170,63 @@ async function killing({ source, destination }: Sides): Promise<void> {
     await mirror.kill('SIGKILL');
   }
 }
+
+test('a destination over TLS with users: rights on the copied range and on the reserved prefix are enough', {
+  timeout: 120_000,
+}, async () => {
+  const files = new Files();
+  const authority = await Authority.create('ca');
+  const ca = files.write('ca.pem', authority.cert);
+  const pair = files.writePair('member', await authority.issue());
+  const ann = files.writePair('ann', await authority.issue({ commonName: 'ann' }));
+  const secured = {
+    program: 'mainstay',
+    schemes: { client: 'https', peer: 'https' },
+    flags: tlsFlags(pair, ca),
+  } as const;
+  try {
+    await withCluster({ program: 'mainstay' }, (source) =>
+      withCluster(secured, async (destination) => {
+        const client = new Client({ endpoints: source.endpoints });
+        await client.leaseGrant(600, 5n);
+        await client.put('a/1', 'x', { lease: 5n });
+        client.close();
+        const tls = ['--cacert', ca, '--cert', ann.certFile, '--key', ann.keyFile];
+        for (const line of [
+          'user add root:secret',
+          'user grant-role root root',
+          'user add robot:word',
+          'role add copies',
+          'role grant-permission copies readwrite copy/ --prefix',
+          'role grant-permission copies readwrite __mainstay/ --prefix',
+          'user grant-role robot copies',
+          'auth enable',
+        ]) {
+          const { code, err } = await ctl(destination, ...line.split(' '), ...tls);
+          assert.equal(code, 0, `${line}: ${err}`);
+        }
+        const words = ['mirror', destination.endpoints.join(), '--prefix', 'a/'];
+        words.push('--dest-prefix', 'copy/');
+        const files = tls.map((word) => word.replace(/^--/, '--dest-'));
+        const user = ['--dest-user', 'robot', '--dest-password', 'word'];
+        const mirrored = await ctl(source, ...words, '--once', ...files, ...user);
+        assert.equal(mirrored.code, 0, mirrored.err);
+        const check = await ctl(source, ...words, '--check', ...files, ...user);
+        assert.match(check.out, /^Equal: 1 keys, 1 leases/);
+        const nobody = await ctl(source, ...words, '--once', ...files);
+        assert.equal(nobody.code, 1);
+        // The certificate alone stands for ann, whom nobody has given anything.
+        assert.match(nobody.err, /permission denied/);
+        const elsewhere = [...words.slice(0, -1), 'other/', '--once'];
+        const refused = await ctl(source, ...elsewhere, ...files, ...user);
+        assert.equal(refused.code, 1);
+        assert.match(refused.err, /permission denied/);
+        const root = ['--user', 'root:secret'];
+        const top = await ctl(destination, 'top', '--once', '--interval', '300ms', ...tls, ...root);
+        assert.equal(top.code, 0, top.err + top.out);
+      }),
+    );
+  } finally {
+    files.remove();
+  }
+});
