@@ -114,7 +114,20 @@ export class TestedCluster {
   }
 
   /** Resolves when the spec as it is now is what runs: so many members, all ready, and the operator with nothing left to do. */
-  async untilSettled(replicas: number, timeoutMs = settleMsMax): Promise<void> {
+  untilSettled(replicas: number, timeoutMs = settleMsMax): Promise<void> {
+    return this.#untilSettled({ replicas, observers: 0 }, timeoutMs);
+  }
+
+  /** The same, with so many observers beside them. */
+  untilObserved(replicas: number, observers: number): Promise<void> {
+    return this.#untilSettled({ replicas, observers }, settleMsMax);
+  }
+
+  async #untilSettled(
+    { replicas, observers }: { readonly replicas: number; readonly observers: number },
+    timeoutMs: number,
+  ): Promise<void> {
+    const count = replicas + observers;
     let seen = '';
     await until(
       `${this.name} has ${replicas} of ${replicas} ready and is settled`,
@@ -127,8 +140,9 @@ export class TestedCluster {
         const pods = await this.pods();
         return (
           status.ready === `${replicas}/${replicas}` &&
-          status.members?.length === replicas &&
-          pods.length === replicas &&
+          (observers === 0 || status.observers === `${observers}/${observers}`) &&
+          status.members?.length === count &&
+          pods.length === count &&
           pods.every(isPodReady)
         );
       },

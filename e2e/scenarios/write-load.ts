@@ -38,6 +38,7 @@ export class WriteLoad {
   readonly #running: Array<Promise<void>>;
   readonly #watching: Promise<void>;
   readonly #watchEnd = new AbortController();
+  #revision = 0;
   #isStopped = false;
   #isClosed = false;
   #lastMs = performance.now();
@@ -62,6 +63,11 @@ export class WriteLoad {
 
   get count(): number {
     return this.#acknowledged.length;
+  }
+
+  /** The highest that was acknowledged; 0 before. */
+  get revision(): number {
+    return this.#revision;
   }
 
   /** The longest time without any acknowledgement, the present one included. */
@@ -101,6 +107,7 @@ export class WriteLoad {
       this.#longestMs = Math.max(this.#longestMs, nowMs - startedMs);
       this.#gapMs = Math.max(this.#gapMs, nowMs - this.#lastMs);
       this.#lastMs = nowMs;
+      this.#revision = Math.max(this.#revision, revision);
       this.#acknowledged.push({ key, number, revision });
       await sleep(pauseMs);
     }
@@ -144,6 +151,11 @@ export class WriteLoad {
   async stop(): Promise<void> {
     this.#isStopped = true;
     await Promise.all(this.#running);
+  }
+
+  /** Where its keys are. */
+  get prefix(): string {
+    return this.#prefix;
   }
 
   /** Throws with the first write that was lost, repeated or reordered; after `stop`. */
