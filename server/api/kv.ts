@@ -1,4 +1,3 @@
-import { setImmediate as othersTurn } from 'node:timers/promises';
 import type { Caller } from '../auth/access.ts';
 import type { InternalRequestRequest } from '../proto/gen/internal.ts';
 import {
@@ -20,6 +19,7 @@ import { answered, headed } from './header.ts';
 import type { MemberPort } from './member-port.ts';
 import { isReadOnly } from './privileges.ts';
 import { needSpace } from './space.ts';
+import { inSlices } from './turns.ts';
 import { checkDeleteRange, checkPut, checkRange, checkTxn } from './validate.ts';
 
 export function kvCalls(
@@ -71,13 +71,7 @@ async function range(port: MemberPort, request: RangeRequest): Promise<RangeResp
 /** A large range is read in steps: others are served in between. */
 async function read(port: MemberPort, request: RangeRequest): Promise<RangeResponse> {
   if (request.rangeEnd.length === 0) return port.range(request);
-  const steps = port.rangeSteps(request);
-  let step = steps.next();
-  while (step.done !== true) {
-    await othersTurn();
-    step = steps.next();
-  }
-  return step.value;
+  return inSlices(port.rangeSteps(request));
 }
 
 /** Keeps nothing of the request while it waits: what was proposed is in memory already. */
@@ -95,7 +89,7 @@ function txn(port: MemberPort, request: TxnRequest, caller: Caller): Promise<Txn
 }
 
 async function readTxn(port: MemberPort, request: TxnRequest): Promise<TxnResponse> {
-  return headed(port, port.readTxn(request));
+  return headed(port, await inSlices(port.readTxnSteps(request)));
 }
 
 async function compact(

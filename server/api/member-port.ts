@@ -48,8 +48,8 @@ export interface MemberPort {
     /** False spares the count of what the limit leaves out. */
     options?: { readonly isCounted: boolean },
   ): Generator<void, RangeResponse>;
-  /** Evaluates a transaction that contains only ranges; throws as {@link range} does. */
-  readTxn(request: TxnRequest): TxnResponse;
+  /** Evaluates a transaction that contains only ranges, in steps as {@link rangeSteps}; throws as {@link range} does. */
+  readTxnSteps(request: TxnRequest): Generator<void, TxnResponse>;
   /** Resolves when the compaction applied last has removed its data here and that is durable. */
   compactionDone(): Promise<void>;
   openWatchStream(sink: WatchSink): WatchStream;

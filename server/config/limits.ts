@@ -16,7 +16,8 @@ export const requestBytesFlagMax = 16 * mebibyte;
 export const grpcOverheadBytes = 512 * kibibyte;
 /** Compares, or operations of one branch, of a transaction; nested ones share it. `--max-txn-ops`. */
 export const txnOpsMaxDefault = 128;
-// How deep messages may be, and how many lists may hold in all: `proto/wire.ts`, which the client shares.
+// How deep messages may be, and how many lists may hold in all: `proto/wire.ts`, which the client shares. How much of an answer
+// is encoded before others have their turn: `proto/encoding-steps.ts` and `proto/json-encode.ts`.
 
 // Between a client's request and its answer
 
@@ -69,6 +70,10 @@ export const encryptedTurnRecordsMax = 256;
 export const bulkLoadBytesMax = 4 * mebibyte;
 /** Keys that a range looks at before others have their turn: about a millisecond. */
 export const rangeStepKeysMax = 1_000;
+/** Of their values; the last may make it more. */
+export const rangeStepBytesMax = 1 * mebibyte;
+/** Keys that are only counted before others have their turn. */
+export const countStepKeysMax = 10_000;
 /** Versions that a compaction erases, and keys it looks at, before others have their turn. */
 export const compactionStepVersionsMax = 250;
 export const compactionStepKeysMax = 10_000;

@@ -7,7 +7,7 @@ import type {
   WatchStream,
 } from '../api/member-port.ts';
 import { range, rangeSteps } from '../apply/range.ts';
-import { readTxn } from '../apply/txn.ts';
+import { readTxnSteps } from '../apply/txn.ts';
 import type { Caller } from '../auth/access.ts';
 import type { AuthStore } from '../auth/auth-store.ts';
 import type { PinnedState } from '../backend/backend.ts';
@@ -134,8 +134,8 @@ export class LocalMember implements MemberPort {
   ): Generator<void, RangeResponse> {
     return rangeSteps(this.#replica.state.store, request, options);
   }
-  readTxn(request: TxnRequest): TxnResponse {
-    return readTxn(this.#replica.state.store, request);
+  readTxnSteps(request: TxnRequest): Generator<void, TxnResponse> {
+    return readTxnSteps(this.#replica.state.store, request);
   }
   compactionDone(): Promise<void> {
     return new Promise((resolve) => this.#replica.whenCompacted(resolve));

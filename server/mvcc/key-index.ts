@@ -68,11 +68,21 @@ export class KeyIndex {
     this.#ordered.forEachReverse(range.start, range.end, visit);
   }
 
-  /** How many keys of the range exist as of the revision, which is not compacted. */
-  countAt(range: KeyRange, revision: Revision): number {
+  /**
+   * How many keys of the range exist as of the revision, which is not compacted; undefined where that is so long ago that
+   * each of them has to be looked at.
+   */
+  knownCountAt(range: KeyRange, revision: Revision): number | undefined {
     if (range.single) return this.get(range.start)?.isLiveAt(revision) === true ? 1 : 0;
     const bornSince = this.#lifeLog.sumAfter(revision, range);
-    if (bornSince !== undefined) return this.#ordered.count(range.start, range.end) - bornSince;
+    if (bornSince === undefined) return undefined;
+    return this.#ordered.count(range.start, range.end) - bornSince;
+  }
+
+  /** The same, by looking where it has to. */
+  countAt(range: KeyRange, revision: Revision): number {
+    const known = this.knownCountAt(range, revision);
+    if (known !== undefined) return known;
     let count = 0;
     this.forEach(range, (entry) => {
       if (entry.isLiveAt(revision)) count++;

@@ -103,8 +103,9 @@ export class FakeMember implements MemberPort {
     return this.range(request);
   }
 
-  readTxn(): TxnResponse {
+  *readTxnSteps(): Generator<void, TxnResponse> {
     this.calls.push('readTxn');
+    yield;
     const header = ResponseHeader.create({ revision: this.currentRevision });
     return TxnResponse.create({ header, succeeded: true });
   }
