@@ -24,6 +24,7 @@ import { lockCalls } from './lock.ts';
 import { maintenanceCalls } from './maintenance.ts';
 import type { MemberPort } from './member-port.ts';
 import { rangeStreamCall } from './range-stream.ts';
+import type { RequestLimits } from './request-limits.ts';
 import type { RpcCounters } from './rpc-counters.ts';
 import { watchCalls } from './watch.ts';
 
@@ -63,6 +64,8 @@ export interface ServiceOptions {
   readonly watchProgressNotifyMs?: number;
   /** Counts every call, where one is given. */
   readonly counters?: RpcCounters | undefined;
+  /** Refuses what is beyond an allowance, where it is given. */
+  readonly limits?: RequestLimits | undefined;
   /** Writes down every call, where it is given. */
   readonly audit?: ((call: Call) => Call) | undefined;
 }
@@ -77,6 +80,7 @@ export function servicesOf(
     requestBytesMax = requestBytesMaxDefault,
     watchProgressNotifyMs = watchProgressNotifyMsDefault,
     counters,
+    limits,
     audit = (call) => call,
   } = options;
   const modules = { port, authenticator, gate: new Gate({ port, authenticator, counters }) };
@@ -100,7 +104,8 @@ export function servicesOf(
     ...authCalls(modules),
     ...healthCalls(modules),
   ];
-  return new Services(all.map((call) => audit(counters?.count(call) ?? call)));
+  const limited = all.map((call) => limits?.limit(call) ?? call);
+  return new Services(limited.map((call) => audit(counters?.count(call) ?? call)));
 }
 
 function unableToAuthenticate(port: MemberPort): Authenticator {

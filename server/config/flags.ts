@@ -25,6 +25,7 @@ const groups = [
   'Security',
   'Logging',
   'Audit',
+  'Limits',
 ] as const;
 
 export interface Flag {
@@ -489,6 +490,34 @@ const flags = [
     'drop|block',
     'drop',
     'When the disk is too slow: drop lines and count them, or let the calls wait.',
+  ),
+  flag(
+    'limit-user-requests-per-second',
+    'Limits',
+    'N',
+    '0',
+    'What each user may ask of this member; more is refused with when to ask again. 0: no limit.',
+  ),
+  flag(
+    'limit-user-in-flight',
+    'Limits',
+    'N',
+    '0',
+    'Requests of each user that this member has not answered yet. 0: no limit.',
+  ),
+  flag(
+    'limit-connection-requests-per-second',
+    'Limits',
+    'N',
+    '0',
+    'The same for each connection; without authentication the only one.',
+  ),
+  flag(
+    'limit-connection-in-flight',
+    'Limits',
+    'N',
+    '0',
+    'The same for each connection. 0: no limit.',
   ),
 ] as const;
 

@@ -1,10 +1,12 @@
 import type { Authenticator } from '../api/authenticator.ts';
 import { ProbeCounters } from '../api/probe-counters.ts';
+import type { RequestLimits } from '../api/request-limits.ts';
 import { RpcCounters } from '../api/rpc-counters.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { ProcessMetrics } from '../base/process-metrics.ts';
 import type { Config } from '../config/config.ts';
 import { auditFamilies } from '../metrics/audit-metrics.ts';
+import { limitFamilies } from '../metrics/limit-metrics.ts';
 import { memberFamilies } from '../metrics/member-metrics.ts';
 import { networkFamilies } from '../metrics/peer-metrics.ts';
 import { Registry } from '../metrics/registry.ts';
@@ -23,6 +25,7 @@ export interface MetricsModules {
   readonly peers: Pick<PeerNetwork, 'traffic'>;
   readonly stateStores: Pick<LevelStateStores, 'commitSeconds'>;
   readonly authenticator: Pick<Authenticator, 'counters'>;
+  readonly limits: Pick<RequestLimits, 'refused'>;
   readonly certificates: CertificateSource;
   readonly auditLog?: AuditLog | undefined;
 }
@@ -37,6 +40,7 @@ export class MemberMetrics implements ClientMetrics {
 
   constructor(modules: MetricsModules, options: Pick<Config, 'hasExtensiveMetrics'>) {
     const { member, replica, peers, stateStores, authenticator, certificates, auditLog } = modules;
+    const { limits } = modules;
     const { commitSeconds } = stateStores;
     const nowMs = (): number => performance.now();
     this.rpc = new RpcCounters({ nowMs }, { hasSeconds: options.hasExtensiveMetrics });
@@ -47,6 +51,7 @@ export class MemberMetrics implements ClientMetrics {
     registry.register(() => networkFamilies(member.memberId, peers.traffic, this.#clientBytes()));
     registry.register(() => rpcFamilies(this.rpc));
     registry.register(() => authFamilies(authenticator.counters));
+    registry.register(() => limitFamilies(limits));
     registry.register(() => tlsFamilies(certificates));
     if (auditLog !== undefined) registry.register(() => auditFamilies(auditLog));
     registry.register(() => this.#process.families());

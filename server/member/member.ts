@@ -1,3 +1,4 @@
+import { RequestLimits } from '../api/request-limits.ts';
 import type { PinnedState } from '../backend/backend.ts';
 import { hexId } from '../base/ids.ts';
 import type { Logger } from '../base/logger.ts';
@@ -132,7 +133,7 @@ function replicaOptions(config: Config, beginning: Beginning | undefined): Repli
 }
 
 async function openClients(
-  modules: Omit<MetricsModules, 'authenticator' | 'auditLog'> &
+  modules: Omit<MetricsModules, 'authenticator' | 'limits' | 'auditLog'> &
     Pick<ClientListenerModules, 'logger' | 'tls'> & { readonly audit: MemberAudit | undefined },
   config: Config,
 ): Promise<ClientListener> {
@@ -140,13 +141,21 @@ async function openClients(
   const ports = { port: member, clock: nodeClock, random: nodeRandom, logger };
   const authenticator = authenticatorOf(ports, config);
   audit?.auditor.bind(authenticator);
-  const metrics = new MemberMetrics({ ...modules, authenticator, auditLog: audit?.log }, config);
+  const limits = new RequestLimits(
+    { clock: nodeClock, users: authenticator },
+    config.requestLimits,
+  );
+  const metrics = new MemberMetrics(
+    { ...modules, authenticator, limits, auditLog: audit?.log },
+    config,
+  );
   const clients = await ClientListener.open(
     {
       ...ports,
       authenticator,
       tls,
       metrics,
+      limits,
       audit: audit && ((call) => audit.auditor.audit(call)),
     },
     config,

@@ -4,6 +4,7 @@ import type { Call } from '../api/call.ts';
 import { Gateway } from '../api/gateway.ts';
 import type { MemberPort } from '../api/member-port.ts';
 import type { ProbeCounters } from '../api/probe-counters.ts';
+import type { RequestLimits } from '../api/request-limits.ts';
 import type { RpcCounters } from '../api/rpc-counters.ts';
 import { Services, servicesOf } from '../api/services.ts';
 import type { Logger } from '../base/logger.ts';
@@ -60,6 +61,7 @@ export interface ClientListenerModules {
   /** For URLs of https and unixs. */
   readonly tls?: TlsCredentials | undefined;
   readonly metrics?: ClientMetrics;
+  readonly limits?: RequestLimits | undefined;
   /** Writes calls down. */
   readonly audit?: ((call: Call) => Call) | undefined;
 }
@@ -103,6 +105,7 @@ export class ClientListener {
         messageBytesMax,
         requestBytesMax,
         counters,
+        limits: modules.limits,
         audit: modules.audit,
         ...maintenance,
       },

@@ -308,8 +308,15 @@ export function refuse({ response }: HttpExchange, status: Status): void {
   answer(response, httpStatus(status.code), {
     ...json,
     ...(isUnauthenticated ? { 'WWW-Authenticate': status.message } : {}),
+    ...retryAfter(status),
     body: errorJson(status),
   });
+}
+
+/** In seconds, which is all that HTTP has. */
+function retryAfter({ retryAfterMs }: Status): Record<string, string> {
+  if (retryAfterMs === undefined) return {};
+  return { 'Retry-After': String(Math.ceil(retryAfterMs / 1000)) };
 }
 
 /** In grpc-go's words. */
