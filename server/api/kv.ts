@@ -14,6 +14,7 @@ import {
   type TxnResponse,
 } from '../proto/gen/rpc.ts';
 import type { Call } from './call.ts';
+import { isExpensiveDeletion, isExpensiveRange, isExpensiveTxn } from './expensive-requests.ts';
 import type { Gate } from './gate.ts';
 import { answered, headed } from './header.ts';
 import type { MemberPort } from './member-port.ts';
@@ -35,6 +36,7 @@ export function kvCalls(
         checkRange(request);
         return request.serializable ? undefined : port.linearizableRead();
       },
+      isExpensive: (request) => isExpensiveRange(port, request),
     }),
     gate.unary(
       methods.put,
@@ -49,7 +51,10 @@ export function kvCalls(
       'refuses',
       (request, _, caller) =>
         propose<DeleteRangeResponse>(port, { kind: 'deleteRange', value: request }, caller),
-      { first: checkDeleteRange },
+      {
+        first: checkDeleteRange,
+        isExpensive: (request) => isExpensiveDeletion(port, request),
+      },
     ),
     gate.unary(methods.txn, 'refuses', (request, _, caller) => txn(port, request, caller), {
       first: (request) => {
@@ -59,6 +64,7 @@ export function kvCalls(
         const isLocal = !isReadOnly(request) || isSerializableTxn(request);
         return isLocal ? undefined : port.linearizableRead();
       },
+      isExpensive: (request) => isExpensiveTxn(port, request),
     }),
     gate.unary(methods.compact, 'refuses', (request, _, caller) => compact(port, request, caller)),
   ];

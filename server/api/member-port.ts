@@ -48,6 +48,8 @@ export interface MemberPort {
     /** False spares the count of what the limit leaves out. */
     options?: { readonly isCounted: boolean },
   ): Generator<void, RangeResponse>;
+  /** How many keys the range has now: known at once. */
+  keyCount(key: Uint8Array, rangeEnd: Uint8Array): number;
   /** Evaluates a transaction that contains only ranges, in steps as {@link rangeSteps}; throws as {@link range} does. */
   readTxnSteps(request: TxnRequest): Generator<void, TxnResponse>;
   /** Resolves when the compaction applied last has removed its data here and that is durable. */

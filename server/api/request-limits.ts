@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import type { RequestLimitsConfig } from '../config/request-limits.ts';
+import type { RequestLimitsConfig as LimitsConfig } from '../config/request-limits.ts';
 import { Election } from '../proto/gen/election.ts';
 import { Lock } from '../proto/gen/lock.ts';
 import { KV, Lease, Watch } from '../proto/gen/rpc.ts';
@@ -7,6 +7,8 @@ import { Allowances, type Refusal } from './allowances.ts';
 import type { Authenticator } from './authenticator.ts';
 import type { Call, CallContext, Requests, StreamCall, UnaryCall } from './call.ts';
 import { StatusError } from './errors.ts';
+
+export type RequestLimitsConfig = Pick<LimitsConfig, 'user' | 'connection'>;
 
 export type LimitName = `${'user' | 'connection'}${'RequestsPerSecond' | 'InFlight'}`;
 

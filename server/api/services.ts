@@ -16,6 +16,7 @@ import type { Call } from './call.ts';
 import { clusterCalls } from './cluster.ts';
 import { electionCalls } from './election.ts';
 import { malformedMethod, type StatusError, unknownMethod, unknownService } from './errors.ts';
+import type { ExpensiveRequests } from './expensive-requests.ts';
 import { Gate } from './gate.ts';
 import { healthCalls } from './health.ts';
 import { kvCalls } from './kv.ts';
@@ -66,6 +67,8 @@ export interface ServiceOptions {
   readonly counters?: RpcCounters | undefined;
   /** Refuses what is beyond an allowance, where it is given. */
   readonly limits?: RequestLimits | undefined;
+  /** Lets requests for many keys take turns, where it is given. */
+  readonly expensive?: ExpensiveRequests | undefined;
   /** Writes down every call, where it is given. */
   readonly audit?: ((call: Call) => Call) | undefined;
 }
@@ -81,9 +84,14 @@ export function servicesOf(
     watchProgressNotifyMs = watchProgressNotifyMsDefault,
     counters,
     limits,
+    expensive,
     audit = (call) => call,
   } = options;
-  const modules = { port, authenticator, gate: new Gate({ port, authenticator, counters }) };
+  const modules = {
+    port,
+    authenticator,
+    gate: new Gate({ port, authenticator, counters, expensive }),
+  };
   const calls = [
     ...kvCalls(modules, options),
     rangeStreamCall(modules, { messageBytes: requestBytesMax }),

@@ -6,6 +6,7 @@ import {
   bcryptCostMax,
   bcryptCostMin,
   electionMsMax,
+  expensiveAtOnceDefault,
   learnersMaxDefault,
   requestBytesMaxDefault,
   txnOpsMaxDefault,
@@ -518,6 +519,13 @@ const flags = [
     'N',
     '0',
     'The same for each connection. 0: no limit.',
+  ),
+  flag(
+    'limit-expensive-in-flight',
+    'Limits',
+    'N',
+    String(expensiveAtOnceDefault),
+    'Requests for more than 10000 keys that run at once; the others wait, and users take turns. 0: no limit.',
   ),
 ] as const;
 

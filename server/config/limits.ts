@@ -175,6 +175,16 @@ export const boltPageRunBytesMax = 256 * mebibyte;
 /** Levels of a tree in a bbolt file; a sound one has less than ten. */
 export const boltDepthMax = 64;
 
+// Fairness
+
+/** A request that looks at more keys than this is expensive: its work takes many turns, or one long one. */
+export const expensiveKeysMin = 10_000;
+/** Expensive requests that run at once. `--limit-expensive-in-flight`. */
+export const expensiveAtOnceDefault = 16;
+/** Those that wait, and of them one user's, or one connection's. */
+export const expensiveWaitingMax = 10_000;
+export const expensiveWaitingOfOneMax = 1_000;
+
 // Leases
 
 /** Seconds; etcd's own bound. */

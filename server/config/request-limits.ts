@@ -1,4 +1,5 @@
 import { type FlagName, UsageError } from './flags.ts';
+import { expensiveAtOnceDefault } from './limits.ts';
 import { integerOf, type Values } from './values.ts';
 
 /** Of each user, or each connection; 0: without a limit. */
@@ -10,6 +11,8 @@ export interface AllowanceConfig {
 export interface RequestLimitsConfig {
   readonly user: AllowanceConfig;
   readonly connection: AllowanceConfig;
+  /** Requests for many keys that run at once, the others wait; 0: all. */
+  readonly expensiveInFlight: number;
 }
 
 /** Throws {@link UsageError}. */
@@ -23,11 +26,12 @@ export function requestLimitsConfig(values: Values): RequestLimitsConfig {
       requestsPerSecond: limitOf(values, 'limit-connection-requests-per-second'),
       inFlight: limitOf(values, 'limit-connection-in-flight'),
     },
+    expensiveInFlight: limitOf(values, 'limit-expensive-in-flight', expensiveAtOnceDefault),
   };
 }
 
-function limitOf(values: Values, flag: FlagName): number {
-  const limit = integerOf(values, flag, 0);
+function limitOf(values: Values, flag: FlagName, fallback = 0): number {
+  const limit = integerOf(values, flag, fallback);
   if (limit < 0) throw new UsageError(`--${flag} must not be negative; 0 stands for no limit`);
   return limit;
 }

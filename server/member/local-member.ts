@@ -20,6 +20,7 @@ import type { Random } from '../base/random.ts';
 import { randomId } from '../base/random.ts';
 import { effectiveTtl } from '../lease/ttl.ts';
 import type { KvHash } from '../mvcc/hash.ts';
+import { keyRange } from '../mvcc/key-range.ts';
 import type { Applied, ProposalDone } from '../propose/proposer.ts';
 import { ConfChangeKind, type InternalRequestRequest, Member } from '../proto/gen/internal.ts';
 import {
@@ -133,6 +134,10 @@ export class LocalMember implements MemberPort {
     options?: { readonly isCounted: boolean },
   ): Generator<void, RangeResponse> {
     return rangeSteps(this.#replica.state.store, request, options);
+  }
+  keyCount(key: Uint8Array, rangeEnd: Uint8Array): number {
+    const { index, revision } = this.#replica.state.store;
+    return index.countAt(keyRange(key, rangeEnd), revision);
   }
   readTxnSteps(request: TxnRequest): Generator<void, TxnResponse> {
     return readTxnSteps(this.#replica.state.store, request);

@@ -1,4 +1,5 @@
 import type { Authenticator } from '../api/authenticator.ts';
+import type { ExpensiveRequests } from '../api/expensive-requests.ts';
 import { ProbeCounters } from '../api/probe-counters.ts';
 import type { RequestLimits } from '../api/request-limits.ts';
 import { RpcCounters } from '../api/rpc-counters.ts';
@@ -26,6 +27,7 @@ export interface MetricsModules {
   readonly stateStores: Pick<LevelStateStores, 'commitSeconds'>;
   readonly authenticator: Pick<Authenticator, 'counters'>;
   readonly limits: Pick<RequestLimits, 'refused'>;
+  readonly expensive: ExpensiveRequests | undefined;
   readonly certificates: CertificateSource;
   readonly auditLog?: AuditLog | undefined;
 }
@@ -40,7 +42,7 @@ export class MemberMetrics implements ClientMetrics {
 
   constructor(modules: MetricsModules, options: Pick<Config, 'hasExtensiveMetrics'>) {
     const { member, replica, peers, stateStores, authenticator, certificates, auditLog } = modules;
-    const { limits } = modules;
+    const { limits, expensive } = modules;
     const { commitSeconds } = stateStores;
     const nowMs = (): number => performance.now();
     this.rpc = new RpcCounters({ nowMs }, { hasSeconds: options.hasExtensiveMetrics });
@@ -51,7 +53,7 @@ export class MemberMetrics implements ClientMetrics {
     registry.register(() => networkFamilies(member.memberId, peers.traffic, this.#clientBytes()));
     registry.register(() => rpcFamilies(this.rpc));
     registry.register(() => authFamilies(authenticator.counters));
-    registry.register(() => limitFamilies(limits));
+    registry.register(() => limitFamilies({ limits, expensive }));
     registry.register(() => tlsFamilies(certificates));
     if (auditLog !== undefined) registry.register(() => auditFamilies(auditLog));
     registry.register(() => this.#process.families());

@@ -1,3 +1,4 @@
+import { ExpensiveRequests } from '../api/expensive-requests.ts';
 import { RequestLimits } from '../api/request-limits.ts';
 import type { PinnedState } from '../backend/backend.ts';
 import { hexId } from '../base/ids.ts';
@@ -133,7 +134,7 @@ function replicaOptions(config: Config, beginning: Beginning | undefined): Repli
 }
 
 async function openClients(
-  modules: Omit<MetricsModules, 'authenticator' | 'limits' | 'auditLog'> &
+  modules: Omit<MetricsModules, 'authenticator' | 'limits' | 'expensive' | 'auditLog'> &
     Pick<ClientListenerModules, 'logger' | 'tls'> & { readonly audit: MemberAudit | undefined },
   config: Config,
 ): Promise<ClientListener> {
@@ -145,8 +146,10 @@ async function openClients(
     { clock: nodeClock, users: authenticator },
     config.requestLimits,
   );
+  const atOnceMax = config.requestLimits.expensiveInFlight;
+  const expensive = atOnceMax === 0 ? undefined : new ExpensiveRequests({ atOnceMax });
   const metrics = new MemberMetrics(
-    { ...modules, authenticator, limits, auditLog: audit?.log },
+    { ...modules, authenticator, limits, expensive, auditLog: audit?.log },
     config,
   );
   const clients = await ClientListener.open(
@@ -156,6 +159,7 @@ async function openClients(
       tls,
       metrics,
       limits,
+      expensive,
       audit: audit && ((call) => audit.auditor.audit(call)),
     },
     config,

@@ -187,7 +187,7 @@ function* countSteps(
  * Whether etcd takes the limit while it fetches, before it sorts: by key, and also, as a quirk of it, with no order
  * given and another target (server/etcdserver/txn/range.go, rangeLimit).
  */
-function isKeyOrder(query: RangeQuery): boolean {
+export function isKeyOrder(query: Pick<RangeQuery, 'sortOrder' | 'sortTarget'>): boolean {
   return (query.sortOrder ?? 0) === SortOrder.NONE || (query.sortTarget ?? 0) === SortTarget.KEY;
 }
 
@@ -195,7 +195,8 @@ function isDescendingByKey(query: RangeQuery): boolean {
   return query.sortOrder === SortOrder.DESCEND && (query.sortTarget ?? 0) === SortTarget.KEY;
 }
 
-function hasFilters(query: RangeQuery): boolean {
+/** Whether revisions leave keys out. */
+export function hasFilters(query: Omit<RangeQuery, 'range'>): boolean {
   return Boolean(
     query.minModRevision ||
       query.maxModRevision ||

@@ -1,6 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Authenticator } from '../api/authenticator.ts';
 import type { Call } from '../api/call.ts';
+import type { ExpensiveRequests } from '../api/expensive-requests.ts';
 import { Gateway } from '../api/gateway.ts';
 import type { MemberPort } from '../api/member-port.ts';
 import type { ProbeCounters } from '../api/probe-counters.ts';
@@ -62,6 +63,7 @@ export interface ClientListenerModules {
   readonly tls?: TlsCredentials | undefined;
   readonly metrics?: ClientMetrics;
   readonly limits?: RequestLimits | undefined;
+  readonly expensive?: ExpensiveRequests | undefined;
   /** Writes calls down. */
   readonly audit?: ((call: Call) => Call) | undefined;
 }
@@ -106,6 +108,7 @@ export class ClientListener {
         requestBytesMax,
         counters,
         limits: modules.limits,
+        expensive: modules.expensive,
         audit: modules.audit,
         ...maintenance,
       },

@@ -113,6 +113,10 @@ export class GatewayCall implements CallContext, Responses<object> {
     return typeof value === 'string' ? value : value?.[0];
   }
 
+  isOver(): boolean {
+    return this.#isOver;
+  }
+
   get remoteAddress(): string {
     const { socket } = this.#exchange.request;
     return remoteAddressOf(socket);

@@ -71,6 +71,10 @@ export class GrpcCall implements CallContext, Responses<unknown>, StreamUser {
     return this.#headers.get(name);
   }
 
+  isOver(): boolean {
+    return this.#isOver;
+  }
+
   get remoteAddress(): string {
     return this.#owner.remoteAddress;
   }

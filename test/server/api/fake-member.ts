@@ -103,6 +103,12 @@ export class FakeMember implements MemberPort {
     return this.range(request);
   }
 
+  keys = 0;
+
+  keyCount(): number {
+    return this.keys;
+  }
+
   *readTxnSteps(): Generator<void, TxnResponse> {
     this.calls.push('readTxn');
     yield;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import type { CallContext, StreamCall, UnaryCall } from '../../../server/api/call.ts';
 import { toStatus } from '../../../server/api/errors.ts';
+import { ExpensiveRequests } from '../../../server/api/expensive-requests.ts';
 import { RequestLimits } from '../../../server/api/request-limits.ts';
 import { type Services, servicesOf } from '../../../server/api/services.ts';
 import {
@@ -10,6 +11,7 @@ import {
   Lease,
   Maintenance,
   PutRequest,
+  RangeRequest,
   Watch,
 } from '../../../server/proto/gen/rpc.ts';
 import { contextOf, FakeMember, FakeResponses } from './fake-member.ts';
@@ -117,4 +119,25 @@ suite('limits of requests', () => {
     const call = services.find(KV.methods.put.path) as UnaryCall;
     assert.equal(limits.limit(call), call);
   });
+});
+
+test('what asks for many keys waits for its turn, what asks for few does not', async () => {
+  const member = new FakeMember();
+  const expensive = new ExpensiveRequests({ atOnceMax: 1 });
+  const services = servicesOf(member, { txnOpsMax: 128, messageBytesMax: 1000, expensive });
+  const range = services.find(KV.methods.range.path) as UnaryCall;
+  const [all, few] = [{ rangeEnd: Buffer.from('l') }, { rangeEnd: Buffer.from('l'), limit: 10 }];
+  const run = (more: Partial<RangeRequest>) =>
+    range.run(RangeRequest.create({ key: Buffer.from('k'), serializable: true, ...more }), {
+      ...contextOf(),
+    });
+  member.keys = 10_001;
+  const running = [run(all), run(all), run({ ...few, sortTarget: 3, sortOrder: 1 })];
+  assert.deepEqual([expensive.running, expensive.waiting], [1, 2]);
+  await Promise.all([run(few), run({}), run({ ...all, countOnly: true })]);
+  await Promise.all(running);
+  assert.deepEqual([expensive.running, expensive.waiting], [0, 0]);
+  member.keys = 10_000;
+  void run(all);
+  assert.deepEqual([expensive.running, expensive.counters.queued], [0, 2]);
 });

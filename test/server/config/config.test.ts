@@ -47,6 +47,7 @@ suite('config', () => {
       requestLimits: {
         user: { requestsPerSecond: 0, inFlight: 0 },
         connection: { requestsPerSecond: 0, inFlight: 0 },
+        expensiveInFlight: 16,
       },
       authToken: { kind: 'simple' },
       authTokenTtlMs: 300_000,
