@@ -18,6 +18,7 @@ import { isExpensiveDeletion, isExpensiveRange, isExpensiveTxn } from './expensi
 import type { Gate } from './gate.ts';
 import { answered, headed } from './header.ts';
 import type { MemberPort } from './member-port.ts';
+import type { PrefixQuotas } from './prefix-quotas.ts';
 import { isReadOnly } from './privileges.ts';
 import { needSpace } from './space.ts';
 import { inSlices } from './turns.ts';
@@ -25,10 +26,10 @@ import { checkDeleteRange, checkPut, checkRange, checkTxn } from './validate.ts'
 
 export function kvCalls(
   modules: { port: MemberPort; gate: Gate },
-  options: { txnOpsMax: number },
+  options: { txnOpsMax: number; quotas?: PrefixQuotas | undefined },
 ): Call[] {
   const { port, gate } = modules;
-  const { txnOpsMax } = options;
+  const { txnOpsMax, quotas } = options;
   const { methods } = KV;
   return [
     gate.unary(methods.range, isSerializable, (request) => range(port, request), {
@@ -41,7 +42,10 @@ export function kvCalls(
     gate.unary(
       methods.put,
       'refuses',
-      (request, _, caller) => propose<PutResponse>(port, { kind: 'put', value: request }, caller),
+      (request, _, caller) => {
+        const put = () => propose<PutResponse>(port, { kind: 'put', value: request }, caller);
+        return quotas === undefined ? put() : quotas.put(request, put);
+      },
       {
         first: (request) => needSpace(port, { kind: 'put', value: request }) ?? checkPut(request),
       },
@@ -56,16 +60,21 @@ export function kvCalls(
         isExpensive: (request) => isExpensiveDeletion(port, request),
       },
     ),
-    gate.unary(methods.txn, 'refuses', (request, _, caller) => txn(port, request, caller), {
-      first: (request) => {
-        const refusal = needSpace(port, { kind: 'txn', value: request });
-        if (refusal !== undefined) return refusal;
-        checkTxn(request, txnOpsMax);
-        const isLocal = !isReadOnly(request) || isSerializableTxn(request);
-        return isLocal ? undefined : port.linearizableRead();
+    gate.unary(
+      methods.txn,
+      'refuses',
+      (request, _, caller) => txn({ port, quotas }, request, caller),
+      {
+        first: (request) => {
+          const refusal = needSpace(port, { kind: 'txn', value: request });
+          if (refusal !== undefined) return refusal;
+          checkTxn(request, txnOpsMax);
+          const isLocal = !isReadOnly(request) || isSerializableTxn(request);
+          return isLocal ? undefined : port.linearizableRead();
+        },
+        isExpensive: (request) => isExpensiveTxn(port, request),
       },
-      isExpensive: (request) => isExpensiveTxn(port, request),
-    }),
+    ),
     gate.unary(methods.compact, 'refuses', (request, _, caller) => compact(port, request, caller)),
   ];
 }
@@ -89,9 +98,14 @@ function propose<Response extends { header: ResponseHeader | undefined }>(
   return port.propose(request, caller).then((applied) => answered<Response>(port, applied));
 }
 
-function txn(port: MemberPort, request: TxnRequest, caller: Caller): Promise<TxnResponse> {
+function txn(
+  { port, quotas }: { port: MemberPort; quotas: PrefixQuotas | undefined },
+  request: TxnRequest,
+  caller: Caller,
+): Promise<TxnResponse> {
   if (isReadOnly(request)) return readTxn(port, request);
-  return propose(port, { kind: 'txn', value: request }, caller);
+  const write = () => propose<TxnResponse>(port, { kind: 'txn', value: request }, caller);
+  return quotas === undefined ? write() : quotas.txn(request, write);
 }
 
 async function readTxn(port: MemberPort, request: TxnRequest): Promise<TxnResponse> {

@@ -24,6 +24,7 @@ import { leaseCalls } from './lease.ts';
 import { lockCalls } from './lock.ts';
 import { maintenanceCalls } from './maintenance.ts';
 import type { MemberPort } from './member-port.ts';
+import type { PrefixQuotas } from './prefix-quotas.ts';
 import { rangeStreamCall } from './range-stream.ts';
 import type { RequestLimits } from './request-limits.ts';
 import type { RpcCounters } from './rpc-counters.ts';
@@ -69,6 +70,8 @@ export interface ServiceOptions {
   readonly limits?: RequestLimits | undefined;
   /** Lets requests for many keys take turns, where it is given. */
   readonly expensive?: ExpensiveRequests | undefined;
+  /** Of prefixes of keys, where it is given. */
+  readonly quotas?: PrefixQuotas | undefined;
   /** Writes down every call, where it is given. */
   readonly audit?: ((call: Call) => Call) | undefined;
 }

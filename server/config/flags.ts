@@ -527,6 +527,13 @@ const flags = [
     String(expensiveAtOnceDefault),
     'Requests for more than 10000 keys that run at once; the others wait, and users take turns. 0: no limit.',
   ),
+  flag(
+    'limit-prefix-quotas',
+    'Limits',
+    'PREFIX=SIZE,...',
+    '',
+    'What the keys with a prefix may take with their values: /tenants/a/=100Mi. Puts that would make it more are refused.',
+  ),
 ] as const;
 
 export type FlagName = (typeof flags)[number]['name'];

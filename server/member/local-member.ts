@@ -21,6 +21,7 @@ import { randomId } from '../base/random.ts';
 import { effectiveTtl } from '../lease/ttl.ts';
 import type { KvHash } from '../mvcc/hash.ts';
 import { keyRange } from '../mvcc/key-range.ts';
+import type { PrefixUsage } from '../mvcc/prefix-usage.ts';
 import type { Applied, ProposalDone } from '../propose/proposer.ts';
 import { ConfChangeKind, type InternalRequestRequest, Member } from '../proto/gen/internal.ts';
 import {
@@ -138,6 +139,13 @@ export class LocalMember implements MemberPort {
   keyCount(key: Uint8Array, rangeEnd: Uint8Array): number {
     const { index, revision } = this.#replica.state.store;
     return index.countAt(keyRange(key, rangeEnd), revision);
+  }
+  prefixUsage(): PrefixUsage | undefined {
+    return this.#replica.state.store.usage;
+  }
+  liveValueBytes(key: string): number | undefined {
+    const entry = this.#replica.state.store.index.get(key);
+    return entry === undefined || entry.isTombstone ? undefined : entry.valueBytes;
   }
   readTxnSteps(request: TxnRequest): Generator<void, TxnResponse> {
     return readTxnSteps(this.#replica.state.store, request);

@@ -1,4 +1,5 @@
 import { ExpensiveRequests } from '../api/expensive-requests.ts';
+import { PrefixQuotas } from '../api/prefix-quotas.ts';
 import { RequestLimits } from '../api/request-limits.ts';
 import type { PinnedState } from '../backend/backend.ts';
 import { hexId } from '../base/ids.ts';
@@ -66,6 +67,8 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
     },
     replicaOptions(config, beginning),
   );
+  const quotaPrefixes = config.requestLimits.prefixQuotas.map(({ prefix }) => prefix);
+  if (quotaPrefixes.length > 0) replica.state.store.keepUsageOf(quotaPrefixes);
   const member = new LocalMember(
     { replica, clock: nodeClock, random: nodeRandom, peers: network },
     {
@@ -134,7 +137,7 @@ function replicaOptions(config: Config, beginning: Beginning | undefined): Repli
 }
 
 async function openClients(
-  modules: Omit<MetricsModules, 'authenticator' | 'limits' | 'expensive' | 'auditLog'> &
+  modules: Omit<MetricsModules, 'authenticator' | 'limits' | 'expensive' | 'quotas' | 'auditLog'> &
     Pick<ClientListenerModules, 'logger' | 'tls'> & { readonly audit: MemberAudit | undefined },
   config: Config,
 ): Promise<ClientListener> {
@@ -146,10 +149,13 @@ async function openClients(
     { clock: nodeClock, users: authenticator },
     config.requestLimits,
   );
+  const { prefixQuotas } = config.requestLimits;
+  const quotas =
+    prefixQuotas.length === 0 ? undefined : new PrefixQuotas({ port: member }, prefixQuotas);
   const atOnceMax = config.requestLimits.expensiveInFlight;
   const expensive = atOnceMax === 0 ? undefined : new ExpensiveRequests({ atOnceMax });
   const metrics = new MemberMetrics(
-    { ...modules, authenticator, limits, expensive, auditLog: audit?.log },
+    { ...modules, authenticator, limits, expensive, quotas, auditLog: audit?.log },
     config,
   );
   const clients = await ClientListener.open(
@@ -160,6 +166,7 @@ async function openClients(
       metrics,
       limits,
       expensive,
+      quotas,
       audit: audit && ((call) => audit.auditor.audit(call)),
     },
     config,

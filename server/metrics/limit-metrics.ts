@@ -1,14 +1,17 @@
+import { Buffer } from 'node:buffer';
 import type { ExpensiveRequests } from '../api/expensive-requests.ts';
+import type { PrefixQuotas } from '../api/prefix-quotas.ts';
 import type { RequestLimits } from '../api/request-limits.ts';
-import { counter, type Family, gauge } from '../base/exposition.ts';
+import { counter, type Family, gauge, type Labels } from '../base/exposition.ts';
 
 export interface LimitSources {
   readonly limits: Pick<RequestLimits, 'refused'>;
   readonly expensive: ExpensiveRequests | undefined;
+  readonly quotas: PrefixQuotas | undefined;
 }
 
 /** What was refused because someone asked for too much, and what waits for its turn. */
-export function limitFamilies({ limits, expensive }: LimitSources): Family[] {
+export function limitFamilies({ limits, expensive, quotas }: LimitSources): Family[] {
   const refused = { ...limits.refused, expensiveWaiting: expensive?.counters.refused ?? 0 };
   return [
     counter(
@@ -31,5 +34,33 @@ export function limitFamilies({ limits, expensive }: LimitSources): Family[] {
       'Requests for many keys that are under way.',
       expensive?.running ?? 0,
     ),
+    ...(quotas === undefined ? [] : quotaFamilies(quotas)),
   ];
+}
+
+function quotaFamilies(quotas: PrefixQuotas): Family[] {
+  const usage = [...quotas.usage()];
+  const refused = [...quotas.refused];
+  return [
+    gauge(
+      'mainstay_prefix_used_bytes',
+      'Bytes of the keys and values with a prefix that has a quota.',
+      usage.map(({ prefix, usedBytes }) => ({ labels: labelsOf(prefix), value: usedBytes })),
+    ),
+    gauge(
+      'mainstay_prefix_quota_bytes',
+      'What the keys and values with a prefix may take.',
+      usage.map(({ prefix, quotaBytes }) => ({ labels: labelsOf(prefix), value: quotaBytes })),
+    ),
+    counter(
+      'mainstay_prefix_quota_refusals_total',
+      'Puts and transactions that were refused because a prefix has no room for them.',
+      refused.map(([prefix, value]) => ({ labels: labelsOf(prefix), value })),
+    ),
+  ];
+}
+
+/** Bytes that are no text show as what stands for such. */
+function labelsOf(prefix: string): Labels {
+  return { prefix: Buffer.from(prefix, 'latin1').toString() };
 }

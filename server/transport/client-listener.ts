@@ -4,6 +4,7 @@ import type { Call } from '../api/call.ts';
 import type { ExpensiveRequests } from '../api/expensive-requests.ts';
 import { Gateway } from '../api/gateway.ts';
 import type { MemberPort } from '../api/member-port.ts';
+import type { PrefixQuotas } from '../api/prefix-quotas.ts';
 import type { ProbeCounters } from '../api/probe-counters.ts';
 import type { RequestLimits } from '../api/request-limits.ts';
 import type { RpcCounters } from '../api/rpc-counters.ts';
@@ -64,6 +65,7 @@ export interface ClientListenerModules {
   readonly metrics?: ClientMetrics;
   readonly limits?: RequestLimits | undefined;
   readonly expensive?: ExpensiveRequests | undefined;
+  readonly quotas?: PrefixQuotas | undefined;
   /** Writes calls down. */
   readonly audit?: ((call: Call) => Call) | undefined;
 }
@@ -109,6 +111,7 @@ export class ClientListener {
         counters,
         limits: modules.limits,
         expensive: modules.expensive,
+        quotas: modules.quotas,
         audit: modules.audit,
         ...maintenance,
       },

@@ -8,6 +8,7 @@ import { readTxnSteps } from '../../../server/apply/txn.ts';
 import type { Caller } from '../../../server/auth/access.ts';
 import type { Passwords } from '../../../server/auth/passwords.ts';
 import { fromLatin1 } from '../../../server/base/bytes.ts';
+import type { PrefixUsage } from '../../../server/mvcc/prefix-usage.ts';
 import type { Applied } from '../../../server/propose/proposer.ts';
 import type { InternalRequestRequest } from '../../../server/proto/gen/internal.ts';
 import type {
@@ -53,6 +54,14 @@ export class ApplyingMember extends FakeMember {
 
   override rangeSteps(request: RangeRequest): Generator<void, RangeResponse> {
     return rangeSteps(this.applying.store, request);
+  }
+
+  override prefixUsage(): PrefixUsage | undefined {
+    return this.applying.store.usage;
+  }
+
+  override liveValueBytes(key: string): number | undefined {
+    return this.applying.store.get(key)?.value.length;
   }
 
   override readTxnSteps(request?: TxnRequest): Generator<void, TxnResponse> {

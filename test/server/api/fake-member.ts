@@ -12,6 +12,7 @@ import { AuthStore } from '../../../server/auth/auth-store.ts';
 import type { PinnedState } from '../../../server/backend/backend.ts';
 import { EtcdError } from '../../../server/base/errors.ts';
 import type { KvHash } from '../../../server/mvcc/hash.ts';
+import type { PrefixUsage } from '../../../server/mvcc/prefix-usage.ts';
 import type { Applied } from '../../../server/propose/proposer.ts';
 import { type InternalRequestRequest, Member } from '../../../server/proto/gen/internal.ts';
 import {
@@ -107,6 +108,14 @@ export class FakeMember implements MemberPort {
 
   keyCount(): number {
     return this.keys;
+  }
+
+  prefixUsage(): PrefixUsage | undefined {
+    return undefined;
+  }
+
+  liveValueBytes(_key: string): number | undefined {
+    return undefined;
   }
 
   *readTxnSteps(): Generator<void, TxnResponse> {

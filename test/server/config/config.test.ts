@@ -48,6 +48,7 @@ suite('config', () => {
         user: { requestsPerSecond: 0, inFlight: 0 },
         connection: { requestsPerSecond: 0, inFlight: 0 },
         expensiveInFlight: 16,
+        prefixQuotas: [],
       },
       authToken: { kind: 'simple' },
       authTokenTtlMs: 300_000,
