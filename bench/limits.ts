@@ -17,7 +17,7 @@ const rounds = Number(first);
 const keyCount = Number(second);
 const valueBytes = 100;
 const floodStreams = 32;
-const measureMs = 5_000;
+const measureMs = 10_000;
 const putsPerTxn = 100;
 /** More than the putting user asks; of what the other asks, one at once. */
 const limitsOn = ['--limit-user-requests-per-second=200', '--limit-user-in-flight=1'];

@@ -217,11 +217,7 @@ function optionFlags({ options = {}, quotaBytes }: CompleteSpec): string[] {
     'max-concurrent-streams': options.maxConcurrentStreams,
     'log-level': options.logLevel?.toLowerCase(),
   };
-  return [
-    `--quota-backend-bytes=${quotaBytes}`,
-    ...compaction,
-    ...setFlags(flags),
-  ];
+  return [`--quota-backend-bytes=${quotaBytes}`, ...compaction, ...setFlags(flags)];
 }
 
 function setFlags(flags: Readonly<Record<string, string | number | undefined>>): string[] {

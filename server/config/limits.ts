@@ -186,6 +186,8 @@ export const expensiveAtOnceDefault = 16;
 /** Those that wait, and of them one user's, or one connection's. */
 export const expensiveWaitingMax = 10_000;
 export const expensiveWaitingOfOneMax = 1_000;
+/** Of those that wait, together. */
+export const expensiveWaitingBytesMax = 64 * mebibyte;
 
 // Leases
 
