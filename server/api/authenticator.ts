@@ -1,5 +1,5 @@
 import { type Caller, noCaller } from '../auth/access.ts';
-import { isWithoutPassword } from '../auth/auth-store.ts';
+import { isRoot, isWithoutPassword } from '../auth/auth-store.ts';
 import type { Passwords } from '../auth/passwords.ts';
 import type { Tokens } from '../auth/tokens.ts';
 import { latin1 } from '../base/bytes.ts';
@@ -62,6 +62,13 @@ export class Authenticator {
         ? this.#callerByCertificate(context)
         : this.tokens.callerOf(token, auth.revision);
     return caller?.username;
+  }
+
+  /** Whether it is the call of one who may do everything; `name`: {@link nameOf} it, where that was asked already. */
+  isRoot(context: CallContext, name = this.nameOf(context)): boolean {
+    if (name === undefined) return false;
+    const user = this.#port.auth.user(name);
+    return user !== undefined && isRoot(user);
   }
 
   /** A member that is behind waits for the entry that made the token, which others may have acknowledged. */

@@ -12,6 +12,8 @@ export interface CallContext {
   readonly commonName: string | undefined;
   /** It came as JSON over HTTP. What headers say of that, a client of gRPC may say too. */
   readonly isOfGateway?: boolean;
+  /** Whether its client has gone, or does not wait any more. */
+  isOver?(): boolean;
   /** Told who calls, where that was asked and found out: for the audit log. */
   readonly identified?: (username: string) => void;
 }

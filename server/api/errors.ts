@@ -26,6 +26,8 @@ export type GrpcCode = (typeof GrpcCode)[keyof typeof GrpcCode];
 export interface Status {
   readonly code: GrpcCode;
   readonly message: string;
+  /** When it is worth while to ask again, where that is told. */
+  readonly retryAfterMs?: number;
 }
 
 type Row = readonly [code: keyof typeof GrpcCode, text: string];
@@ -161,9 +163,13 @@ export class StatusError extends Error {
   override name = 'StatusError';
   readonly status: Status;
 
-  constructor(code: keyof typeof GrpcCode, message: string) {
+  constructor(
+    code: keyof typeof GrpcCode,
+    message: string,
+    hint: { readonly retryAfterMs?: number } = {},
+  ) {
     super(message);
-    this.status = status(code, message);
+    this.status = Object.freeze({ code: GrpcCode[code], message, ...hint });
   }
 }
 

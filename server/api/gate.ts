@@ -7,6 +7,7 @@ import { noMember } from '../base/ids.ts';
 import type { Method } from '../proto/wire.ts';
 import type { Authenticator } from './authenticator.ts';
 import type { CallContext, Requests, Responses, StreamCall, UnaryCall } from './call.ts';
+import type { ExpensiveRequests } from './expensive-requests.ts';
 import type { MemberPort } from './member-port.ts';
 import { type Privilege, type PrivilegeTable, privileges } from './privileges.ts';
 import type { RpcCounters } from './rpc-counters.ts';
@@ -27,9 +28,11 @@ type Run<Request, Response> = (
 export interface UnaryOptions<Request> {
   /** What comes before the question who asks and whether he may: checks of the request, the barrier of a read. */
   readonly first?: (request: Request) => void | Promise<void>;
+  /** Whether it waits for its turn, apart from others, once it is known that its caller may do it. */
+  readonly isExpensive?: (request: Request) => boolean;
 }
 
-export interface StreamOptions<Request> extends UnaryOptions<Request> {
+export interface StreamOptions<Request> extends Pick<UnaryOptions<Request>, 'first'> {
   /**
    * Each request is authorized before the service gets it, and a refusal ends the stream; or the service does it. The end
    * of what was read is not told when rights have changed meanwhile.
@@ -47,6 +50,7 @@ export class Gate {
   readonly #authenticator: Authenticator;
   readonly #privileges: PrivilegeTable;
   readonly #counters: RpcCounters | undefined;
+  readonly #expensive: ExpensiveRequests | undefined;
   readonly #needLeader = new Set<Responses<never>>();
   /** Streams that an observer ends when its state is too old. */
   readonly #observed = new Set<Responses<never>>();
@@ -56,10 +60,12 @@ export class Gate {
     authenticator: Authenticator;
     privileges?: PrivilegeTable;
     counters?: RpcCounters | undefined;
+    expensive?: ExpensiveRequests | undefined;
   }) {
     const { port } = modules;
     this.#port = port;
     this.#counters = modules.counters;
+    this.#expensive = modules.expensive;
     this.#authenticator = modules.authenticator;
     this.#privileges = modules.privileges ?? privileges;
     const leases = {
@@ -79,17 +85,18 @@ export class Gate {
     method: Method<Request, Response>,
     learner: Learner | ((request: Request) => Learner),
     runAnywhere: Run<Request, Response>,
-    { first }: UnaryOptions<Request> = {},
+    { first, isExpensive }: UnaryOptions<Request> = {},
   ): UnaryCall<Request, Response> {
     const privilege = this.#privilegeOf(method);
-    // After the barrier and the question who asks, right before the state is read.
-    const run: Run<Request, Response> =
+    // After the barrier, the question who asks and the wait for a turn, right before the state is read.
+    const runFresh: Run<Request, Response> =
       learner === 'serves' || learner === 'refuses'
         ? runAnywhere
         : (request, context, caller) => {
             this.#refuseStale();
             return runAnywhere(request, context, caller);
           };
+    const run = this.#inTurn(method, runFresh, isExpensive);
     const authorized = (request: Request, context: CallContext): Promise<Response> =>
       this.access.isOn
         ? this.#authorized({ privilege, run }, request, context)
@@ -103,6 +110,22 @@ export class Gate {
         if (ready === undefined) return authorized(request, context);
         return ready.then(() => authorized(request, context));
       },
+    };
+  }
+
+  #inTurn<Request, Response>(
+    method: Method<Request, Response>,
+    run: Run<Request, Response>,
+    isExpensive: UnaryOptions<Request>['isExpensive'],
+  ): Run<Request, Response> {
+    const expensive = this.#expensive;
+    if (expensive === undefined || isExpensive === undefined) return run;
+    return (request, context, caller) => {
+      if (!isExpensive(request)) return run(request, context, caller);
+      // While authentication is off, a connection is all that is known of who asks.
+      const owner = caller === noCaller ? context.remoteAddress : `user ${caller.username}`;
+      const heldBytes = method.request.encode(request).length;
+      return expensive.run({ owner, context, heldBytes }, () => run(request, context, caller));
     };
   }
 

@@ -5,7 +5,7 @@ import { Election } from '../proto/gen/election.ts';
 import { Lock } from '../proto/gen/lock.ts';
 import { Auth, Cluster, KV, Lease, Maintenance, Watch } from '../proto/gen/rpc.ts';
 import { type Descriptors, decodeJson } from '../proto/json-decode.ts';
-import { encodeJson } from '../proto/json-encode.ts';
+import { encodeJson, encodeJsonSteps } from '../proto/json-encode.ts';
 import type { Call } from './call.ts';
 import { httpStatus, type Status } from './errors.ts';
 import type { Services } from './services.ts';
@@ -96,6 +96,12 @@ export class GatewayRoute {
   encode(response: object): Buffer[] {
     const escapesHtml = this.call.method.responseStream;
     return encodeJson(byName, this.#response, response, { escapesHtml });
+  }
+
+  /** The same in steps, between which others may run. */
+  encodingSteps(response: object): Generator<void, Buffer[]> {
+    const escapesHtml = this.call.method.responseStream;
+    return encodeJsonSteps(byName, this.#response, response, { escapesHtml });
   }
 }
 

@@ -29,8 +29,10 @@ export function maintenanceCalls(modules: { port: MemberPort; gate: Gate }): Cal
   return [
     gate.unary(methods.status, 'serves', async () => memberStatus(port)),
     gate.unary(methods.alarm, 'refuses', (request) => alarm(port, request)),
-    gate.unary(methods.hash, 'observes', () => hash(port)),
-    gate.unary(methods.hashKV, 'observes', ({ revision }) => hashKv(port, revision)),
+    gate.unary(methods.hash, 'observes', () => hash(port), { isExpensive: () => true }),
+    gate.unary(methods.hashKV, 'observes', ({ revision }) => hashKv(port, revision), {
+      isExpensive: () => true,
+    }),
     snapshotCall(modules),
     gate.unary(methods.defragment, 'observes', () => defragment(port)),
     gate.unary(methods.downgrade, 'refuses', (request) => downgrade(port, request)),

@@ -2,6 +2,7 @@ import type { Caller } from '../auth/access.ts';
 import type { AuthStore } from '../auth/auth-store.ts';
 import type { PinnedState } from '../backend/backend.ts';
 import type { KvHash } from '../mvcc/hash.ts';
+import type { PrefixUsage } from '../mvcc/prefix-usage.ts';
 import type { Applied } from '../propose/proposer.ts';
 import type { InternalRequestRequest, Member } from '../proto/gen/internal.ts';
 import type {
@@ -48,8 +49,14 @@ export interface MemberPort {
     /** False spares the count of what the limit leaves out. */
     options?: { readonly isCounted: boolean },
   ): Generator<void, RangeResponse>;
-  /** Evaluates a transaction that contains only ranges; throws as {@link range} does. */
-  readTxn(request: TxnRequest): TxnResponse;
+  /** How many keys the range has now: known at once. */
+  keyCount(key: Uint8Array, rangeEnd: Uint8Array): number;
+  /** What the keys with the prefixes that have a quota take; undefined where there are none. */
+  prefixUsage(): PrefixUsage | undefined;
+  /** Of the value that the key (latin-1) has now; undefined when it is not there. */
+  liveValueBytes(key: string): number | undefined;
+  /** Evaluates a transaction that contains only ranges, in steps as {@link rangeSteps}; throws as {@link range} does. */
+  readTxnSteps(request: TxnRequest): Generator<void, TxnResponse>;
   /** Resolves when the compaction applied last has removed its data here and that is durable. */
   compactionDone(): Promise<void>;
   openWatchStream(sink: WatchSink): WatchStream;

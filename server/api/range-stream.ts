@@ -1,4 +1,3 @@
-import { setImmediate as othersTurn } from 'node:timers/promises';
 import { rangeStreamFirstKeysMax } from '../config/limits.ts';
 import type { KeyValue } from '../proto/gen/kv.ts';
 import {
@@ -15,6 +14,7 @@ import type { Gate } from './gate.ts';
 import { headed } from './header.ts';
 import type { MemberPort } from './member-port.ts';
 import { answersOne, type StreamEnd } from './stream-calls.ts';
+import { inSlices } from './turns.ts';
 import { checkRange } from './validate.ts';
 
 interface Streamed {
@@ -115,17 +115,12 @@ async function streamSorted(port: MemberPort, asked: RangeRequest, to: Streamed)
 }
 
 /** In steps, with others served in between. What is not counted has a count that means nothing. */
-async function read(
+function read(
   port: MemberPort,
   request: RangeRequest,
   options = { isCounted: false },
 ): Promise<RangeResponse> {
-  const steps = port.rangeSteps(request, options);
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-    await othersTurn();
-  }
+  return inSlices(port.rangeSteps(request, options));
 }
 
 function restAfter(port: MemberPort, request: RangeRequest, last: KeyValue): number {

@@ -16,6 +16,7 @@ import type { Call } from './call.ts';
 import { clusterCalls } from './cluster.ts';
 import { electionCalls } from './election.ts';
 import { malformedMethod, type StatusError, unknownMethod, unknownService } from './errors.ts';
+import type { ExpensiveRequests } from './expensive-requests.ts';
 import { Gate } from './gate.ts';
 import { healthCalls } from './health.ts';
 import { kvCalls } from './kv.ts';
@@ -23,7 +24,9 @@ import { leaseCalls } from './lease.ts';
 import { lockCalls } from './lock.ts';
 import { maintenanceCalls } from './maintenance.ts';
 import type { MemberPort } from './member-port.ts';
+import type { PrefixQuotas } from './prefix-quotas.ts';
 import { rangeStreamCall } from './range-stream.ts';
+import type { RequestLimits } from './request-limits.ts';
 import type { RpcCounters } from './rpc-counters.ts';
 import { watchCalls } from './watch.ts';
 
@@ -53,7 +56,17 @@ export class Services {
   }
 }
 
-export interface ServiceOptions {
+/** What keeps one client from taking what is there for all. */
+export interface Fairness {
+  /** Refuses what is beyond an allowance. */
+  readonly limits: RequestLimits;
+  /** Lets requests for many keys take turns; without it all run at once. */
+  readonly expensive: ExpensiveRequests | undefined;
+  /** Of prefixes of keys. */
+  readonly quotas: PrefixQuotas | undefined;
+}
+
+export interface ServiceOptions extends Partial<Fairness> {
   readonly txnOpsMax: number;
   /** The largest gRPC message that a client may send. */
   readonly messageBytesMax: number;
@@ -77,9 +90,15 @@ export function servicesOf(
     requestBytesMax = requestBytesMaxDefault,
     watchProgressNotifyMs = watchProgressNotifyMsDefault,
     counters,
+    limits,
+    expensive,
     audit = (call) => call,
   } = options;
-  const modules = { port, authenticator, gate: new Gate({ port, authenticator, counters }) };
+  const modules = {
+    port,
+    authenticator,
+    gate: new Gate({ port, authenticator, counters, expensive }),
+  };
   const calls = [
     ...kvCalls(modules, options),
     rangeStreamCall(modules, { messageBytes: requestBytesMax }),
@@ -100,7 +119,8 @@ export function servicesOf(
     ...authCalls(modules),
     ...healthCalls(modules),
   ];
-  return new Services(all.map((call) => audit(counters?.count(call) ?? call)));
+  const limited = all.map((call) => limits?.limit(call) ?? call);
+  return new Services(limited.map((call) => audit(counters?.count(call) ?? call)));
 }
 
 function unableToAuthenticate(port: MemberPort): Authenticator {

@@ -1,5 +1,7 @@
 import { EtcdError } from '../base/errors.ts';
 import type { Revision } from '../base/ids.ts';
+import { rangeStepKeysMax } from '../config/limits.ts';
+import type { Store } from '../mvcc/store.ts';
 import type {
   PutRequest,
   RangeRequest,
@@ -12,7 +14,7 @@ import type {
 import { ResponseHeader } from '../proto/gen/rpc.ts';
 import { type Comparable, holds } from './compare.ts';
 import { revisionHeader } from './header.ts';
-import { type Readable, range } from './range.ts';
+import { type Readable, range, rangeSteps } from './range.ts';
 import { type Checked, checkKept, checkLease, deleteRange, put, type Writing } from './write.ts';
 
 // As etcd does it (server/etcdserver/txn/txn.go): first every compare, those of nested transactions too, decides on the
@@ -60,16 +62,34 @@ export function runPath(writing: Writing, path: Path): TxnResponse {
   return { header: revisionHeader(writing.txn.revision), succeeded: path.succeeded, responses };
 }
 
-/** A transaction that only reads, on the state as it is. Throws EtcdError FutureRevision or Compacted. */
-export function readTxn(view: ReadOnly, request: TxnRequest): TxnResponse {
-  const path = choosePath(view, request);
-  forEachOp(path, ({ request }) => {
-    if (request?.kind === 'requestRange') checkRange(view, request.value);
-  });
-  const responses = responsesOf(path, ({ request }) =>
-    request?.kind === 'requestRange' ? rangeOp(view, request.value) : undefined,
+/**
+ * A transaction that only reads and has no other in it, on the state as it is, in steps as those of a long range. Throws
+ * EtcdError FutureRevision or Compacted.
+ */
+export function* readTxnSteps(
+  view: ReadOnly & Pick<Store, 'rangeSteps'>,
+  request: TxnRequest,
+): Generator<void, TxnResponse> {
+  const { revision } = view;
+  const { succeeded, ops } = choosePath(view, request);
+  const ranges = ops.flatMap(({ request }) =>
+    request?.kind === 'requestRange' ? [request.value] : [],
   );
-  return { header: revisionHeader(view.revision), succeeded: path.succeeded, responses };
+  for (const each of ranges) checkRange(view, each);
+  const responses: ResponseOp[] = [];
+  let sinceYield = 0;
+  for (const each of ranges) {
+    // The same revision for all, whatever is written between two steps.
+    const pinned = { ...each, revision: each.revision > 0 ? each.revision : revision };
+    const value = yield* rangeSteps(view, pinned);
+    value.header = revisionHeader(revision);
+    responses.push({ response: { kind: 'responseRange', value } });
+    sinceYield += value.kvs.length;
+    if (sinceYield < rangeStepKeysMax) continue;
+    sinceYield = 0;
+    yield;
+  }
+  return { header: revisionHeader(revision), succeeded, responses };
 }
 
 function forEachOp({ ops, nested }: Path, visit: (op: RequestOp) => void): void {

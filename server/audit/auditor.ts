@@ -211,6 +211,7 @@ class Recorded {
       remoteAddress: context.remoteAddress,
       commonName: context.commonName,
       isOfGateway: context.isOfGateway === true,
+      isOver: () => context.isOver?.() === true,
       identified: (username) => {
         this.user = username;
         context.identified?.(username);

@@ -1,4 +1,4 @@
-import { UsageError } from './flags.ts';
+import { type FlagName, UsageError } from './flags.ts';
 import { auditFileMebibytesDefault, auditFilesDefault } from './limits.ts';
 import { integerOf, invalid, type Values } from './values.ts';
 
@@ -62,13 +62,14 @@ function auditRule(text: string): AuditRule {
       `--audit-log-rules: "${text}" is no rule; one is read:PREFIX, write:PREFIX, lease or inspect, and read:* reads of any key`,
     );
   }
-  return { kind, prefix: prefix === '*' ? '' : latin1Of(text, prefix) };
+  return { kind, prefix: prefix === '*' ? '' : latin1OfPrefix('audit-log-rules', text, prefix) };
 }
 
-function latin1Of(rule: string, prefix: string): string {
+/** Of `part` of a flag; in the prefix `%XX` stands for a byte. */
+export function latin1OfPrefix(flag: FlagName, part: string, prefix: string): string {
   if (/%(?![0-9a-fA-F]{2})/.test(prefix)) {
     throw new UsageError(
-      `--audit-log-rules: "${rule}" has a % that begins no byte such as %2C; a percent sign is %25`,
+      `--${flag}: "${part}" has a % that begins no byte such as %2C; a percent sign is %25`,
     );
   }
   const bytes = Buffer.from(prefix, 'utf8').toString('latin1');

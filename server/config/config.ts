@@ -16,6 +16,7 @@ import {
   walSegmentBytesDefault,
 } from './limits.ts';
 import { type MaintenanceConfig, maintenanceConfig } from './maintenance.ts';
+import { type RequestLimitsConfig, requestLimitsConfig } from './request-limits.ts';
 import { checkTlsUrls, type TlsConfig, tlsConfig } from './tls.ts';
 import { memberUrls, parseUrl, UrlError } from './urls.ts';
 import { booleanOf } from './values.ts';
@@ -66,6 +67,7 @@ export interface Config {
   readonly logLevel: LogLevel;
   /** Undefined: nothing is written down. */
   readonly audit: AuditConfig | undefined;
+  readonly requestLimits: RequestLimitsConfig;
   readonly maintenance: MaintenanceConfig;
   readonly clientTls: TlsConfig;
   readonly peerTls: TlsConfig;
@@ -164,6 +166,7 @@ function configOf(values: Values, env: Environment): Config {
     dataEncryptionKeyFiles: list(values, 'data-encryption-key-file'),
     logLevel: logLevel(values),
     audit: auditConfig(values),
+    requestLimits: requestLimitsConfig(values),
     maintenance: maintenanceConfig(values, env),
     clientTls: tlsConfig(values, ''),
     peerTls: tlsConfig(values, 'peer-'),

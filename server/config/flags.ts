@@ -6,6 +6,7 @@ import {
   bcryptCostMax,
   bcryptCostMin,
   electionMsMax,
+  expensiveAtOnceDefault,
   learnersMaxDefault,
   observerStalenessMsDefault,
   observersMaxDefault,
@@ -27,6 +28,7 @@ const groups = [
   'Security',
   'Logging',
   'Audit',
+  'Limits',
 ] as const;
 
 export interface Flag {
@@ -505,6 +507,48 @@ const flags = [
     'drop|block',
     'drop',
     'When the disk is too slow: drop lines and count them, or let the calls wait.',
+  ),
+  flag(
+    'limit-user-requests-per-second',
+    'Limits',
+    'N',
+    '0',
+    'What each user may ask of this member; more is refused with when to ask again. 0: no limit.',
+  ),
+  flag(
+    'limit-user-in-flight',
+    'Limits',
+    'N',
+    '0',
+    'Requests of each user that this member has not answered yet. 0: no limit.',
+  ),
+  flag(
+    'limit-connection-requests-per-second',
+    'Limits',
+    'N',
+    '0',
+    'The same for each connection; without authentication the only one.',
+  ),
+  flag(
+    'limit-connection-in-flight',
+    'Limits',
+    'N',
+    '0',
+    'The same for each connection. 0: no limit.',
+  ),
+  flag(
+    'limit-expensive-in-flight',
+    'Limits',
+    'N',
+    String(expensiveAtOnceDefault),
+    'Requests for more than 10000 keys that run at once; the others wait, and users take turns. 0: no limit.',
+  ),
+  flag(
+    'limit-prefix-quotas',
+    'Limits',
+    'PREFIX=SIZE,...',
+    '',
+    'What the keys with a prefix may take with their values: /tenants/a/=100Mi. Puts that would make it more are refused.',
   ),
 ] as const;
 

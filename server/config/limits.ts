@@ -16,7 +16,8 @@ export const requestBytesFlagMax = 16 * mebibyte;
 export const grpcOverheadBytes = 512 * kibibyte;
 /** Compares, or operations of one branch, of a transaction; nested ones share it. `--max-txn-ops`. */
 export const txnOpsMaxDefault = 128;
-// How deep messages may be, and how many lists may hold in all: `proto/wire.ts`, which the client shares.
+// How deep messages may be, and how many lists may hold in all: `proto/wire.ts`, which the client shares. How much of an answer
+// is encoded before others have their turn: `proto/encoding-steps.ts` and `proto/json-encode.ts`.
 
 // Between a client's request and its answer
 
@@ -67,8 +68,14 @@ export const encryptionKeysReadMs = 2_000;
 export const encryptedTurnRecordsMax = 256;
 /** A received state is written in batches of about this size. */
 export const bulkLoadBytesMax = 4 * mebibyte;
-/** Keys that a range looks at before others have their turn: about a millisecond. */
-export const rangeStepKeysMax = 1_000;
+/** Keys that a range looks at before others have their turn: half a millisecond, and a page of Kubernetes at once. */
+export const rangeStepKeysMax = 512;
+/** A key whose value has to be read from the ordered store counts as so many. */
+export const unreadKeyCost = 8;
+/** Of their values; the last may make it more. */
+export const rangeStepBytesMax = 512 * kibibyte;
+/** Keys that are only counted before others have their turn. */
+export const countStepKeysMax = 10_000;
 /** Versions that a compaction erases, and keys it looks at, before others have their turn. */
 export const compactionStepVersionsMax = 250;
 export const compactionStepKeysMax = 10_000;
@@ -169,6 +176,18 @@ export const snapshotStallMsMax = 120_000;
 export const boltPageRunBytesMax = 256 * mebibyte;
 /** Levels of a tree in a bbolt file; a sound one has less than ten. */
 export const boltDepthMax = 64;
+
+// Fairness
+
+/** A request that looks at more keys than this is expensive: its work takes many turns, or one long one. */
+export const expensiveKeysMin = 10_000;
+/** Expensive requests that run at once. `--limit-expensive-in-flight`. */
+export const expensiveAtOnceDefault = 16;
+/** Those that wait, and of them one user's, or one connection's. */
+export const expensiveWaitingMax = 10_000;
+export const expensiveWaitingOfOneMax = 1_000;
+/** Of those that wait, together. */
+export const expensiveWaitingBytesMax = 64 * mebibyte;
 
 // Leases
 

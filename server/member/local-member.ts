@@ -7,7 +7,7 @@ import type {
   WatchStream,
 } from '../api/member-port.ts';
 import { range, rangeSteps } from '../apply/range.ts';
-import { readTxn } from '../apply/txn.ts';
+import { readTxnSteps } from '../apply/txn.ts';
 import type { Caller } from '../auth/access.ts';
 import type { AuthStore } from '../auth/auth-store.ts';
 import type { PinnedState } from '../backend/backend.ts';
@@ -20,6 +20,8 @@ import type { Random } from '../base/random.ts';
 import { randomId } from '../base/random.ts';
 import { effectiveTtl } from '../lease/ttl.ts';
 import type { KvHash } from '../mvcc/hash.ts';
+import { keyRange } from '../mvcc/key-range.ts';
+import type { PrefixUsage } from '../mvcc/prefix-usage.ts';
 import type { Applied, ProposalDone } from '../propose/proposer.ts';
 import { ConfChangeKind, type InternalRequestRequest, Member } from '../proto/gen/internal.ts';
 import {
@@ -147,8 +149,19 @@ export class LocalMember implements MemberPort {
   ): Generator<void, RangeResponse> {
     return rangeSteps(this.#replica.state.store, request, options);
   }
-  readTxn(request: TxnRequest): TxnResponse {
-    return readTxn(this.#replica.state.store, request);
+  keyCount(key: Uint8Array, rangeEnd: Uint8Array): number {
+    const { index, revision } = this.#replica.state.store;
+    return index.countAt(keyRange(key, rangeEnd), revision);
+  }
+  prefixUsage(): PrefixUsage | undefined {
+    return this.#replica.state.store.usage;
+  }
+  liveValueBytes(key: string): number | undefined {
+    const entry = this.#replica.state.store.index.get(key);
+    return entry === undefined || entry.isTombstone ? undefined : entry.valueBytes;
+  }
+  readTxnSteps(request: TxnRequest): Generator<void, TxnResponse> {
+    return readTxnSteps(this.#replica.state.store, request);
   }
   compactionDone(): Promise<void> {
     return new Promise((resolve) => this.#replica.whenCompacted(resolve));

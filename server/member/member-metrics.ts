@@ -1,10 +1,12 @@
 import type { Authenticator } from '../api/authenticator.ts';
 import { ProbeCounters } from '../api/probe-counters.ts';
 import { RpcCounters } from '../api/rpc-counters.ts';
+import type { Fairness } from '../api/services.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { ProcessMetrics } from '../base/process-metrics.ts';
 import type { Config } from '../config/config.ts';
 import { auditFamilies } from '../metrics/audit-metrics.ts';
+import { limitFamilies } from '../metrics/limit-metrics.ts';
 import { memberFamilies } from '../metrics/member-metrics.ts';
 import { networkFamilies } from '../metrics/peer-metrics.ts';
 import { Registry } from '../metrics/registry.ts';
@@ -23,6 +25,7 @@ export interface MetricsModules {
   readonly peers: Pick<PeerNetwork, 'traffic'>;
   readonly stateStores: Pick<LevelStateStores, 'commitSeconds'>;
   readonly authenticator: Pick<Authenticator, 'counters'>;
+  readonly fairness: Fairness;
   readonly certificates: CertificateSource;
   readonly auditLog?: AuditLog | undefined;
 }
@@ -47,6 +50,7 @@ export class MemberMetrics implements ClientMetrics {
     registry.register(() => networkFamilies(member.memberId, peers.traffic, this.#clientBytes()));
     registry.register(() => rpcFamilies(this.rpc));
     registry.register(() => authFamilies(authenticator.counters));
+    registry.register(() => limitFamilies(modules.fairness));
     registry.register(() => tlsFamilies(certificates));
     if (auditLog !== undefined) registry.register(() => auditFamilies(auditLog));
     registry.register(() => this.#process.families());

@@ -1,9 +1,15 @@
+import type { Authenticator } from '../api/authenticator.ts';
+import { ExpensiveRequests } from '../api/expensive-requests.ts';
+import { PrefixQuotas } from '../api/prefix-quotas.ts';
+import { RequestLimits } from '../api/request-limits.ts';
+import type { Fairness } from '../api/services.ts';
 import type { PinnedState } from '../backend/backend.ts';
 import { hexId } from '../base/ids.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Config } from '../config/config.ts';
 import { requestTimeoutMs } from '../config/config.ts';
 import { appendBytesMax, catchUpEntriesMax } from '../config/limits.ts';
+import type { RequestLimitsConfig } from '../config/request-limits.ts';
 import { compatibilityVersion } from '../config/version.ts';
 import type { Message, SnapshotMessage } from '../raft/messages.ts';
 import { encodeMemberSnapshot } from '../snapshot/member-snapshot.ts';
@@ -140,7 +146,7 @@ function replicaOptions(config: Config, beginning: Beginning | undefined): Repli
 }
 
 async function openClients(
-  modules: Omit<MetricsModules, 'authenticator' | 'auditLog'> &
+  modules: Omit<MetricsModules, 'authenticator' | 'fairness' | 'auditLog'> &
     Pick<ClientListenerModules, 'logger' | 'tls'> & { readonly audit: MemberAudit | undefined },
   config: Config,
 ): Promise<ClientListener> {
@@ -148,19 +154,43 @@ async function openClients(
   const ports = { port: member, clock: nodeClock, random: nodeRandom, logger };
   const authenticator = authenticatorOf(ports, config);
   audit?.auditor.bind(authenticator);
-  const metrics = new MemberMetrics({ ...modules, authenticator, auditLog: audit?.log }, config);
+  const fairness = fairnessOf({ ...modules, authenticator }, config.requestLimits);
+  const metrics = new MemberMetrics(
+    { ...modules, authenticator, fairness, auditLog: audit?.log },
+    config,
+  );
   const clients = await ClientListener.open(
     {
       ...ports,
       authenticator,
       tls,
       metrics,
+      fairness,
       audit: audit && ((call) => audit.auditor.audit(call)),
     },
     config,
   );
   metrics.bind(clients);
   return clients;
+}
+
+/** What keeps one client from taking what is there for all. */
+function fairnessOf(
+  {
+    authenticator,
+    member,
+    replica,
+  }: Pick<MetricsModules, 'member' | 'replica'> & { readonly authenticator: Authenticator },
+  { user, connection, expensiveInFlight, prefixQuotas }: RequestLimitsConfig,
+): Fairness {
+  const prefixes = prefixQuotas.map(({ prefix }) => prefix);
+  if (prefixes.length > 0) replica.state.store.keepUsageOf(prefixes);
+  return {
+    limits: new RequestLimits({ clock: nodeClock, users: authenticator }, { user, connection }),
+    expensive:
+      expensiveInFlight === 0 ? undefined : new ExpensiveRequests({ atOnceMax: expensiveInFlight }),
+    quotas: prefixes.length === 0 ? undefined : new PrefixQuotas({ port: member }, prefixQuotas),
+  };
 }
 
 /** As etcd says it: once the member has heard of a leader and told it about itself. */

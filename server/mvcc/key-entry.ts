@@ -17,6 +17,8 @@ export class KeyEntry {
   /** Of the newest version; 0 when it is a tombstone. */
   createRevision: Revision = 0;
   version = 0;
+  /** Of its value; 0 when it is a tombstone. */
+  valueBytes = 0;
   /** The versions before it, oldest first: main revision, then twice the sub revision, plus one for a tombstone. */
   older: number[] | undefined = undefined;
   /** The newest version decoded, while it is among the recently used ones. */
@@ -28,7 +30,7 @@ export class KeyEntry {
   }
 
   /** Adds a version as the newest one. */
-  put(main: Revision, sub: number): void {
+  put(main: Revision, sub: number, valueBytes: number): void {
     const isNew = this.isTombstone || this.main === 0;
     this.#retire();
     this.main = main;
@@ -36,6 +38,7 @@ export class KeyEntry {
     this.isTombstone = false;
     this.createRevision = isNew ? main : this.createRevision;
     this.version = isNew ? 1 : this.version + 1;
+    this.valueBytes = valueBytes;
   }
 
   /** Adds a tombstone as the newest version. */
@@ -46,6 +49,7 @@ export class KeyEntry {
     this.isTombstone = true;
     this.createRevision = 0;
     this.version = 0;
+    this.valueBytes = 0;
   }
 
   /** Whether the key exists as of the revision. */

@@ -3,6 +3,8 @@ import { OrderedMap, type Visit } from '../base/ordered-map.ts';
 import { KeyEntry } from './key-entry.ts';
 import type { KeyRange } from './key-range.ts';
 import { LifeLog } from './life-log.ts';
+import type { PrefixUsage } from './prefix-usage.ts';
+import type { RevisionPair } from './revision.ts';
 
 /** A power of two. So many maps instead of one, for none of them to stop everything while it grows. */
 const shardCount = 64;
@@ -17,6 +19,8 @@ export class KeyIndex {
     weightOf: (entry) => (entry.isTombstone ? 0 : 1),
   });
   readonly #lifeLog = new LifeLog();
+  /** Told of every change, where someone has set it. */
+  usage: PrefixUsage | undefined;
 
   /** Keys with a version, deleted ones included. */
   get size(): number {
@@ -28,17 +32,22 @@ export class KeyIndex {
   }
 
   /** Adds a version of the key that brings it (back) to life, if it is not alive. */
-  put(key: string, main: Revision, sub: number): KeyEntry {
+  put(key: string, { main, sub }: RevisionPair, valueBytes: number): KeyEntry {
     const shard = this.#shardOf(key);
     const existing = shard.get(key);
     if (existing !== undefined && !existing.isTombstone) {
-      existing.put(main, sub);
+      this.usage?.add(key, valueBytes - existing.valueBytes);
+      existing.put(main, sub, valueBytes);
       return existing;
     }
+    this.usage?.add(key, key.length + valueBytes);
     this.#lifeLog.add({ key, main, delta: 1 });
-    return existing === undefined
-      ? this.#create(shard, key, (entry) => entry.put(main, sub))
-      : this.#revive(existing, main, sub);
+    if (existing === undefined) {
+      return this.#create(shard, key, (entry) => entry.put(main, sub, valueBytes));
+    }
+    existing.put(main, sub, valueBytes);
+    this.#ordered.addWeight(key, 1);
+    return existing;
   }
 
   /** Adds a tombstone. */
@@ -49,6 +58,7 @@ export class KeyIndex {
     if (!entry.isTombstone) {
       this.#lifeLog.add({ key, main, delta: -1 });
       this.#ordered.addWeight(key, -1);
+      this.usage?.add(key, -key.length - entry.valueBytes);
     }
     entry.delete(main, sub);
     return entry;
@@ -68,11 +78,21 @@ export class KeyIndex {
     this.#ordered.forEachReverse(range.start, range.end, visit);
   }
 
-  /** How many keys of the range exist as of the revision, which is not compacted. */
-  countAt(range: KeyRange, revision: Revision): number {
+  /**
+   * How many keys of the range exist as of the revision, which is not compacted; undefined where that is so long ago that
+   * each of them has to be looked at.
+   */
+  knownCountAt(range: KeyRange, revision: Revision): number | undefined {
     if (range.single) return this.get(range.start)?.isLiveAt(revision) === true ? 1 : 0;
     const bornSince = this.#lifeLog.sumAfter(revision, range);
-    if (bornSince !== undefined) return this.#ordered.count(range.start, range.end) - bornSince;
+    if (bornSince === undefined) return undefined;
+    return this.#ordered.count(range.start, range.end) - bornSince;
+  }
+
+  /** The same, by looking where it has to. */
+  countAt(range: KeyRange, revision: Revision): number {
+    const known = this.knownCountAt(range, revision);
+    if (known !== undefined) return known;
     let count = 0;
     this.forEach(range, (entry) => {
       if (entry.isLiveAt(revision)) count++;
@@ -89,12 +109,6 @@ export class KeyIndex {
     addVersion(entry);
     shard.set(key, entry);
     this.#ordered.set(key, entry);
-    return entry;
-  }
-
-  #revive(entry: KeyEntry, main: Revision, sub: number): KeyEntry {
-    entry.put(main, sub);
-    this.#ordered.addWeight(entry.key, 1);
     return entry;
   }
 

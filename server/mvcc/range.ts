@@ -1,12 +1,18 @@
 import { compareBytes, emptyBytes } from '../base/bytes.ts';
 import { EtcdError } from '../base/errors.ts';
 import type { Revision } from '../base/ids.ts';
-import { rangeStepKeysMax } from '../config/limits.ts';
+import {
+  countStepKeysMax,
+  rangeStepBytesMax,
+  rangeStepKeysMax,
+  unreadKeyCost,
+} from '../config/limits.ts';
 import type { KeyValue } from '../proto/gen/kv.ts';
 import { SortOrder, SortTarget } from '../proto/gen/rpc.ts';
 import type { KeyEntry } from './key-entry.ts';
 import type { KeyIndex } from './key-index.ts';
 import { isEmptyRange, type KeyRange } from './key-range.ts';
+import { sortSteps } from './sort-steps.ts';
 import type { Versions } from './versions.ts';
 
 /** What is asked; the fields of etcdserverpb.RangeRequest with the same meaning. Zero and absent are the same. */
@@ -55,16 +61,16 @@ export function* rangeSteps(view: RangeView, query: RangeQuery): Generator<void,
   const { range, limit = 0 } = query;
   if (isEmptyRange(range)) return { kvs: [], count: 0, more: false };
   if (query.countOnly === true) {
-    return { kvs: [], count: view.index.countAt(range, revision), more: false };
+    return { kvs: [], count: yield* countSteps(view, range, revision), more: false };
   }
   const isCut = limit > 0 && isKeyOrder(query) && !hasFilters(query);
   const fetched = yield* fetch(view, query, { revision, max: isCut ? limit + 1 : Infinity });
-  const isCounted = isCut && fetched.length > limit && query.isUncounted !== true;
-  const count = isCounted ? view.index.countAt(range, revision) : fetched.length;
-  const kvs = sorted(filtered(fetched, query), query);
+  const isCounted = isCut && fetched.count > limit && query.isUncounted !== true;
+  const count = isCounted ? yield* countSteps(view, range, revision) : fetched.count;
+  const kvs = yield* sorted(fetched.kvs, query);
   const more = limit > 0 && kvs.length > limit;
   const shown = more ? kvs.slice(0, limit) : kvs;
-  return { kvs: query.keysOnly === true ? shown.map(withoutValue) : shown, count, more };
+  return { kvs: isValueLate(query) ? yield* withoutValues(shown) : shown, count, more };
 }
 
 /** The same without a pause. */
@@ -84,8 +90,8 @@ function readKey(view: RangeView, query: RangeQuery): RangeResult {
   if (entry?.isLiveAt(revision) !== true) return nothing;
   if (query.countOnly === true) return { kvs: [], count: 1, more: false };
   const kv = view.versions.readAt(entry, revision);
-  const kvs = kv === undefined ? [] : filtered([kv], query);
-  return { kvs: query.keysOnly === true ? kvs.map(withoutValue) : kvs, count: 1, more: false };
+  if (kv === undefined || !passes(kv, query)) return { kvs: [], count: 1, more: false };
+  return { kvs: [query.keysOnly === true ? withoutValue(kv) : kv], count: 1, more: false };
 }
 
 const nothing: RangeResult = { kvs: [], count: 0, more: false };
@@ -98,50 +104,95 @@ function readRevision(view: RangeView, asked: Revision): Revision {
   return revision;
 }
 
+/** How many keys the range has, and those that the filters leave. */
+interface Fetched {
+  count: number;
+  readonly kvs: KeyValue[];
+}
+
 function* fetch(
   view: RangeView,
   query: RangeQuery,
   { revision, max }: { revision: Revision; max: number },
-): Generator<void, KeyValue[]> {
-  const kvs: KeyValue[] = [];
-  const isReverse = isDescendingByKey(query);
+): Generator<void, Fetched> {
+  const fetched: Fetched = { count: 0, kvs: [] };
   let rest: KeyRange | undefined = query.range;
   while (rest !== undefined) {
     if (revision < view.compactRevision) throw new EtcdError('Compacted');
-    rest = fetchStep(view, { rest, isReverse, revision, max }, kvs);
+    rest = fetchStep(view, query, { rest, revision, max }, fetched);
     if (rest !== undefined) yield;
   }
-  return kvs;
+  return fetched;
 }
 
 interface FetchStep {
   readonly rest: KeyRange;
-  readonly isReverse: boolean;
   readonly revision: Revision;
+  /** Of keys counted. */
   readonly max: number;
 }
 
 /** Appends the next keys' values; returns what is left of the range. */
-function fetchStep(view: RangeView, step: FetchStep, kvs: KeyValue[]): KeyRange | undefined {
+function fetchStep(
+  view: RangeView,
+  query: RangeQuery,
+  step: FetchStep,
+  fetched: Fetched,
+): KeyRange | undefined {
+  const isReverse = isDescendingByKey(query);
+  const isFiltered = hasFilters(query);
+  const isKeyOnly = query.keysOnly === true && !isValueLate(query);
   let looked = 0;
+  let sizeBytes = 0;
   let last: string | undefined;
+  const isStepOver = (): boolean =>
+    looked >= rangeStepKeysMax || sizeBytes >= rangeStepBytesMax || fetched.count >= step.max;
   const visit = (entry: KeyEntry, key: string): boolean => {
+    looked += entry.recent === undefined ? unreadKeyCost : 1;
     const kv = view.versions.readAt(entry, step.revision);
-    if (kv !== undefined) kvs.push(kv);
     last = key;
-    return ++looked < rangeStepKeysMax && kvs.length < step.max;
+    if (kv === undefined) return !isStepOver();
+    fetched.count++;
+    sizeBytes += kv.value.length;
+    if (!isFiltered || passes(kv, query)) fetched.kvs.push(isKeyOnly ? withoutValue(kv) : kv);
+    return !isStepOver();
   };
-  if (step.isReverse) view.index.forEachReverse(step.rest, visit);
+  if (isReverse) view.index.forEachReverse(step.rest, visit);
   else view.index.forEach(step.rest, visit);
-  if (last === undefined || looked < rangeStepKeysMax || kvs.length >= step.max) return undefined;
-  return step.isReverse ? { ...step.rest, end: last } : { ...step.rest, start: `${last}\0` };
+  if (last === undefined || !isStepOver() || fetched.count >= step.max) return undefined;
+  return isReverse ? { ...step.rest, end: last } : { ...step.rest, start: `${last}\0` };
+}
+
+/** How many keys exist as of the revision, in steps where all keys have to be looked at. */
+function* countSteps(
+  view: RangeView,
+  range: KeyRange,
+  revision: Revision,
+): Generator<void, number> {
+  const known = view.index.knownCountAt(range, revision);
+  if (known !== undefined) return known;
+  let count = 0;
+  let rest: KeyRange | undefined = range;
+  while (rest !== undefined) {
+    if (revision < view.compactRevision) throw new EtcdError('Compacted');
+    let looked = 0;
+    let last: string | undefined;
+    view.index.forEach(rest, (entry, key) => {
+      if (entry.isLiveAt(revision)) count++;
+      last = key;
+      return ++looked < countStepKeysMax;
+    });
+    rest = looked < countStepKeysMax ? undefined : { ...rest, start: `${last}\0` };
+    if (rest !== undefined) yield;
+  }
+  return count;
 }
 
 /**
  * Whether etcd takes the limit while it fetches, before it sorts: by key, and also, as a quirk of it, with no order
  * given and another target (server/etcdserver/txn/range.go, rangeLimit).
  */
-function isKeyOrder(query: RangeQuery): boolean {
+export function isKeyOrder(query: Pick<RangeQuery, 'sortOrder' | 'sortTarget'>): boolean {
   return (query.sortOrder ?? 0) === SortOrder.NONE || (query.sortTarget ?? 0) === SortTarget.KEY;
 }
 
@@ -149,7 +200,8 @@ function isDescendingByKey(query: RangeQuery): boolean {
   return query.sortOrder === SortOrder.DESCEND && (query.sortTarget ?? 0) === SortTarget.KEY;
 }
 
-function hasFilters(query: RangeQuery): boolean {
+/** Whether revisions leave keys out. */
+export function hasFilters(query: Omit<RangeQuery, 'range'>): boolean {
   return Boolean(
     query.minModRevision ||
       query.maxModRevision ||
@@ -158,24 +210,22 @@ function hasFilters(query: RangeQuery): boolean {
   );
 }
 
-function filtered(kvs: KeyValue[], query: RangeQuery): KeyValue[] {
-  if (!hasFilters(query)) return kvs;
+function passes(kv: KeyValue, query: RangeQuery): boolean {
   const { minModRevision, maxModRevision, minCreateRevision, maxCreateRevision } = query;
-  return kvs.filter(
-    (kv) =>
-      !(maxModRevision && kv.modRevision > maxModRevision) &&
-      !(minModRevision && kv.modRevision < minModRevision) &&
-      !(maxCreateRevision && kv.createRevision > maxCreateRevision) &&
-      !(minCreateRevision && kv.createRevision < minCreateRevision),
+  return (
+    !(maxModRevision && kv.modRevision > maxModRevision) &&
+    !(minModRevision && kv.modRevision < minModRevision) &&
+    !(maxCreateRevision && kv.createRevision > maxCreateRevision) &&
+    !(minCreateRevision && kv.createRevision < minCreateRevision)
   );
 }
 
 /** They come in key order, or, descending by key, already reversed. */
-function sorted(kvs: KeyValue[], query: RangeQuery): KeyValue[] {
+function* sorted(kvs: KeyValue[], query: RangeQuery): Generator<void, KeyValue[]> {
   const compare = comparison(query.sortTarget ?? 0);
   if (compare === undefined) return kvs;
-  if (query.sortOrder !== SortOrder.DESCEND) return kvs.sort(compare);
-  return kvs.sort((a, b) => compare(b, a));
+  if (query.sortOrder !== SortOrder.DESCEND) return yield* sortSteps(kvs, compare);
+  return yield* sortSteps(kvs, (a, b) => compare(b, a));
 }
 
 function comparison(target: SortTarget): ((a: KeyValue, b: KeyValue) => number) | undefined {
@@ -191,6 +241,20 @@ function comparison(target: SortTarget): ((a: KeyValue, b: KeyValue) => number) 
     default:
       return undefined;
   }
+}
+
+/** Whether values are only to order by. */
+function isValueLate(query: RangeQuery): boolean {
+  return query.keysOnly === true && query.sortTarget === SortTarget.VALUE;
+}
+
+function* withoutValues(kvs: readonly KeyValue[]): Generator<void, KeyValue[]> {
+  const stripped: KeyValue[] = [];
+  for (const kv of kvs) {
+    stripped.push(withoutValue(kv));
+    if (stripped.length % rangeStepKeysMax === 0) yield;
+  }
+  return stripped;
 }
 
 function withoutValue(kv: KeyValue): KeyValue {

@@ -5,6 +5,7 @@ import { latin1 } from '../base/bytes.ts';
 import type { LeaseId, Revision } from '../base/ids.ts';
 import { KeyValue } from '../proto/gen/kv.ts';
 import { KeyIndex } from './key-index.ts';
+import type { PrefixUsage } from './prefix-usage.ts';
 import { parseRevisionKey } from './revision.ts';
 
 const scheduledName = latin1(metaKey.scheduledCompaction);
@@ -31,6 +32,10 @@ export class Restoring {
     return this.#scheduled > this.#finished;
   }
 
+  constructor(usage: PrefixUsage | undefined) {
+    this.index.usage = usage;
+  }
+
   addMeta(name: string, value: Buffer): void {
     if (value.length !== 8) throw new StateDamagedError('a revision is malformed');
     const revision = Number(value.readBigInt64BE());
@@ -50,7 +55,7 @@ export class Restoring {
       return;
     }
     if (kv.modRevision !== main) throw new StateDamagedError('a version is not its revision');
-    const entry = this.index.put(key, main, sub);
+    const entry = this.index.put(key, { main, sub }, kv.value.length);
     entry.createRevision = kv.createRevision;
     entry.version = kv.version;
     if (kv.lease === 0n) this.leases.delete(key);

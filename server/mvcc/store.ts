@@ -14,6 +14,7 @@ import { CompactionHashes, type CompactionHashModules } from './compaction-hashe
 import { type Predecessors, type StoredRevision, VersionEvent } from './events.ts';
 import { hashKv, type KvHash } from './hash.ts';
 import { KeyIndex } from './key-index.ts';
+import { PrefixUsage } from './prefix-usage.ts';
 import {
   type RangeQuery,
   type RangeResult,
@@ -122,6 +123,21 @@ export class Store implements StatePart, RangeView, Predecessors {
     return entry === undefined ? undefined : this.#versions.readAt(entry, this.#revision);
   }
 
+  /** Keeps from now on what the keys with these prefixes take: {@link usage}. Looks at all keys once. */
+  keepUsageOf(prefixes: readonly string[]): void {
+    const usage = new PrefixUsage(prefixes);
+    const everything = { start: '', end: undefined, single: false };
+    this.#index.forEach(everything, ({ isTombstone, valueBytes }, key) => {
+      if (!isTombstone) usage.add(key, key.length + valueBytes);
+    });
+    this.#index.usage = usage;
+  }
+
+  /** Undefined unless {@link keepUsageOf} was called. */
+  get usage(): PrefixUsage | undefined {
+    return this.#index.usage;
+  }
+
   /** One at a time, from begin to end without a pause. */
   beginWrite(): WriteTxn {
     assert(this.#txn === undefined, 'one transaction writes at a time');
@@ -212,7 +228,8 @@ export class Store implements StatePart, RangeView, Predecessors {
   }
 
   restoreBegin(): void {
-    this.#restoring = new Restoring();
+    const { usage } = this.#index;
+    this.#restoring = new Restoring(usage && new PrefixUsage(usage.prefixes));
   }
 
   restoreRecord(key: Uint8Array, value: Uint8Array): void {

@@ -44,7 +44,7 @@ export class WriteTxn {
   put(key: string, value: Uint8Array, lease: LeaseId): KeyValue {
     assert(!this.#isEnded, 'the transaction goes on');
     const { index, versions } = this.#modules.view;
-    const entry = index.put(key, this.#main, this.#events.length);
+    const entry = index.put(key, { main: this.#main, sub: this.#events.length }, value.length);
     const kv = versions.write(entry, value, lease);
     const { counters } = this.#modules;
     counters.puts++;

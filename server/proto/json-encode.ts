@@ -5,21 +5,30 @@ import type { Descriptors } from './json-decode.ts';
 
 type Plain = Readonly<Record<string, unknown>>;
 
-/** A text that has grown so long goes to bytes: JavaScript's strings have an end. */
-const pieceCharsMax = 1 << 20;
+/** A text that has grown so long goes to bytes: about a millisecond's work. */
+const pieceCharsMax = 1 << 18;
 
 /**
  * A message in proto3's JSON form, as etcd's gateway prints it: names as in the .proto file, defaults left out, 64-bit
  * numbers as strings, bytes in base64, enums by name. In pieces, to be written one after the other.
  */
-export function encodeJson(
+export function encodeJson(...args: Parameters<typeof encodeJsonSteps>): Buffer[] {
+  const steps = encodeJsonSteps(...args);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** The same in steps, a piece each, between which others may run; the message must not change meanwhile. */
+export function* encodeJsonSteps(
   descriptors: Descriptors,
   type: MessageDescriptor,
   message: object,
   options: { readonly escapesHtml: boolean } = { escapesHtml: false },
-): Buffer[] {
+): Generator<void, Buffer[]> {
   const writer = new JsonWriter(descriptors, options);
-  writer.message(type, message as Plain);
+  yield* writer.steps(type, message as Plain);
   return writer.finish();
 }
 
@@ -39,7 +48,7 @@ class JsonWriter {
     return this.#pieces;
   }
 
-  message(type: MessageDescriptor, message: Plain): void {
+  *steps(type: MessageDescriptor, message: Plain): Generator<void, void> {
     this.#text += '{';
     let separator = '';
     for (const field of type.fields) {
@@ -47,38 +56,68 @@ class JsonWriter {
       if (value === undefined) continue;
       this.#text += `${separator}"${field.name}":`;
       separator = ',';
-      if (field.isRepeated) this.#list(field, value as readonly unknown[]);
-      else this.#value(field, value);
+      if (field.isRepeated) yield* this.#list(field, value as readonly unknown[]);
+      else if (field.type === 'message') yield* this.steps(this.#typeOf(field), value as Plain);
+      else this.#scalar(field, value);
     }
     this.#text += '}';
-    if (this.#text.length > pieceCharsMax) this.#cut();
+    if (this.#cutIfLong()) yield;
   }
 
-  #list(field: FieldDescriptor, values: readonly unknown[]): void {
-    this.#text += '[';
-    values.forEach((value, at) => {
-      if (at > 0) this.#text += ',';
-      this.#value(field, value);
-    });
+  *#list(field: FieldDescriptor, values: readonly unknown[]): Generator<void, void> {
+    const type = field.type === 'message' ? this.#typeOf(field) : undefined;
+    const isFlat = type !== undefined && type.fields.every(isScalar);
+    let separator = '[';
+    for (const value of values) {
+      this.#text += separator;
+      separator = ',';
+      if (type === undefined) this.#scalar(field, value);
+      else if (isFlat) this.#flat(type, value as Plain);
+      else yield* this.steps(type, value as Plain);
+      if (this.#cutIfLong()) yield;
+    }
     this.#text += ']';
   }
 
-  #value(field: FieldDescriptor, value: unknown): void {
-    if (field.type === 'message') {
-      const type = this.#descriptors.get(field.message ?? '');
-      if (type === undefined) throw new Error(`${field.message} has no descriptor`);
-      this.message(type, value as Plain);
-    } else {
-      const text = scalar(field, value);
-      const mayHaveHtml = this.#escapesHtml && field.type === 'string';
-      this.#text += mayHaveHtml ? withoutHtml(text) : text;
+  /** A message of scalars alone, as those in long lists are: without a step's cost. */
+  #flat(type: MessageDescriptor, message: Plain): void {
+    let separator = '{';
+    for (const field of type.fields) {
+      const value = valueOf(message, field);
+      if (value === undefined) continue;
+      this.#text += `${separator}"${field.name}":`;
+      separator = ',';
+      this.#scalar(field, value);
     }
+    this.#text += separator === '{' ? '{}' : '}';
+  }
+
+  #typeOf({ message }: FieldDescriptor): MessageDescriptor {
+    const type = this.#descriptors.get(message ?? '');
+    if (type === undefined) throw new Error(`${message} has no descriptor`);
+    return type;
+  }
+
+  #scalar(field: FieldDescriptor, value: unknown): void {
+    const text = scalar(field, value);
+    const mayHaveHtml = this.#escapesHtml && field.type === 'string';
+    this.#text += mayHaveHtml ? withoutHtml(text) : text;
+  }
+
+  #cutIfLong(): boolean {
+    if (this.#text.length <= pieceCharsMax) return false;
+    this.#cut();
+    return true;
   }
 
   #cut(): void {
     this.#pieces.push(Buffer.from(this.#text));
     this.#text = '';
   }
+}
+
+function isScalar({ type, isRepeated }: FieldDescriptor): boolean {
+  return type !== 'message' && !isRepeated;
 }
 
 /** Undefined when it is left out: a default, but in a oneof, where being there says which one it is. */

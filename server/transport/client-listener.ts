@@ -5,7 +5,7 @@ import { Gateway } from '../api/gateway.ts';
 import type { MemberPort } from '../api/member-port.ts';
 import type { ProbeCounters } from '../api/probe-counters.ts';
 import type { RpcCounters } from '../api/rpc-counters.ts';
-import { Services, servicesOf } from '../api/services.ts';
+import { type Fairness, Services, servicesOf } from '../api/services.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Config } from '../config/config.ts';
 import { connectionsMax, drainMsMax, grpcOverheadBytes, headersMsMax } from '../config/limits.ts';
@@ -60,6 +60,7 @@ export interface ClientListenerModules {
   /** For URLs of https and unixs. */
   readonly tls?: TlsCredentials | undefined;
   readonly metrics?: ClientMetrics;
+  readonly fairness?: Fairness;
   /** Writes calls down. */
   readonly audit?: ((call: Call) => Call) | undefined;
 }
@@ -103,6 +104,7 @@ export class ClientListener {
         messageBytesMax,
         requestBytesMax,
         counters,
+        ...modules.fairness,
         audit: modules.audit,
         ...maintenance,
       },

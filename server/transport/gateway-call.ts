@@ -3,6 +3,7 @@ import { setImmediate as othersTurn } from 'node:timers/promises';
 import type { CallContext, Requests, Responses } from '../api/call.ts';
 import { httpStatus, type Status, StatusError, toStatus } from '../api/errors.ts';
 import { errorJson, type GatewayRoute, streamErrorJson } from '../api/gateway.ts';
+import { inSlices } from '../api/turns.ts';
 import { EtcdError } from '../base/errors.ts';
 import {
   requestBodyMsMax,
@@ -112,6 +113,10 @@ export class GatewayCall implements CallContext, Responses<object> {
     return typeof value === 'string' ? value : value?.[0];
   }
 
+  isOver(): boolean {
+    return this.#isOver;
+  }
+
   get remoteAddress(): string {
     const { socket } = this.#exchange.request;
     return remoteAddressOf(socket);
@@ -128,7 +133,7 @@ export class GatewayCall implements CallContext, Responses<object> {
     if (this.#isOver || response.destroyed) return true;
     // A call of one answer may be served as a stream, so that it hears of its client's end.
     if (!this.route.call.method.responseStream) {
-      this.#answer(message);
+      this.#answerWith(this.route.encode(message));
       return true;
     }
     const pieces = this.route.encode(message);
@@ -161,10 +166,16 @@ export class GatewayCall implements CallContext, Responses<object> {
     response.end(`${streamErrorJson(status, (code) => STATUS_CODES[code] ?? '')}\n`);
   }
 
-  #answer(message: object): void {
+  async #answer(message: object): Promise<void> {
+    const isOver = (): boolean => this.#isOver || this.#exchange.response.destroyed;
+    if (isOver()) return;
+    const pieces = await inSlices(this.route.encodingSteps(message), isOver);
+    if (pieces !== undefined) this.#answerWith(pieces);
+  }
+
+  #answerWith(pieces: readonly Buffer[]): void {
     const { response } = this.#exchange;
     if (this.#isOver || response.destroyed) return;
-    const pieces = this.route.encode(message);
     const sizeBytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
     this.#finish();
     response.writeHead(200, { ...served, 'Content-Length': sizeBytes });
@@ -305,8 +316,15 @@ export function refuse({ response }: HttpExchange, status: Status): void {
   answer(response, httpStatus(status.code), {
     ...json,
     ...(isUnauthenticated ? { 'WWW-Authenticate': status.message } : {}),
+    ...retryAfter(status),
     body: errorJson(status),
   });
+}
+
+/** In seconds, which is all that HTTP has. */
+function retryAfter({ retryAfterMs }: Status): Record<string, string> {
+  if (retryAfterMs === undefined) return {};
+  return { 'Retry-After': String(Math.ceil(retryAfterMs / 1000)) };
 }
 
 /** In grpc-go's words. */

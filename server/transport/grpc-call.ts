@@ -1,12 +1,14 @@
 import { setImmediate as othersTurn } from 'node:timers/promises';
 import type { Call, CallContext, Requests, Responses, UnaryCall } from '../api/call.ts';
 import { type Status, StatusError, statusOf, toStatus } from '../api/errors.ts';
+import { inSlices } from '../api/turns.ts';
 import { EtcdError } from '../base/errors.ts';
 import { lingerMs, streamRequestsPerTurnMax, timerMsMax } from '../config/limits.ts';
+import { encodingSteps } from '../proto/encoding-steps.ts';
 import { DecodeError } from '../proto/wire.ts';
 import type { Deadline, Deadlines } from './deadlines.ts';
 import { responseHeaders, timeoutMs, trailers, trailersOnly } from './grpc-headers.ts';
-import { framed, MessageReader, soleMessage } from './grpc-messages.ts';
+import { framed, framedParts, MessageReader, soleMessage } from './grpc-messages.ts';
 import type { RequestHeaders } from './http2/request-headers.ts';
 import type { Http2Stream, StreamUser } from './http2/stream.ts';
 
@@ -67,6 +69,10 @@ export class GrpcCall implements CallContext, Responses<unknown>, StreamUser {
 
   header(name: string): string | undefined {
     return this.#headers.get(name);
+  }
+
+  isOver(): boolean {
+    return this.#isOver;
   }
 
   get remoteAddress(): string {
@@ -265,10 +271,7 @@ export class GrpcCall implements CallContext, Responses<unknown>, StreamUser {
     this.#request = undefined;
     this.#owner.ran();
     running.then(
-      (response) => {
-        this.#owner.done();
-        this.#answer(response);
-      },
+      (response) => this.#answer(response),
       (error: unknown) => {
         this.#owner.done();
         this.fail(error);
@@ -276,13 +279,30 @@ export class GrpcCall implements CallContext, Responses<unknown>, StreamUser {
     );
   }
 
-  #answer(response: unknown): void {
-    if (this.#isOver) return;
+  #answer(response: unknown): void | Promise<void> {
     try {
-      this.#write(framed(this.call.method.response, response));
+      if (!this.#isOver) {
+        const steps = encodingSteps(this.call.method.response, response);
+        if (steps !== undefined) return this.#answerInSlices(steps);
+        this.#write(framed(this.call.method.response, response));
+        this.#finish(ok);
+      }
+    } catch (error) {
+      this.fail(error);
+    }
+    this.#owner.done();
+  }
+
+  async #answerInSlices(steps: Generator<void, Buffer[]>): Promise<void> {
+    try {
+      const parts = await inSlices(steps, () => this.#isOver);
+      if (parts === undefined || this.#isOver) return;
+      for (const part of framedParts(parts)) this.#write(part);
       this.#finish(ok);
     } catch (error) {
       this.fail(error);
+    } finally {
+      this.#owner.done();
     }
   }
 }

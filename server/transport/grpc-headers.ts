@@ -39,12 +39,16 @@ function httpStatusField(status: number): ResponseField {
   return new ResponseField(':status', String(status), { isRepeated: false });
 }
 
-function statusFields({ code, message }: Status): ResponseField[] {
-  const status =
-    code === 0 ? statusOk : new ResponseField('grpc-status', String(code), { isRepeated: false });
-  if (message === '') return [status];
-  const text = percentEncoded(message);
-  return [status, new ResponseField('grpc-message', text, { isRepeated: false })];
+function statusFields({ code, message, retryAfterMs }: Status): ResponseField[] {
+  const fields = [code === 0 ? statusOk : once('grpc-status', String(code))];
+  if (message !== '') fields.push(once('grpc-message', percentEncoded(message)));
+  // What gRPC's own retries wait for (gRFC A6).
+  if (retryAfterMs !== undefined) fields.push(once('grpc-retry-pushback-ms', String(retryAfterMs)));
+  return fields;
+}
+
+function once(name: string, value: string): ResponseField {
+  return new ResponseField(name, value, { isRepeated: false });
 }
 
 /** As gRPC's specification wants `grpc-message`: everything but printable ASCII, and `%` itself, as UTF-8 bytes. */

@@ -17,6 +17,18 @@ export function framed<T>(type: Pick<MessageType<T>, 'encode'>, message: T): Buf
   return frame;
 }
 
+/** A message that was encoded in parts, with its prefix. */
+export function framedParts(parts: readonly Buffer[]): Buffer[] {
+  const prefix = Buffer.alloc(prefixBytes);
+  writeUint32(
+    prefix,
+    1,
+    parts.reduce((sum, part) => sum + part.length, 0),
+  );
+  const [first = emptyBytes, ...rest] = parts;
+  return [Buffer.concat([prefix, first]), ...rest];
+}
+
 /**
  * Takes the parts of a stream's body as they come and gives whole messages. A message that came in one part is a view into
  * it; what is left of a part is copied by {@link hold}, so that no part is kept.

@@ -167,6 +167,25 @@ async function measure(at: { probed: Probed; member: MemberProcess }): Promise<v
     const all = { key: bytesOf('key-'), rangeEnd: bytesOf('key.'), limit: 10 };
     ok(await channel.call(KV.methods.range, { ...all, sortTarget: 4, sortOrder: 1 }));
   });
+  await during(at, 'listing them whole in JSON, sorted by value', async () => {
+    const key = Buffer.from('key-').toString('base64');
+    const rangeEnd = Buffer.from('key.').toString('base64');
+    const sorted = { limit: listedKeys, sort_target: 'VALUE', sort_order: 'DESCEND' };
+    const response = await fetch(`${at.member.clientUrl}/v3/kv/range`, {
+      method: 'POST',
+      body: JSON.stringify({ key, range_end: rangeEnd, ...sorted }),
+    });
+    assert.equal(response.status, 200);
+    const { kvs } = (await response.json()) as { kvs: unknown[] };
+    assert.equal(kvs.length, Math.min(keyCount, listedKeys));
+  });
+  await during(at, 'listing them in a transaction', async (channel) => {
+    const range = { key: bytesOf('key-'), rangeEnd: bytesOf('key.'), limit: listedKeys };
+    const value = KV.methods.range.request.create(range);
+    const success: RequestOp[] = [{ request: { kind: 'requestRange', value } }];
+    const response = ok(await channel.call({ ...KV.methods.txn, response: raw }, { success }));
+    assert(response.length > valueBytes * Math.min(keyCount, listedKeys));
+  });
   await during(at, 'counting', async (channel) => {
     const all = { key: bytesOf('key-'), rangeEnd: bytesOf('key.'), countOnly: true };
     const { count, header } = ok(await channel.call(KV.methods.range, all));

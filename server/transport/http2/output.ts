@@ -142,7 +142,12 @@ export class Output {
     const wasFull = this.isFull;
     this.#socketBytes -= bytes;
     this.flush();
-    if (wasFull && !this.isFull) this.#drained();
+    // A client that reads as fast as we write would have all of a long answer in this turn of the event loop.
+    if (wasFull && !this.isFull) setImmediate(() => this.#drainedLater());
+  }
+
+  #drainedLater(): void {
+    if (!this.#socket.destroyed && !this.isFull) this.#drained();
   }
 
   /** What is in the slab so far becomes a chunk; the rest of it is still used. */

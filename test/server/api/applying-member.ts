@@ -4,10 +4,11 @@ import { toStatus } from '../../../server/api/errors.ts';
 import type { WatchSink, WatchStream } from '../../../server/api/member-port.ts';
 import type { Services } from '../../../server/api/services.ts';
 import { range, rangeSteps } from '../../../server/apply/range.ts';
-import { readTxn } from '../../../server/apply/txn.ts';
+import { readTxnSteps } from '../../../server/apply/txn.ts';
 import type { Caller } from '../../../server/auth/access.ts';
 import type { Passwords } from '../../../server/auth/passwords.ts';
 import { fromLatin1 } from '../../../server/base/bytes.ts';
+import type { PrefixUsage } from '../../../server/mvcc/prefix-usage.ts';
 import type { Applied } from '../../../server/propose/proposer.ts';
 import type { InternalRequestRequest } from '../../../server/proto/gen/internal.ts';
 import type {
@@ -55,9 +56,17 @@ export class ApplyingMember extends FakeMember {
     return rangeSteps(this.applying.store, request);
   }
 
-  override readTxn(request?: TxnRequest): TxnResponse {
+  override prefixUsage(): PrefixUsage | undefined {
+    return this.applying.store.usage;
+  }
+
+  override liveValueBytes(key: string): number | undefined {
+    return this.applying.store.get(key)?.value.length;
+  }
+
+  override readTxnSteps(request?: TxnRequest): Generator<void, TxnResponse> {
     assert.ok(request !== undefined);
-    return readTxn(this.applying.store, request);
+    return readTxnSteps(this.applying.store, request);
   }
 
   override openWatchStream(sink: WatchSink): WatchStream {

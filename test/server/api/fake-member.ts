@@ -12,6 +12,7 @@ import { AuthStore } from '../../../server/auth/auth-store.ts';
 import type { PinnedState } from '../../../server/backend/backend.ts';
 import { EtcdError } from '../../../server/base/errors.ts';
 import type { KvHash } from '../../../server/mvcc/hash.ts';
+import type { PrefixUsage } from '../../../server/mvcc/prefix-usage.ts';
 import type { Applied } from '../../../server/propose/proposer.ts';
 import { type InternalRequestRequest, Member } from '../../../server/proto/gen/internal.ts';
 import {
@@ -106,8 +107,23 @@ export class FakeMember implements MemberPort {
     return this.range(request);
   }
 
-  readTxn(): TxnResponse {
+  keys = 0;
+
+  keyCount(): number {
+    return this.keys;
+  }
+
+  prefixUsage(): PrefixUsage | undefined {
+    return undefined;
+  }
+
+  liveValueBytes(_key: string): number | undefined {
+    return undefined;
+  }
+
+  *readTxnSteps(): Generator<void, TxnResponse> {
     this.calls.push('readTxn');
+    yield;
     const header = ResponseHeader.create({ revision: this.currentRevision });
     return TxnResponse.create({ header, succeeded: true });
   }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { UnknownEntryError } from '../../../server/apply/applier.ts';
-import { readTxn } from '../../../server/apply/txn.ts';
+import { readTxnSteps } from '../../../server/apply/txn.ts';
 import { fromLatin1 } from '../../../server/base/bytes.ts';
 import { InternalRequest, LeaseRevokeInternal } from '../../../server/proto/gen/internal.ts';
 import {
@@ -235,9 +235,23 @@ suite('txn', () => {
       compare: [compare('a', 'VERSION', 'EQUAL', { kind: 'version', value: 1 })],
       success: [rangeOp('a', '\0'), rangeOp('a', '', { revision: 1 })],
     });
-    assert.deepEqual(readTxn(applying.store, request), applying.txn(request).response);
+    assert.deepEqual(whole(readTxnSteps(applying.store, request)), applying.txn(request).response);
     const future = TxnRequest.create({ success: [rangeOp('a', '', { revision: 9 })] });
-    assert.throws(() => readTxn(applying.store, future), { error: 'FutureRevision' });
+    assert.throws(() => whole(readTxnSteps(applying.store, future)), { error: 'FutureRevision' });
+  });
+
+  test('a long one is of one revision, whatever is written between its steps', async () => {
+    const applying = await Applying.open();
+    for (let key = 0; key < 2_500; key++) applying.put(`k${key}`, '1');
+    const twice = [rangeOp('k', 'l'), rangeOp('k', 'l', { revision: -1 }), rangeOp('new', '')];
+    const request = TxnRequest.create({ success: twice });
+    const before = applying.txn(request).response;
+    const steps = readTxnSteps(applying.store, request);
+    let step = steps.next();
+    let stepCount = 0;
+    for (; step.done !== true; step = steps.next(), stepCount++) applying.put('new', '2');
+    assert.ok(stepCount >= 4);
+    assert.deepEqual(step.value, before);
   });
 });
 
@@ -398,4 +412,11 @@ function alarm(applying: Applying, action: AlarmAction, type: AlarmType, memberI
   const result = applying.apply({ kind: 'alarm', value: { action, memberID, alarm: type } });
   const { alarms } = result.response as AlarmResponse;
   return alarms.map(({ memberID, alarm }) => `${memberID}:${alarm}`);
+}
+
+function whole<T>(steps: Generator<void, T>): T {
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
 }

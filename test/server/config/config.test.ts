@@ -44,6 +44,12 @@ suite('config', () => {
       requestBytesMax: 1_572_864,
       txnOpsMax: 128,
       audit: undefined,
+      requestLimits: {
+        user: { requestsPerSecond: 0, inFlight: 0 },
+        connection: { requestsPerSecond: 0, inFlight: 0 },
+        expensiveInFlight: 16,
+        prefixQuotas: [],
+      },
       authToken: { kind: 'simple' },
       authTokenTtlMs: 300_000,
       bcryptCost: 10,

@@ -43,4 +43,12 @@ suite('gRPC headers', () => {
       ...fields,
     ]);
   });
+  test('when to ask again', () => {
+    const status: Status = { code: 8, message: 'later', retryAfterMs: 12 };
+    assert.deepEqual(shown(trailers(status)), [
+      ['grpc-status', '8'],
+      ['grpc-message', 'later'],
+      ['grpc-retry-pushback-ms', '12'],
+    ]);
+  });
 });
