@@ -1,4 +1,9 @@
-import { type ClusterView, joinedMembers, joinedObservers, type MemberView } from '../observe/view.ts';
+import {
+  type ClusterView,
+  joinedMembers,
+  joinedObservers,
+  type MemberView,
+} from '../observe/view.ts';
 import { act, type Decision, type Rule } from './decision.ts';
 import { minutes } from './limits.ts';
 
