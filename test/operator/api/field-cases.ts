@@ -55,6 +55,7 @@ const selector: FieldCase = {
     [{ a: x(64) }, tooLong],
   ],
 };
+const observed = { observers: { replicas: 1 } };
 const entryName: FieldCase = {
   valid: 'data.key',
   edge: ['k', '_', x(253)],
@@ -477,6 +478,95 @@ const fieldCases: Readonly<Record<string, FieldCase>> = {
       [['A'], pattern],
     ],
     beside: { auth: { ...root, users: [{ name: 'u' }] } },
+  },
+  observers: {
+    valid: { replicas: 2, maxStalenessSeconds: 5, storage: { size: '2Gi' } },
+    edge: [{ replicas: 0 }],
+    invalid: [
+      [{}, missing],
+      [2, noObject],
+    ],
+  },
+  'observers.replicas': {
+    valid: 2,
+    edge: [0, 8],
+    invalid: [
+      [-1, /observers.replicas must be from 0 to 8/],
+      [9, /observers.replicas must be from 0 to 8/],
+    ],
+  },
+  'observers.maxStalenessSeconds': {
+    valid: 10,
+    edge: [1, 3_600],
+    invalid: [
+      [0, /observers.maxStalenessSeconds must be from 1 to 3600/],
+      [3_601, /observers.maxStalenessSeconds must be from 1 to 3600/],
+    ],
+    beside: observed,
+  },
+  'observers.resources': {
+    valid: { limits: { memory: '1Gi' } },
+    edge: [{}],
+    invalid: [['much', noObject]],
+    beside: observed,
+  },
+  'observers.resources.requests': {
+    valid: { cpu: '500m' },
+    edge: [{}, labelsOf(16)],
+    invalid: [[labelsOf(17), tooMany]],
+    beside: observed,
+  },
+  'observers.resources.limits': {
+    valid: { memory: '1Gi' },
+    edge: [{}, labelsOf(16)],
+    invalid: [[labelsOf(17), tooMany]],
+    beside: observed,
+  },
+  'observers.storage': {
+    valid: { size: '1Gi' },
+    edge: [],
+    invalid: [[{}, missing]],
+    beside: observed,
+  },
+  'observers.storage.size': {
+    valid: '10Gi',
+    edge: ['64Mi'],
+    invalid: [
+      ['63Mi', /too small for the log of a store: ask for at least 64Mi/],
+      ['much', pattern],
+    ],
+    beside: observed,
+  },
+  'observers.service': {
+    valid: { type: 'NodePort' },
+    edge: [{}],
+    invalid: [['outside', noObject]],
+    beside: observed,
+  },
+  'observers.service.type': {
+    valid: 'LoadBalancer',
+    edge: ['ClusterIP', 'NodePort'],
+    invalid: [['ExternalName', wrongChoice]],
+    beside: observed,
+  },
+  'observers.service.annotations': {
+    valid: { 'cloud.example/internal': 'true' },
+    edge: [{}, labelsOf(32)],
+    invalid: [[labelsOf(33), tooMany]],
+    beside: observed,
+  },
+  'observers.service.nodePort': {
+    valid: 30_379,
+    edge: [30_000, 32_767],
+    invalid: [
+      [29_999, bounds],
+      [32_768, bounds],
+    ],
+    beside: { observers: { replicas: 1, service: { type: 'NodePort' } } },
+  },
+  'observers.service.loadBalancerClass': {
+    ...anyName,
+    beside: { observers: { replicas: 1, service: { type: 'LoadBalancer' } } },
   },
   service: { valid: { type: 'NodePort' }, edge: [{}], invalid: [['outside', noObject]] },
   'service.type': {
@@ -927,6 +1017,20 @@ export const edits: readonly (readonly [
     { version: '0.2.0', encryption: { secretName: 'a' } },
     { version: '0.1.0', encryption: { secretName: 'a' } },
     /encryption needs version 0.2.0 or later/,
+  ],
+  ['observers come', {}, { observers: { replicas: 2 } }],
+  ['observers go', { observers: { replicas: 2 } }, { observers: undefined }],
+  [
+    'smaller volumes of observers',
+    { observers: { replicas: 1, storage: { size: '2Gi' } } },
+    { observers: { replicas: 1, storage: { size: '1Gi' } } },
+    /observers.storage.size cannot shrink/,
+  ],
+  [
+    'observers of members that know none',
+    { version: '0.1.0' },
+    { version: '0.1.0', observers: { replicas: 1 } },
+    /observers need version 0.2.0 or later/,
   ],
   ['auth comes', {}, { auth: { rootPassword: { name: 'r' } } }],
   ['auth goes', { auth: { rootPassword: { name: 'r' } } }, { auth: undefined }],
