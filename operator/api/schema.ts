@@ -4,6 +4,7 @@ import { auth } from './spec/auth.ts';
 import { bootstrap, restoreInPlace } from './spec/backup.ts';
 import { encryption } from './spec/encryption.ts';
 import { adoptFrom, recovery, update } from './spec/life.ts';
+import { limits } from './spec/limits.ts';
 import { options } from './spec/options.ts';
 import { placement, podTemplate } from './spec/placement.ts';
 import { consolePage, networkPolicy, service } from './spec/service.ts';
@@ -102,6 +103,7 @@ export const storeClusterSpec = {
     auth,
     audit,
     encryption,
+    limits,
     service,
     console: consolePage,
     networkPolicy,

@@ -187,6 +187,7 @@ function storeFlags(cluster: StoreCluster, spec: CompleteSpec, request: PodReque
     `--initial-cluster-state=${request.clusterState}`,
     `--initial-cluster-token=${request.token}`,
     ...optionFlags(spec),
+    ...limitFlags(spec),
     ...(hasConsole(spec) ? ['--enable-console'] : []),
     ...tlsFlags(cluster, member),
     ...(request.forceNewCluster === true ? [forceFlag] : []),
@@ -206,7 +207,7 @@ function optionFlags({ options = {}, quotaBytes }: CompleteSpec): string[] {
           `--auto-compaction-mode=${mode.toLowerCase()}`,
           `--auto-compaction-retention=${retention}`,
         ];
-  const flags: Readonly<Record<string, string | number | undefined>> = {
+  const flags = {
     'snapshot-count': options.snapshotCount,
     'heartbeat-interval': options.heartbeatIntervalMs,
     'election-timeout': options.electionTimeoutMs,
@@ -216,13 +217,28 @@ function optionFlags({ options = {}, quotaBytes }: CompleteSpec): string[] {
     'max-concurrent-streams': options.maxConcurrentStreams,
     'log-level': options.logLevel?.toLowerCase(),
   };
-  return [
-    `--quota-backend-bytes=${quotaBytes}`,
-    ...compaction,
-    ...Object.entries(flags).flatMap(([flag, value]) =>
-      value === undefined ? [] : [`--${flag}=${value}`],
-    ),
-  ];
+  return [`--quota-backend-bytes=${quotaBytes}`, ...compaction, ...setFlags(flags)];
+}
+
+function setFlags(flags: Readonly<Record<string, string | number | undefined>>): string[] {
+  return Object.entries(flags).flatMap(([flag, value]) =>
+    value === undefined ? [] : [`--${flag}=${value}`],
+  );
+}
+
+/** As {@link auditFlags}, for members of 0.1. */
+function limitFlags({ limits = {}, image }: CompleteSpec): string[] {
+  if (tagOf(image).startsWith('0.1.')) return [];
+  const { user = {}, connection = {}, expensive = {}, prefixQuotas = [] } = limits;
+  const quotas = prefixQuotas.map(({ prefix, size }) => `${listText(prefix)}=${bytesOf(size)}`);
+  return setFlags({
+    'limit-user-requests-per-second': user.requestsPerSecond,
+    'limit-user-in-flight': user.inFlight,
+    'limit-connection-requests-per-second': connection.requestsPerSecond,
+    'limit-connection-in-flight': connection.inFlight,
+    'limit-expensive-in-flight': expensive.inFlight,
+    'limit-prefix-quotas': quotas.length === 0 ? undefined : quotas.join(','),
+  });
 }
 
 /** A member of 0.1 would not start with a flag that it does not know; an upgrade makes its pod anew. */
@@ -266,7 +282,7 @@ function auditFlags({ audit, image, storage }: CompleteSpec): string[] {
   const path = target === 'Stdout' ? '-' : `${dataMountPath}/audit/audit.log`;
   return [
     `--audit-log-path=${path}`,
-    ...(rules.length === 0 ? [] : [`--audit-log-rules=${rules.map(ruleText).join(',')}`]),
+    ...(rules.length === 0 ? [] : [`--audit-log-rules=${rules.map(listText).join(',')}`]),
     ...(target === 'Stdout' ? [] : auditFileFlags(audit, bytesOf(storage.size))),
     `--audit-log-when-full=${whenFull.toLowerCase()}`,
   ];
@@ -289,9 +305,9 @@ function auditFileFlags(
   return [`--audit-log-max-size-mb=${mebibytes}`, `--audit-log-max-files=${maxFiles}`];
 }
 
-/** Commas part rules, and Kubernetes reads variables where a dollar sign stands in arguments. */
-function ruleText(rule: string): string {
-  return rule.replaceAll(/[%,$ ]/g, (each) => `%${each.charCodeAt(0).toString(16).toUpperCase()}`);
+/** Commas part rules and quotas, and Kubernetes reads variables where a dollar sign stands in arguments. */
+function listText(part: string): string {
+  return part.replaceAll(/[%,$ ]/g, (each) => `%${each.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
 type Placement = NonNullable<CompleteSpec['placement']>;

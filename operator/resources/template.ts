@@ -40,6 +40,7 @@ function otherInputs(spec: CompleteSpec): Readonly<Record<string, unknown>> {
     // Without any field it is switched on as well.
     audit: spec.audit,
     encryption: encryptionOf(spec),
+    limits: filled(spec.limits),
     client: client && [client.secretName, client.verifyClients ?? false],
     peer: peer && [peer.secretName],
     restart: spec.update?.restart,

@@ -1,6 +1,7 @@
 import { EtcdError } from '../base/errors.ts';
 import {
   expensiveKeysMin,
+  expensiveWaitingBytesMax,
   expensiveWaitingMax,
   expensiveWaitingOfOneMax,
 } from '../config/limits.ts';
@@ -13,11 +14,21 @@ import type { MemberPort } from './member-port.ts';
 
 const retryAfterMs = 1_000;
 
+export interface Expensive {
+  /** Who takes turns with the others. */
+  readonly owner: string;
+  readonly context: CallContext;
+  /** Of the request, which is kept while it waits. */
+  readonly heldBytes: number;
+}
+
 /** Lets a few expensive requests run at once; the others wait apart from small ones, which never wait for them. */
 export class ExpensiveRequests {
   /** Since the process began. */
   readonly counters = { queued: 0, refused: 0 };
   readonly #queue: FairQueue;
+  /** Of requests that wait. */
+  #heldBytes = 0;
 
   constructor({ atOnceMax }: { readonly atOnceMax: number }) {
     this.#queue = new FairQueue({
@@ -35,22 +46,37 @@ export class ExpensiveRequests {
     return this.#queue.waiting;
   }
 
-  /** `owner`: who takes turns with the others. Rejects with RESOURCE_EXHAUSTED when too many wait. */
-  run<T>(owner: string, context: CallContext, work: () => Promise<T>): Promise<T> {
+  /** Rejects with RESOURCE_EXHAUSTED when too many wait. */
+  run<T>({ owner, context, heldBytes }: Expensive, work: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
+      if (this.#heldBytes + heldBytes > expensiveWaitingBytesMax) return reject(this.#refuse());
+      this.#heldBytes += heldBytes;
+      let isWaiting = true;
+      const endWait = (): void => {
+        isWaiting = false;
+        this.#heldBytes -= heldBytes;
+      };
       const isTaken = this.#queue.enter(owner, {
         isOver: () => context.isOver?.() === true,
         start: () => {
+          endWait();
           const leave = (): void => this.#queue.leave();
           // What throws at once leaves its place too.
           const running = (async () => work())();
           running.then(leave, leave);
           resolve(running);
         },
-        drop: () => reject(new EtcdError('RequestCanceled')),
+        drop: () => {
+          endWait();
+          reject(new EtcdError('RequestCanceled'));
+        },
       });
-      if (!isTaken) reject(this.#refuse());
-      else if (this.#queue.waiting > 0) this.counters.queued++;
+      if (isTaken) {
+        if (isWaiting) this.counters.queued++;
+        return;
+      }
+      endWait();
+      reject(this.#refuse());
     });
   }
 

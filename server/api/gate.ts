@@ -79,7 +79,7 @@ export class Gate {
     runNow: Run<Request, Response>,
     { first, isExpensive }: UnaryOptions<Request> = {},
   ): UnaryCall<Request, Response> {
-    const run = this.#inTurn(runNow, isExpensive);
+    const run = this.#inTurn(method, runNow, isExpensive);
     const privilege = this.#privilegeOf(method);
     const authorized = (request: Request, context: CallContext): Promise<Response> =>
       this.access.isOn
@@ -102,6 +102,7 @@ export class Gate {
   }
 
   #inTurn<Request, Response>(
+    method: Method<Request, Response>,
     run: Run<Request, Response>,
     isExpensive: UnaryOptions<Request>['isExpensive'],
   ): Run<Request, Response> {
@@ -111,7 +112,8 @@ export class Gate {
       if (!isExpensive(request)) return run(request, context, caller);
       // While authentication is off, a connection is all that is known of who asks.
       const owner = caller === noCaller ? context.remoteAddress : `user ${caller.username}`;
-      return expensive.run(owner, context, () => run(request, context, caller));
+      const heldBytes = method.request.encode(request).length;
+      return expensive.run({ owner, context, heldBytes }, () => run(request, context, caller));
     };
   }
 

@@ -1,4 +1,5 @@
 import type { Caller } from '../auth/access.ts';
+import { EtcdError } from '../base/errors.ts';
 import type { InternalRequestRequest } from '../proto/gen/internal.ts';
 import {
   type CompactionRequest,
@@ -13,7 +14,7 @@ import {
   type TxnRequest,
   type TxnResponse,
 } from '../proto/gen/rpc.ts';
-import type { Call } from './call.ts';
+import type { Call, CallContext } from './call.ts';
 import { isExpensiveDeletion, isExpensiveRange, isExpensiveTxn } from './expensive-requests.ts';
 import type { Gate } from './gate.ts';
 import { answered, headed } from './header.ts';
@@ -32,7 +33,7 @@ export function kvCalls(
   const { txnOpsMax, quotas } = options;
   const { methods } = KV;
   return [
-    gate.unary(methods.range, isSerializable, (request) => range(port, request), {
+    gate.unary(methods.range, isSerializable, (request, context) => range(port, request, context), {
       first: (request) => {
         checkRange(request);
         return request.serializable ? undefined : port.linearizableRead();
@@ -63,7 +64,7 @@ export function kvCalls(
     gate.unary(
       methods.txn,
       'refuses',
-      (request, _, caller) => txn({ port, quotas }, request, caller),
+      (request, context, caller) => txn({ port, quotas, context }, request, caller),
       {
         first: (request) => {
           const refusal = needSpace(port, { kind: 'txn', value: request });
@@ -79,14 +80,29 @@ export function kvCalls(
   ];
 }
 
-async function range(port: MemberPort, request: RangeRequest): Promise<RangeResponse> {
-  return headed(port, await read(port, request));
+async function range(
+  port: MemberPort,
+  request: RangeRequest,
+  context: CallContext,
+): Promise<RangeResponse> {
+  return headed(port, await read(port, request, context));
 }
 
 /** A large range is read in steps: others are served in between. */
-async function read(port: MemberPort, request: RangeRequest): Promise<RangeResponse> {
+async function read(
+  port: MemberPort,
+  request: RangeRequest,
+  context: CallContext,
+): Promise<RangeResponse> {
   if (request.rangeEnd.length === 0) return port.range(request);
-  return inSlices(port.rangeSteps(request));
+  return whileWanted(port.rangeSteps(request), context);
+}
+
+/** What nobody waits for any more is not read to its end. */
+async function whileWanted<T>(steps: Generator<void, T>, context: CallContext): Promise<T> {
+  const answer = await inSlices(steps, () => context.isOver?.() === true);
+  if (answer === undefined) throw new EtcdError('RequestCanceled');
+  return answer;
 }
 
 /** Keeps nothing of the request while it waits: what was proposed is in memory already. */
@@ -99,17 +115,22 @@ function propose<Response extends { header: ResponseHeader | undefined }>(
 }
 
 function txn(
-  { port, quotas }: { port: MemberPort; quotas: PrefixQuotas | undefined },
+  modules: { port: MemberPort; quotas: PrefixQuotas | undefined; context: CallContext },
   request: TxnRequest,
   caller: Caller,
 ): Promise<TxnResponse> {
-  if (isReadOnly(request)) return readTxn(port, request);
+  const { port, quotas, context } = modules;
+  if (isReadOnly(request)) return readTxn(port, request, context);
   const write = () => propose<TxnResponse>(port, { kind: 'txn', value: request }, caller);
   return quotas === undefined ? write() : quotas.txn(request, write);
 }
 
-async function readTxn(port: MemberPort, request: TxnRequest): Promise<TxnResponse> {
-  return headed(port, await inSlices(port.readTxnSteps(request)));
+async function readTxn(
+  port: MemberPort,
+  request: TxnRequest,
+  context: CallContext,
+): Promise<TxnResponse> {
+  return headed(port, await whileWanted(port.readTxnSteps(request), context));
 }
 
 async function compact(

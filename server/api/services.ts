@@ -56,7 +56,17 @@ export class Services {
   }
 }
 
-export interface ServiceOptions {
+/** What keeps one client from taking what is there for all. */
+export interface Fairness {
+  /** Refuses what is beyond an allowance. */
+  readonly limits: RequestLimits;
+  /** Lets requests for many keys take turns; without it all run at once. */
+  readonly expensive: ExpensiveRequests | undefined;
+  /** Of prefixes of keys. */
+  readonly quotas: PrefixQuotas | undefined;
+}
+
+export interface ServiceOptions extends Partial<Fairness> {
   readonly txnOpsMax: number;
   /** The largest gRPC message that a client may send. */
   readonly messageBytesMax: number;
@@ -66,12 +76,6 @@ export interface ServiceOptions {
   readonly watchProgressNotifyMs?: number;
   /** Counts every call, where one is given. */
   readonly counters?: RpcCounters | undefined;
-  /** Refuses what is beyond an allowance, where it is given. */
-  readonly limits?: RequestLimits | undefined;
-  /** Lets requests for many keys take turns, where it is given. */
-  readonly expensive?: ExpensiveRequests | undefined;
-  /** Of prefixes of keys, where it is given. */
-  readonly quotas?: PrefixQuotas | undefined;
   /** Writes down every call, where it is given. */
   readonly audit?: ((call: Call) => Call) | undefined;
 }

@@ -68,10 +68,12 @@ export const encryptionKeysReadMs = 2_000;
 export const encryptedTurnRecordsMax = 256;
 /** A received state is written in batches of about this size. */
 export const bulkLoadBytesMax = 4 * mebibyte;
-/** Keys that a range looks at before others have their turn: about a millisecond. */
-export const rangeStepKeysMax = 1_000;
+/** Keys that a range looks at before others have their turn: half a millisecond, and a page of Kubernetes at once. */
+export const rangeStepKeysMax = 512;
+/** A key whose value has to be read from the ordered store counts as so many. */
+export const unreadKeyCost = 8;
 /** Of their values; the last may make it more. */
-export const rangeStepBytesMax = 1 * mebibyte;
+export const rangeStepBytesMax = 512 * kibibyte;
 /** Keys that are only counted before others have their turn. */
 export const countStepKeysMax = 10_000;
 /** Versions that a compaction erases, and keys it looks at, before others have their turn. */
@@ -184,6 +186,8 @@ export const expensiveAtOnceDefault = 16;
 /** Those that wait, and of them one user's, or one connection's. */
 export const expensiveWaitingMax = 10_000;
 export const expensiveWaitingOfOneMax = 1_000;
+/** Of those that wait, together. */
+export const expensiveWaitingBytesMax = 64 * mebibyte;
 
 // Leases
 

@@ -1,9 +1,7 @@
 import type { Authenticator } from '../api/authenticator.ts';
-import type { ExpensiveRequests } from '../api/expensive-requests.ts';
-import type { PrefixQuotas } from '../api/prefix-quotas.ts';
 import { ProbeCounters } from '../api/probe-counters.ts';
-import type { RequestLimits } from '../api/request-limits.ts';
 import { RpcCounters } from '../api/rpc-counters.ts';
+import type { Fairness } from '../api/services.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { ProcessMetrics } from '../base/process-metrics.ts';
 import type { Config } from '../config/config.ts';
@@ -27,9 +25,7 @@ export interface MetricsModules {
   readonly peers: Pick<PeerNetwork, 'traffic'>;
   readonly stateStores: Pick<LevelStateStores, 'commitSeconds'>;
   readonly authenticator: Pick<Authenticator, 'counters'>;
-  readonly limits: Pick<RequestLimits, 'refused'>;
-  readonly expensive: ExpensiveRequests | undefined;
-  readonly quotas: PrefixQuotas | undefined;
+  readonly fairness: Fairness;
   readonly certificates: CertificateSource;
   readonly auditLog?: AuditLog | undefined;
 }
@@ -44,7 +40,6 @@ export class MemberMetrics implements ClientMetrics {
 
   constructor(modules: MetricsModules, options: Pick<Config, 'hasExtensiveMetrics'>) {
     const { member, replica, peers, stateStores, authenticator, certificates, auditLog } = modules;
-    const { limits, expensive, quotas } = modules;
     const { commitSeconds } = stateStores;
     const nowMs = (): number => performance.now();
     this.rpc = new RpcCounters({ nowMs }, { hasSeconds: options.hasExtensiveMetrics });
@@ -55,7 +50,7 @@ export class MemberMetrics implements ClientMetrics {
     registry.register(() => networkFamilies(member.memberId, peers.traffic, this.#clientBytes()));
     registry.register(() => rpcFamilies(this.rpc));
     registry.register(() => authFamilies(authenticator.counters));
-    registry.register(() => limitFamilies({ limits, expensive, quotas }));
+    registry.register(() => limitFamilies(modules.fairness));
     registry.register(() => tlsFamilies(certificates));
     if (auditLog !== undefined) registry.register(() => auditFamilies(auditLog));
     registry.register(() => this.#process.families());

@@ -1,12 +1,15 @@
+import type { Authenticator } from '../api/authenticator.ts';
 import { ExpensiveRequests } from '../api/expensive-requests.ts';
 import { PrefixQuotas } from '../api/prefix-quotas.ts';
 import { RequestLimits } from '../api/request-limits.ts';
+import type { Fairness } from '../api/services.ts';
 import type { PinnedState } from '../backend/backend.ts';
 import { hexId } from '../base/ids.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Config } from '../config/config.ts';
 import { requestTimeoutMs } from '../config/config.ts';
 import { appendBytesMax, catchUpEntriesMax } from '../config/limits.ts';
+import type { RequestLimitsConfig } from '../config/request-limits.ts';
 import { compatibilityVersion } from '../config/version.ts';
 import type { Message, SnapshotMessage } from '../raft/messages.ts';
 import { encodeMemberSnapshot } from '../snapshot/member-snapshot.ts';
@@ -67,8 +70,6 @@ export async function startMember(config: Config, logger: Logger): Promise<Runni
     },
     replicaOptions(config, beginning),
   );
-  const quotaPrefixes = config.requestLimits.prefixQuotas.map(({ prefix }) => prefix);
-  if (quotaPrefixes.length > 0) replica.state.store.keepUsageOf(quotaPrefixes);
   const member = new LocalMember(
     { replica, clock: nodeClock, random: nodeRandom, peers: network },
     {
@@ -137,7 +138,7 @@ function replicaOptions(config: Config, beginning: Beginning | undefined): Repli
 }
 
 async function openClients(
-  modules: Omit<MetricsModules, 'authenticator' | 'limits' | 'expensive' | 'quotas' | 'auditLog'> &
+  modules: Omit<MetricsModules, 'authenticator' | 'fairness' | 'auditLog'> &
     Pick<ClientListenerModules, 'logger' | 'tls'> & { readonly audit: MemberAudit | undefined },
   config: Config,
 ): Promise<ClientListener> {
@@ -145,17 +146,9 @@ async function openClients(
   const ports = { port: member, clock: nodeClock, random: nodeRandom, logger };
   const authenticator = authenticatorOf(ports, config);
   audit?.auditor.bind(authenticator);
-  const limits = new RequestLimits(
-    { clock: nodeClock, users: authenticator },
-    config.requestLimits,
-  );
-  const { prefixQuotas } = config.requestLimits;
-  const quotas =
-    prefixQuotas.length === 0 ? undefined : new PrefixQuotas({ port: member }, prefixQuotas);
-  const atOnceMax = config.requestLimits.expensiveInFlight;
-  const expensive = atOnceMax === 0 ? undefined : new ExpensiveRequests({ atOnceMax });
+  const fairness = fairnessOf({ ...modules, authenticator }, config.requestLimits);
   const metrics = new MemberMetrics(
-    { ...modules, authenticator, limits, expensive, quotas, auditLog: audit?.log },
+    { ...modules, authenticator, fairness, auditLog: audit?.log },
     config,
   );
   const clients = await ClientListener.open(
@@ -164,15 +157,32 @@ async function openClients(
       authenticator,
       tls,
       metrics,
-      limits,
-      expensive,
-      quotas,
+      fairness,
       audit: audit && ((call) => audit.auditor.audit(call)),
     },
     config,
   );
   metrics.bind(clients);
   return clients;
+}
+
+/** What keeps one client from taking what is there for all. */
+function fairnessOf(
+  {
+    authenticator,
+    member,
+    replica,
+  }: Pick<MetricsModules, 'member' | 'replica'> & { readonly authenticator: Authenticator },
+  { user, connection, expensiveInFlight, prefixQuotas }: RequestLimitsConfig,
+): Fairness {
+  const prefixes = prefixQuotas.map(({ prefix }) => prefix);
+  if (prefixes.length > 0) replica.state.store.keepUsageOf(prefixes);
+  return {
+    limits: new RequestLimits({ clock: nodeClock, users: authenticator }, { user, connection }),
+    expensive:
+      expensiveInFlight === 0 ? undefined : new ExpensiveRequests({ atOnceMax: expensiveInFlight }),
+    quotas: prefixes.length === 0 ? undefined : new PrefixQuotas({ port: member }, prefixQuotas),
+  };
 }
 
 /** As etcd says it: once the member has heard of a leader and told it about itself. */

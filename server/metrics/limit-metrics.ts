@@ -1,17 +1,10 @@
 import { Buffer } from 'node:buffer';
-import type { ExpensiveRequests } from '../api/expensive-requests.ts';
 import type { PrefixQuotas } from '../api/prefix-quotas.ts';
-import type { RequestLimits } from '../api/request-limits.ts';
+import type { Fairness } from '../api/services.ts';
 import { counter, type Family, gauge, type Labels } from '../base/exposition.ts';
 
-export interface LimitSources {
-  readonly limits: Pick<RequestLimits, 'refused'>;
-  readonly expensive: ExpensiveRequests | undefined;
-  readonly quotas: PrefixQuotas | undefined;
-}
-
 /** What was refused because someone asked for too much, and what waits for its turn. */
-export function limitFamilies({ limits, expensive, quotas }: LimitSources): Family[] {
+export function limitFamilies({ limits, expensive, quotas }: Fairness): Family[] {
   const refused = { ...limits.refused, expensiveWaiting: expensive?.counters.refused ?? 0 };
   return [
     counter(

@@ -1,7 +1,12 @@
 import { compareBytes, emptyBytes } from '../base/bytes.ts';
 import { EtcdError } from '../base/errors.ts';
 import type { Revision } from '../base/ids.ts';
-import { countStepKeysMax, rangeStepBytesMax, rangeStepKeysMax } from '../config/limits.ts';
+import {
+  countStepKeysMax,
+  rangeStepBytesMax,
+  rangeStepKeysMax,
+  unreadKeyCost,
+} from '../config/limits.ts';
 import type { KeyValue } from '../proto/gen/kv.ts';
 import { SortOrder, SortTarget } from '../proto/gen/rpc.ts';
 import type { KeyEntry } from './key-entry.ts';
@@ -143,9 +148,9 @@ function fetchStep(
   const isStepOver = (): boolean =>
     looked >= rangeStepKeysMax || sizeBytes >= rangeStepBytesMax || fetched.count >= step.max;
   const visit = (entry: KeyEntry, key: string): boolean => {
+    looked += entry.recent === undefined ? unreadKeyCost : 1;
     const kv = view.versions.readAt(entry, step.revision);
     last = key;
-    looked++;
     if (kv === undefined) return !isStepOver();
     fetched.count++;
     sizeBytes += kv.value.length;

@@ -1,5 +1,5 @@
 /** Values that are sorted, or merged, in one step: far below a millisecond of comparisons. */
-const stepValuesMax = 2_000;
+const stepValuesMax = 1_000;
 
 /** What `values.sort(compare)` gives, equal ones in their order, in steps between which others may run. */
 export function* sortSteps<T>(

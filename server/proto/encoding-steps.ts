@@ -11,7 +11,7 @@ import type { MessageType } from './wire.ts';
 import { sizeOfUint32, Writer } from './wire.ts';
 
 /** What is encoded before others have their turn: so many bytes, a key counting as some itself. */
-const stepBytesMax = 1024 * 1024;
+const stepBytesMax = 512 * 1024;
 const bytesOfKey = 1024;
 
 /**

@@ -1,14 +1,11 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Authenticator } from '../api/authenticator.ts';
 import type { Call } from '../api/call.ts';
-import type { ExpensiveRequests } from '../api/expensive-requests.ts';
 import { Gateway } from '../api/gateway.ts';
 import type { MemberPort } from '../api/member-port.ts';
-import type { PrefixQuotas } from '../api/prefix-quotas.ts';
 import type { ProbeCounters } from '../api/probe-counters.ts';
-import type { RequestLimits } from '../api/request-limits.ts';
 import type { RpcCounters } from '../api/rpc-counters.ts';
-import { Services, servicesOf } from '../api/services.ts';
+import { type Fairness, Services, servicesOf } from '../api/services.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Config } from '../config/config.ts';
 import { connectionsMax, drainMsMax, grpcOverheadBytes, headersMsMax } from '../config/limits.ts';
@@ -63,9 +60,7 @@ export interface ClientListenerModules {
   /** For URLs of https and unixs. */
   readonly tls?: TlsCredentials | undefined;
   readonly metrics?: ClientMetrics;
-  readonly limits?: RequestLimits | undefined;
-  readonly expensive?: ExpensiveRequests | undefined;
-  readonly quotas?: PrefixQuotas | undefined;
+  readonly fairness?: Fairness;
   /** Writes calls down. */
   readonly audit?: ((call: Call) => Call) | undefined;
 }
@@ -109,9 +104,7 @@ export class ClientListener {
         messageBytesMax,
         requestBytesMax,
         counters,
-        limits: modules.limits,
-        expensive: modules.expensive,
-        quotas: modules.quotas,
+        ...modules.fairness,
         audit: modules.audit,
         ...maintenance,
       },

@@ -133,7 +133,7 @@ export class GatewayCall implements CallContext, Responses<object> {
     if (this.#isOver || response.destroyed) return true;
     // A call of one answer may be served as a stream, so that it hears of its client's end.
     if (!this.route.call.method.responseStream) {
-      this.#answer(message).catch((error: unknown) => this.fail(error));
+      this.#answerWith(this.route.encode(message));
       return true;
     }
     const pieces = this.route.encode(message);
@@ -170,8 +170,12 @@ export class GatewayCall implements CallContext, Responses<object> {
     const isOver = (): boolean => this.#isOver || this.#exchange.response.destroyed;
     if (isOver()) return;
     const pieces = await inSlices(this.route.encodingSteps(message), isOver);
-    if (pieces === undefined || isOver()) return;
+    if (pieces !== undefined) this.#answerWith(pieces);
+  }
+
+  #answerWith(pieces: readonly Buffer[]): void {
     const { response } = this.#exchange;
+    if (this.#isOver || response.destroyed) return;
     const sizeBytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
     this.#finish();
     response.writeHead(200, { ...served, 'Content-Length': sizeBytes });

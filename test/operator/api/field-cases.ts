@@ -70,6 +70,15 @@ const entryName: FieldCase = {
 };
 export const flag: FieldCase = { valid: true, edge: [false], invalid: [['yes', noBoolean]] };
 const word: FieldCase = { valid: '2026-01-01', edge: ['', x(64)], invalid: [[x(65), tooLong]] };
+const limit: FieldCase = {
+  valid: 100,
+  edge: [1, 1_000_000],
+  invalid: [
+    [0, bounds],
+    [-1, bounds],
+    [1_000_001, bounds],
+  ],
+};
 const storeName: FieldCase = {
   valid: 'orders',
   edge: ['a', x(40)],
@@ -555,6 +564,40 @@ const fieldCases: Readonly<Record<string, FieldCase>> = {
   'encryption.key': entryName,
   'encryption.formerKey': entryName,
   'audit.whenFull': { valid: 'Block', edge: ['Drop'], invalid: [['Wait', wrongChoice]] },
+  limits: { valid: { user: { inFlight: 5 } }, edge: [{}], invalid: [[5, noObject]] },
+  'limits.user': { valid: { requestsPerSecond: 5 }, edge: [{}], invalid: [[5, noObject]] },
+  'limits.user.requestsPerSecond': limit,
+  'limits.user.inFlight': limit,
+  'limits.connection': { valid: { inFlight: 5 }, edge: [{}], invalid: [[5, noObject]] },
+  'limits.connection.requestsPerSecond': limit,
+  'limits.connection.inFlight': limit,
+  'limits.expensive': { valid: { inFlight: 5 }, edge: [{}], invalid: [[5, noObject]] },
+  'limits.expensive.inFlight': limit,
+  'limits.prefixQuotas': {
+    valid: [{ prefix: '/tenants/a,b=/', size: '100Mi' }],
+    edge: [[], many(64, (position) => ({ prefix: `${position}`, size: '1Gi' }))],
+    invalid: [
+      [many(65, (position) => ({ prefix: `${position}`, size: '1Gi' })), tooMany],
+      [[{ prefix: 'a' }], missing],
+      [[{ size: '1Gi' }], missing],
+      [many(2, () => ({ prefix: 'a', size: '1Gi' })), /Duplicate value/i],
+    ],
+  },
+  'limits.prefixQuotas[].prefix': {
+    valid: '/a/',
+    edge: ['a', x(256)],
+    invalid: [
+      ['', empty],
+      [x(257), tooLong],
+    ],
+    beside: { limits: { prefixQuotas: [{ size: '1Gi' }] } },
+  },
+  'limits.prefixQuotas[].size': {
+    valid: '100Mi',
+    edge: ['0', '8Ti'],
+    invalid: [['all', pattern]],
+    beside: { limits: { prefixQuotas: [{ prefix: 'a' }] } },
+  },
   disruptionBudget: {
     valid: 'Disabled',
     edge: ['Enabled'],

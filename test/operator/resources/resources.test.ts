@@ -21,6 +21,7 @@ import { buildClientService, buildPeersService } from '../../../operator/resourc
 import { isOutdated } from '../../../operator/resources/template.ts';
 import { buildVolume } from '../../../operator/resources/volume.ts';
 import { auditRules } from '../../../server/config/audit.ts';
+import { prefixQuotas } from '../../../server/config/request-limits.ts';
 
 const cluster: StoreCluster = {
   apiVersion: 'mainstay.dev/v1alpha1',
@@ -185,6 +186,47 @@ test('the audit log is what the spec says, in words that Kubernetes leaves alone
     { kind: 'read', prefix: '' },
     { kind: 'lease' },
   ]);
+});
+
+test('limits become flags that the store reads as they were meant', () => {
+  const flagsOf = (limits: StoreCluster['spec']['limits'], more: object = {}) => {
+    const spec = { ...cluster.spec, ...(limits && { limits }), ...more };
+    const pod = buildPod({ ...cluster, spec }, completeSpec(spec), {
+      member: 'demo-1',
+      role: 'voter',
+      clusterState: 'new',
+      initialCluster: [],
+      token: 't',
+    });
+    const args = pod.spec.containers[0]?.args ?? [];
+    return args.filter((flag) => flag.startsWith('--limit'));
+  };
+  assert.deepEqual(flagsOf(undefined), []);
+  assert.deepEqual(flagsOf({ prefixQuotas: [], user: {} }), []);
+  const limits = {
+    user: { requestsPerSecond: 100, inFlight: 10 },
+    connection: { requestsPerSecond: 200, inFlight: 20 },
+    expensive: { inFlight: 2 },
+    prefixQuotas: [
+      { prefix: '/a,b=$(POD_IP)%/', size: '1Gi' },
+      { prefix: '/c', size: '0' },
+    ],
+  };
+  const flags = flagsOf(limits);
+  assert.deepEqual(flags, [
+    '--limit-user-requests-per-second=100',
+    '--limit-user-in-flight=10',
+    '--limit-connection-requests-per-second=200',
+    '--limit-connection-in-flight=20',
+    '--limit-expensive-in-flight=2',
+    '--limit-prefix-quotas=/a%2Cb=%24(POD_IP)%25/=1073741824,/c=0',
+  ]);
+  assert.deepEqual(prefixQuotas(flags.at(-1)?.replace('--limit-prefix-quotas=', '') ?? ''), [
+    { prefix: '/a,b=$(POD_IP)%/', sizeBytes: 1024 ** 3 },
+    { prefix: '/c', sizeBytes: 0 },
+  ]);
+  // Members of 0.1 would not start with flags that they do not know.
+  assert.deepEqual(flagsOf(limits, { image: 'mainstay:0.1.0' }), []);
 });
 
 test('encryption: the Secret whole, the former key behind the new one, also for an image that refuses it', () => {

@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { ExpensiveRequests } from '../../../server/api/expensive-requests.ts';
 import { FairQueue } from '../../../server/api/fair-queue.ts';
+import { expensiveWaitingBytesMax } from '../../../server/config/limits.ts';
 import { contextOf } from './fake-member.ts';
+
+const of = (owner: string, heldBytes = 10) => ({ owner, context: contextOf(), heldBytes });
 
 class Entrants {
   readonly queue = new FairQueue({ atOnceMax: 2, waitingMax: 6, waitingOfOneMax: 4 });
@@ -59,15 +62,13 @@ suite('a fair queue', () => {
 test('expensive requests: a failure leaves its place, and too many are refused with a hint', async () => {
   const expensive = new ExpensiveRequests({ atOnceMax: 1 });
   let end = (_error: Error): void => {};
-  const first = expensive.run('a', contextOf(), () => new Promise((_, reject) => (end = reject)));
-  const waiting = Array.from({ length: 1_000 }, (_, at) =>
-    expensive.run('a', contextOf(), async () => at),
-  );
+  const first = expensive.run(of('a'), () => new Promise((_, reject) => (end = reject)));
+  const waiting = Array.from({ length: 1_000 }, (_, at) => expensive.run(of('a'), async () => at));
   await assert.rejects(
-    expensive.run('a', contextOf(), async () => -1),
+    expensive.run(of('a'), async () => -1),
     /retry in 1000 ms/,
   );
-  const other = expensive.run('b', contextOf(), async () => 'b');
+  const other = expensive.run(of('b'), async () => 'b');
   end(new Error('failed'));
   await assert.rejects(first, /failed/);
   assert.equal(await other, 'b');
@@ -77,4 +78,21 @@ test('expensive requests: a failure leaves its place, and too many are refused w
   );
   assert.equal(expensive.waiting + expensive.running, 0);
   assert.equal(expensive.counters.queued, 1_001);
+});
+
+test('expensive requests: what waits may not be too many bytes', async () => {
+  const expensive = new ExpensiveRequests({ atOnceMax: 1 });
+  let end = (): void => {};
+  const half = expensiveWaitingBytesMax / 2;
+  const first = expensive.run(of('a', half), () => new Promise<void>((resolve) => (end = resolve)));
+  const second = expensive.run(of('a', half), async () => 2);
+  const third = expensive.run(of('a', half), async () => 3);
+  await assert.rejects(
+    expensive.run(of('b', 1), async () => 4),
+    /wait already/,
+  );
+  end();
+  await first;
+  assert.deepEqual(await Promise.all([second, third]), [2, 3]);
+  assert.equal(await expensive.run(of('b', half), async () => 5), 5);
 });

@@ -54,7 +54,7 @@ suite('encoding in steps', () => {
     const more = { header, more: true, count: 1_000_000 };
     assert(assertSame(RangeResponse, RangeResponse.create({ ...more, kvs: kvs(10_000) })) >= 10);
     assert.equal(
-      assertSame(RangeResponse, RangeResponse.create({ header, kvs: kvs(6, 400_000) })),
+      assertSame(RangeResponse, RangeResponse.create({ header, kvs: kvs(6, 200_000) })),
       3,
     );
     // Exactly at a step's end.
