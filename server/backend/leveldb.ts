@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -57,9 +57,10 @@ export class LevelStore implements OrderedStore {
   /** Throws {@link StateDamagedError} when LevelDB finds its files damaged, and its own error when it cannot read or lock them. */
   static async open(options: LevelStoreOptions): Promise<LevelStore> {
     const { directory, createIfMissing = true } = options;
-    if (existsSync(openingFile(directory))) await probe(directory);
+    const failedOpenings = failedOpeningsOf(directory);
+    if (failedOpenings > 0) await probe(directory, failedOpenings);
     mkdirSync(directory, { recursive: true });
-    writeFileSync(openingFile(directory), '');
+    writeFileSync(openingFile(directory), `${failedOpenings + 1}`);
     const level: Level = new ClassicLevel(directory, {
       ...encodings,
       createIfMissing,
@@ -177,26 +178,54 @@ function openingFile(directory: string): string {
   return join(directory, 'OPENING');
 }
 
-/** Reads everything in a process of its own: only if that one is ended by LevelDB is it damage, and not a kill. */
-async function probe(directory: string): Promise<void> {
+/** How many processes in a row did not get through. */
+function failedOpeningsOf(directory: string): number {
+  if (!existsSync(openingFile(directory))) return 0;
+  return Number.parseInt(readFileSync(openingFile(directory), 'utf8'), 10) || 1;
+}
+
+/** The exit status of a probe that could not read all there is. */
+const unreadableStatus = 3;
+
+/**
+ * Reads everything in a process of its own: it is damage if that one is ended by LevelDB, or cannot read what this one may
+ * never come to, since LevelDB ends it before. Anything else was a kill. Where a process was ended again after a probe that
+ * found nothing, LevelDB may have been at its own work in the background: then the next probe has it do all of that.
+ */
+async function probe(directory: string, failedOpenings: number): Promise<void> {
   const script = fileURLToPath(new URL('./leveldb-probe.js', import.meta.url));
-  const child = spawn(process.execPath, [script, directory], { stdio: 'ignore' });
-  const signal = await new Promise<string | null>((resolve, reject) => {
+  const args = failedOpenings > 1 ? [script, directory, 'compact'] : [script, directory];
+  const child = spawn(process.execPath, args, { stdio: 'ignore' });
+  const [status, signal] = await new Promise<[number | null, string | null]>((resolve, reject) => {
     child.on('error', reject);
-    child.on('exit', (_code, by) => resolve(by));
+    child.on('exit', (...end) => resolve(end));
   });
+  if (status === unreadableStatus) {
+    throw new StateDamagedError('a record in it cannot be read', { file: directory });
+  }
   if (signal !== 'SIGABRT' && signal !== 'SIGSEGV' && signal !== 'SIGBUS') return;
   throw new StateDamagedError(`LevelDB gave up while reading it (${signal})`, { file: directory });
 }
 
-/** Reads all there is, by scan and by key, for {@link probe}. */
-export async function readLevel(directory: string): Promise<void> {
+/** What the process of a {@link probe} does. Its exit status says whether all could be read, by scan and by key. */
+export async function readLevel(
+  directory: string,
+  { compacts }: { readonly compacts: boolean },
+): Promise<number> {
   const level: Level = new ClassicLevel(directory, { ...encodings, createIfMissing: false });
   await level.open();
-  for await (const chunk of scanLevel(level, directory, {})) {
-    for (const [key] of chunk) level.getSync(key);
+  try {
+    for await (const chunk of scanLevel(level, directory, {})) {
+      for (const [key] of chunk) level.getSync(key);
+    }
+    if (compacts) await level.compactRange(Uint8Array.of(0), Uint8Array.of(0xff), encodings);
+  } catch (error) {
+    if (readError(error, directory) instanceof StateDamagedError) return unreadableStatus;
+    throw error;
+  } finally {
+    await level.close();
   }
-  await level.close();
+  return 0;
 }
 
 async function* scanLevel(
@@ -275,6 +304,7 @@ function systemError(syscall: 'open' | 'write', directory: string, error: unknow
 }
 
 function readError(error: unknown, directory: string): Error {
+  if (error instanceof StateDamagedError) return error;
   const cause = causeOf(error);
   const isOfFiles = /^(corruption|io error|invalid argument)/i.test(cause.message);
   if (!isOfFiles || surroundings.test(cause.message)) return cause;
