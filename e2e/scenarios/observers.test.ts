@@ -14,45 +14,49 @@ const maxStalenessSeconds = 3;
 const gapMsMax = 1_000;
 const readEveryMs = 20;
 
-scenario('observers are read, killed and taken away while others write', {}, async (stage) => {
-  const cluster = stage.cluster('observed');
-  await cluster.create({ observers: { replicas: 2, maxStalenessSeconds } });
-  await cluster.untilObserved(3, 2);
-  const load = await stage.load(cluster);
-  const reader = await Reader.open(stage, cluster, load);
-  try {
-    await load.untilMore(50);
-    await refusesWrites(reader.client);
-    const reads = reader.count;
-    await untouched(stage, load, 'all observers are killed', async () => {
-      await Promise.all(
-        observers(await cluster.members()).map((name) => cluster.deletePod(name, 0)),
-      );
-      await load.untilMore(100);
-      await cluster.untilObserved(3, 2);
+scenario(
+  'observers are read, killed and taken away while others write',
+  { isLong: true },
+  async (stage) => {
+    const cluster = stage.cluster('observed');
+    await cluster.create({ observers: { replicas: 2, maxStalenessSeconds } });
+    await cluster.untilObserved(3, 2);
+    const load = await stage.load(cluster);
+    const reader = await Reader.open(stage, cluster, load);
+    try {
+      await load.untilMore(50);
+      await refusesWrites(reader.client);
+      const reads = reader.count;
+      await untouched(stage, load, 'all observers are killed', async () => {
+        await Promise.all(
+          observers(await cluster.members()).map((name) => cluster.deletePod(name, 0)),
+        );
+        await load.untilMore(100);
+        await cluster.untilObserved(3, 2);
+      });
+      await until('they are read again', 60_000, async () => reader.count > reads + 20);
+      await untouched(stage, load, 'one loses its volume', async () => {
+        const [name = ''] = observers(await cluster.members());
+        await cluster.deleteVolume(name);
+        await cluster.untilObserved(3, 2);
+        assert.ok(!observers(await cluster.members()).includes(name), 'another one took its place');
+      });
+      await untouched(stage, load, 'a change', async () => {
+        await cluster.edit({ observers: { maxStalenessSeconds: maxStalenessSeconds + 1 } });
+        await cluster.untilObserved(3, 2);
+      });
+      await load.untilMore(50);
+      await reader.verify();
+    } finally {
+      reader.close();
+    }
+    await untouched(stage, load, 'no observers', async () => {
+      await cluster.edit({ observers: { replicas: 0 } });
+      await cluster.untilSettled(3);
     });
-    await until('they are read again', 60_000, async () => reader.count > reads + 20);
-    await untouched(stage, load, 'one loses its volume', async () => {
-      const [name = ''] = observers(await cluster.members());
-      await cluster.deleteVolume(name);
-      await cluster.untilObserved(3, 2);
-      assert.ok(!observers(await cluster.members()).includes(name), 'another one took its place');
-    });
-    await untouched(stage, load, 'a change', async () => {
-      await cluster.edit({ observers: { maxStalenessSeconds: maxStalenessSeconds + 1 } });
-      await cluster.untilObserved(3, 2);
-    });
-    await load.untilMore(50);
-    await reader.verify();
-  } finally {
-    reader.close();
-  }
-  await untouched(stage, load, 'no observers', async () => {
-    await cluster.edit({ observers: { replicas: 0 } });
-    await cluster.untilSettled(3);
-  });
-  assert.equal((await cluster.volumes()).length, 3, 'their volumes are gone');
-});
+    assert.equal((await cluster.volumes()).length, 3, 'their volumes are gone');
+  },
+);
 
 /** No write of the others fails meanwhile, nor waits. */
 async function untouched(

@@ -20,7 +20,7 @@ async function checkImages(cluster: TestedCluster, image: string): Promise<void>
   assert.deepEqual(images, [image, image, image]);
 }
 
-scenario('upgrade v0.1.0 to now', { needsBefore: true }, async (stage) => {
+scenario('upgrade v0.1.0 to now', { needsBefore: true, isLong: true }, async (stage) => {
   const { images } = stage.environment;
   const cluster = await before(stage);
   const load = await stage.load(cluster);

@@ -21,6 +21,7 @@ import { corruptValue } from '../faults/support/corrupt-state.ts';
 import { Etcdctl } from '../support/etcdctl.ts';
 import type { MemberProcess } from '../support/server-process.ts';
 import { needs, toolPath } from '../support/tools.ts';
+import { isWhole, onlyWhole } from '../support/whole.ts';
 import {
   type Api,
   deleteOp,
@@ -327,7 +328,7 @@ test('77 TestMaintenanceSnapshotContentDigest', async () => {
   assert.equal(sizes.at(-1), 0);
 });
 
-test('77 TestSnapshotV3RestoreMulti', snapshotTools, () =>
+test('77 TestSnapshotV3RestoreMulti', isWhole ? snapshotTools : onlyWhole, () =>
   withStore({ size: 3 }, async (store) => {
     for (const n of [1, 2, 3]) await store.at().put(`foo${n}`, `bar${n}`);
     const file = await save(store, 'multi.db');
@@ -391,7 +392,7 @@ test('78 TestRestoreCompactionRevBump', bump, () =>
   }),
 );
 
-test('67 TestIssue6361', snapshotTools, () =>
+test('67 TestIssue6361', isWhole ? snapshotTools : onlyWhole, () =>
   withStore({}, async (store) => {
     for (const n of [1, 2, 3]) await store.at().put(`foo${n}`, `val${n}`);
     const file = await save(store, '6361.db');

@@ -9,13 +9,14 @@ import { Cluster } from '../../server/proto/gen/rpc.ts';
 import { checkRecord, Traffic } from '../faults/support/traffic.ts';
 import { readHistory } from '../faults/support/view.ts';
 import type { MemberProcess } from '../support/server-process.ts';
+import { isWhole, onlyWhole } from '../support/whole.ts';
 import { type DividedStore, withDividedStore } from './divided-store.ts';
 import { compare, eventually, getOp, isOracle, putOp, times } from './support.ts';
 
 // Acceptance case 96: traffic, faults, and then every client's memory against one history. The reads and writes must be
 // linearizable, the watches complete.
 
-const rounds = process.env['MAINSTAY_FULL'] === '1' ? 5 : 1;
+const rounds = isWhole ? 5 : 1;
 const flags = ['--heartbeat-interval=50', '--election-timeout=500', '--snapshot-count=50'].concat(
   isOracle ? ['--experimental-snapshot-catchup-entries=20'] : [],
 );
@@ -115,66 +116,70 @@ suite('robustness', { concurrency: 2 }, () => {
       await checkTraffic(field, traffic);
     }));
 
-  test('96 Kill, Blackhole with KubernetesHighTraffic, EtcdTrafficDeleteLeases on three members', () =>
-    withDividedStore({ size: 3, flags }, async (store) => {
-      const field: Field = { store, members: [...store.cluster.members] };
-      const clients = times(3, (n) => {
-        const { endpoints } = store.cluster;
-        return new Client({
-          endpoints: [...endpoints.slice(n), ...endpoints.slice(0, n)],
-          timeoutMs: 3_000,
+  test(
+    '96 Kill, Blackhole with KubernetesHighTraffic, EtcdTrafficDeleteLeases on three members',
+    onlyWhole,
+    () =>
+      withDividedStore({ size: 3, flags }, async (store) => {
+        const field: Field = { store, members: [...store.cluster.members] };
+        const clients = times(3, (n) => {
+          const { endpoints } = store.cluster;
+          return new Client({
+            endpoints: [...endpoints.slice(n), ...endpoints.slice(0, n)],
+            timeoutMs: 3_000,
+          });
         });
-      });
-      const objects = new Objects();
-      let isOver = false;
-      const abort = new AbortController();
-      const watched: string[] = [];
-      const watching = (async () => {
-        const watch = clients[0]?.watch(keysUnder('/registry/'), {
-          startRevision: 1,
-          signal: abort.signal,
+        const objects = new Objects();
+        let isOver = false;
+        const abort = new AbortController();
+        const watched: string[] = [];
+        const watching = (async () => {
+          const watch = clients[0]?.watch(keysUnder('/registry/'), {
+            startRevision: 1,
+            signal: abort.signal,
+          });
+          for await (const { events } of watch ?? []) {
+            for (const { type, kv } of events) {
+              watched.push(
+                `${kv?.modRevision} ${type === EventType.PUT ? 'put' : 'delete'} ${latin1(kv?.key ?? Buffer.alloc(0))}`,
+              );
+            }
+          }
+        })();
+        const working = clients.map(async (client, n) => {
+          for (let turn = 0; !isOver; turn++) {
+            await objects.change(client, `/registry/pods/${(turn * 3 + n) % 10}`, `${n}.${turn}`);
+            if (turn % 5 === 0) await objects.event(client, `/registry/events/${n}.${turn}`);
+            await sleep(5);
+          }
         });
-        for await (const { events } of watch ?? []) {
-          for (const { type, kv } of events) {
-            watched.push(
-              `${kv?.modRevision} ${type === EventType.PUT ? 'put' : 'delete'} ${latin1(kv?.key ?? Buffer.alloc(0))}`,
-            );
+        for (let round = 0; round < rounds; round++) {
+          for (const fault of [kill, blackhole, kill]) {
+            await objects.more(40);
+            await fault(field);
           }
         }
-      })();
-      const working = clients.map(async (client, n) => {
-        for (let turn = 0; !isOver; turn++) {
-          await objects.change(client, `/registry/pods/${(turn * 3 + n) % 10}`, `${n}.${turn}`);
-          if (turn % 5 === 0) await objects.event(client, `/registry/events/${n}.${turn}`);
-          await sleep(5);
-        }
-      });
-      for (let round = 0; round < rounds; round++) {
-        for (const fault of [kill, blackhole, kill]) {
-          await objects.more(40);
-          await fault(field);
-        }
-      }
-      await objects.more(40);
-      isOver = true;
-      await Promise.all(working);
-      const revision = await eventually(() => store.at().revision());
-      await eventually(async () => {
-        const { kvs } = await store.at().range(keysUnder('/registry/'));
-        const last = Math.max(...kvs.map(({ modRevision }) => modRevision));
-        assert(Number(watched.at(-1)?.split(' ')[0]) >= last, 'the watch is behind');
-      });
-      abort.abort();
-      await watching;
-      const { events } = await readHistory(store.at().channel, revision);
-      const told = events.map((line) => line.replace(/^(\d+ (?:put|delete) [^= ]*).*$/s, '$1'));
-      assert.deepEqual(
-        watched,
-        told.filter((line) => line.includes(' /registry/')).slice(0, watched.length),
-      );
-      objects.check(events);
-      for (const client of clients) client.close();
-    }));
+        await objects.more(40);
+        isOver = true;
+        await Promise.all(working);
+        const revision = await eventually(() => store.at().revision());
+        await eventually(async () => {
+          const { kvs } = await store.at().range(keysUnder('/registry/'));
+          const last = Math.max(...kvs.map(({ modRevision }) => modRevision));
+          assert(Number(watched.at(-1)?.split(' ')[0]) >= last, 'the watch is behind');
+        });
+        abort.abort();
+        await watching;
+        const { events } = await readHistory(store.at().channel, revision);
+        const told = events.map((line) => line.replace(/^(\d+ (?:put|delete) [^= ]*).*$/s, '$1'));
+        assert.deepEqual(
+          watched,
+          told.filter((line) => line.includes(' /registry/')).slice(0, watched.length),
+        );
+        objects.check(events);
+        for (const client of clients) client.close();
+      }),
+  );
 });
 
 /** Objects as kube-apiserver keeps them: each change is a transaction on the revision that was read. */

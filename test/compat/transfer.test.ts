@@ -13,6 +13,7 @@ import { runCommand } from '../support/ctl.ts';
 import { CtlProcess } from '../support/ctl-process.ts';
 import { type Program, TestCluster } from '../support/server-process.ts';
 import { needs } from '../support/tools.ts';
+import { onlyWhole } from '../support/whole.ts';
 
 // export and import between this store and etcd, over files of lines and over snapshots.
 
@@ -228,7 +229,7 @@ for (const [from, to] of [
     });
 
     if (from !== 'etcd') return;
-    test('memory does not grow with the file', async () => {
+    test('memory does not grow with the file', onlyWhole, async () => {
       const value = 64 * 1024;
       const count = (240 * mebibyte) / value;
       for (let at = 0; at < count; at += 16) {
