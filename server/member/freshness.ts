@@ -2,8 +2,10 @@ import type { Clock } from '../base/clock.ts';
 
 export interface FreshnessModules {
   readonly clock: Pick<Clock, 'nowMs' | 'after'>;
-  /** Whether this member's age matters: others prove nothing. False once it has stopped. */
+  /** Whether this member's age matters: others prove nothing. */
   readonly isObserver: () => boolean;
+  /** Nothing more is proven then; what was not proven before is as old as ever. */
+  readonly isStopped: () => boolean;
   /** A read barrier: when it has passed, the state holds everything that was acknowledged before it was asked for. */
   readonly barrier: () => Promise<void>;
 }
@@ -53,17 +55,16 @@ export class Freshness {
 
   /** Proves it from now on, for as long as this member is an observer. Called from time to time. */
   keep(): void {
-    if (this.#isRunning || !this.#modules.isObserver()) return;
-    this.#isRunning = true;
-    this.#proveAgain();
+    if (!this.#isRunning) this.#proveAgain();
   }
 
   #proveAgain(): void {
-    this.#isRunning = this.#modules.isObserver();
+    const { clock, isObserver, isStopped } = this.#modules;
+    this.#isRunning = isObserver() && !isStopped();
     if (!this.#isRunning) return;
     this.#prove();
     const intervalMs = Math.min(proofIntervalMsMax, this.#stalenessMaxMs / proofsPerStalenessMax);
-    this.#modules.clock.after(intervalMs, () => this.#proveAgain());
+    clock.after(intervalMs, () => this.#proveAgain());
   }
 
   #prove(): void {

@@ -94,7 +94,8 @@ export class LocalMember implements MemberPort {
     this.#freshness = new Freshness(
       {
         clock: modules.clock,
-        isObserver: () => !this.#replica.isStopped && this.#raftStatus.isObserver,
+        isObserver: () => this.#raftStatus.isObserver,
+        isStopped: () => this.#replica.isStopped,
         barrier: () => this.linearizableRead(),
       },
       { stalenessMaxMs: options.observerStalenessMaxMs },

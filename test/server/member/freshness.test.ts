@@ -8,6 +8,7 @@ const stalenessMaxMs = 5_000;
 class Bench {
   nowMs = 0;
   isObserver = true;
+  isStopped = false;
   readonly barriers: Array<{ pass: () => void; fail: () => void }> = [];
   stale = 0;
   readonly freshness: Freshness;
@@ -24,6 +25,7 @@ class Bench {
           },
         },
         isObserver: () => this.isObserver,
+        isStopped: () => this.isStopped,
         barrier: () =>
           new Promise((resolve, reject) => {
             this.barriers.push({ pass: resolve, fail: () => reject(new Error('no leader')) });
@@ -108,6 +110,17 @@ suite('how old an observer is', () => {
     assert.deepEqual([bench.barriers.length, bench.timers], [1, 1]);
     bench.isObserver = false;
     await bench.pass(2_000);
+    assert.equal(bench.timers, 0);
+  });
+
+  // Seeds 426, 614 and 945: one that was never heard of served its old state while it stopped.
+  test('one that has stopped is as old as it was, and asks for nothing more', async () => {
+    const bench = new Bench();
+    bench.freshness.keep();
+    bench.isStopped = true;
+    await bench.pass(stalenessMaxMs);
+    assert.equal(bench.freshness.isStale, true);
+    assert.equal(bench.barriers.length, 1);
     assert.equal(bench.timers, 0);
   });
 });
