@@ -1,5 +1,6 @@
-import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readSync, rmSync } from 'node:fs';
 import type { LaterVersion } from '../snapshot/restored-records.ts';
+import { writeAll } from '../snapshot/whole-file.ts';
 import { decodeFrame, frameOf, type RevisionChanges } from './changes.ts';
 
 /** Changes on their way into a restore, which takes them one by one: they stand in a file meanwhile. */
@@ -43,12 +44,6 @@ export class LaterVersions {
 
   remove(): void {
     rmSync(this.#path, { force: true });
-  }
-}
-
-function writeAll(descriptor: number, bytes: Buffer): void {
-  for (let done = 0; done < bytes.length; ) {
-    done += writeSync(descriptor, bytes, done, bytes.length - done);
   }
 }
 

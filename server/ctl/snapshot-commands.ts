@@ -1,6 +1,4 @@
 import { createHash } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { equalBytes } from '../base/bytes.ts';
 import { hexId } from '../base/ids.ts';
 import {
@@ -17,10 +15,11 @@ import { decimalSize, jsonOf } from '../client/ctl/text.ts';
 import { type Config, readCommandLine } from '../config/config.ts';
 import { UsageError as ConfigError } from '../config/flags.ts';
 import { DataDirectoryError, restoreData } from '../member/restored-data.ts';
-import { BoltDamageError } from '../snapshot/bolt-reader.ts';
 import { RevisionOverflowError } from '../snapshot/restored-records.ts';
-import { SnapshotChecksumError, SnapshotFile } from '../snapshot/snapshot-file.ts';
+import { SnapshotFile } from '../snapshot/snapshot-file.ts';
 import { type SnapshotStatus, snapshotStatusOf } from '../snapshot/snapshot-status.ts';
+import { writeAll, writeWholeFile } from '../snapshot/whole-file.ts';
+import { fileFailure } from './file-failures.ts';
 import { Progress } from './progress.ts';
 
 const chapter = 'Files and other clusters';
@@ -115,46 +114,29 @@ export const snapshotCommands: readonly CommandSpec[] = [
   }),
 ];
 
-/** What can be wrong with files and directories, in one line for the person. */
+/** Whatever is wrong with files and directories, in one line for the person. */
 function told(run: (command: Command) => Promise<boolean>): (command: Command) => Promise<boolean> {
   return async (command) => {
     try {
       return await run(command);
     } catch (error) {
-      if (error instanceof BoltDamageError || error instanceof SnapshotChecksumError) {
-        throw new CommandError(`${command.line.operands[0]}: ${error.message}`, { cause: error });
-      }
-      const isExpected =
-        error instanceof DataDirectoryError ||
-        error instanceof RevisionOverflowError ||
-        (error instanceof Error && 'syscall' in error);
-      if (isExpected) throw new CommandError(error.message, { cause: error });
-      throw error;
+      throw fileFailure(
+        command,
+        error,
+        (each) => each instanceof DataDirectoryError || each instanceof RevisionOverflowError,
+      );
     }
   };
 }
 
-/** The file is there in full, or not at all. */
 async function save({ line, client, terminal }: Command): Promise<boolean> {
   const [path = ''] = line.operands;
   if (line.endpoints.length > 1) {
     throw new UsageError('snapshot save takes one endpoint: a snapshot is of one member');
   }
-  const partial = `${path}.part`;
-  rmSync(partial, { force: true });
-  const descriptor = openSync(partial, 'wx', 0o600);
-  let version = '';
-  try {
-    version = await download({ client, terminal }, descriptor);
-    fsyncSync(descriptor);
-  } catch (error) {
-    rmSync(partial, { force: true });
-    throw error;
-  } finally {
-    closeSync(descriptor);
-  }
-  renameSync(partial, path);
-  syncDirectory(dirname(path));
+  const version = await writeWholeFile(path, (descriptor) =>
+    download({ client, terminal }, descriptor),
+  );
   terminal.write(`Snapshot saved at ${path}\n`);
   if (version !== '') terminal.write(`Server version ${version}\n`);
   return true;
@@ -184,18 +166,6 @@ async function download(
     throw new CommandError('what came does not match the checksum at its end; try again');
   }
   return version;
-}
-
-function writeAll(descriptor: number, bytes: Uint8Array): void {
-  for (let written = 0; written < bytes.length; ) {
-    written += writeSync(descriptor, bytes, written);
-  }
-}
-
-export function syncDirectory(path: string): void {
-  const descriptor = openSync(path, 'r');
-  fsyncSync(descriptor);
-  closeSync(descriptor);
 }
 
 async function status({ line, terminal }: Command): Promise<boolean> {

@@ -1,5 +1,4 @@
-import { closeSync, fstatSync, openSync, renameSync, rmSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { fstatSync } from 'node:fs';
 import {
   type Command,
   CommandError,
@@ -10,21 +9,16 @@ import {
 import { UsageError } from '../client/ctl/flags.ts';
 import { jsonOf, sizeText } from '../client/ctl/text.ts';
 import { MirrorError } from '../mirror/failure.ts';
-import { BoltDamageError } from '../snapshot/bolt-reader.ts';
-import { SnapshotChecksumError, SnapshotFile } from '../snapshot/snapshot-file.ts';
+import { SnapshotFile } from '../snapshot/snapshot-file.ts';
+import { writeWholeFile } from '../snapshot/whole-file.ts';
 import { clusterContent } from '../transfer/cluster-content.ts';
 import { type Content, TransferError } from '../transfer/content.ts';
-import {
-  type ExportFacts,
-  ExportFile,
-  looksLikeExport,
-  writeExport,
-} from '../transfer/export-file.ts';
+import { ExportFile, looksLikeExport, writeExport } from '../transfer/export-file.ts';
 import { Import } from '../transfer/import.ts';
 import { snapshotContent, snapshotIdentity } from '../transfer/snapshot-content.ts';
+import { fileFailure } from './file-failures.ts';
 import { mappingFlags, mappingOf, prefixFlag, reservedFlag, txnOpsMaxOf } from './mapping-flags.ts';
 import { Progress } from './progress.ts';
-import { syncDirectory } from './snapshot-commands.ts';
 
 const chapter = 'Files and other clusters';
 const skipHashFlag = {
@@ -114,17 +108,15 @@ function told(run: (command: Command) => Promise<boolean>): (command: Command) =
     try {
       return await run(command);
     } catch (error) {
-      if (error instanceof BoltDamageError || error instanceof SnapshotChecksumError) {
-        const path = command.line.text('from-snapshot') ?? command.line.operands[0];
-        throw new CommandError(`${path}: ${error.message}`, { cause: error });
+      const failure = fileFailure(
+        command,
+        error,
+        (each) => each instanceof TransferError || each instanceof MirrorError,
+      );
+      if (failure === error && command.terminal.signal.aborted) {
+        throw new CommandError('interrupted', { cause: error });
       }
-      const isExpected =
-        error instanceof TransferError ||
-        error instanceof MirrorError ||
-        (error instanceof Error && 'syscall' in error);
-      if (isExpected) throw new CommandError(error.message, { cause: error });
-      if (command.terminal.signal.aborted) throw new CommandError('interrupted', { cause: error });
-      throw error;
+      throw failure;
     } finally {
       command.terminal.progress?.('');
     }
@@ -155,7 +147,10 @@ async function exportKeys(command: Command): Promise<boolean> {
             signal: terminal.signal,
           })
         : await ofSnapshot(command, file, isIncluded);
-    const { sizeBytes, ...facts } = await writeWhole(path, shown(content, terminal));
+    const { sizeBytes, ...facts } = await writeWholeFile(path, async (descriptor) => {
+      const written = await writeExport(descriptor, shown(content, terminal));
+      return { ...written, sizeBytes: fstatSync(descriptor).size };
+    });
     const { revision, keys, leases } = facts;
     const what = `${keys} keys and ${leases} leases of revision ${revision}, ${sizeText(sizeBytes)}`;
     const ended = leftOut === 0 ? '' : `; ${leftOut} keys left out, whose leases ended meanwhile`;
@@ -198,28 +193,6 @@ function shown(content: Content, terminal: Terminal): Content {
       }
     },
   };
-}
-
-/** The file is there in full, or not at all. */
-async function writeWhole(
-  path: string,
-  content: Content,
-): Promise<ExportFacts & { readonly sizeBytes: number }> {
-  const partial = `${path}.part`;
-  rmSync(partial, { force: true });
-  const descriptor = openSync(partial, 'wx', 0o600);
-  try {
-    const facts = await writeExport(descriptor, content);
-    const sizeBytes = fstatSync(descriptor).size;
-    renameSync(partial, path);
-    syncDirectory(dirname(path));
-    return { ...facts, sizeBytes };
-  } catch (error) {
-    rmSync(partial, { force: true });
-    throw error;
-  } finally {
-    closeSync(descriptor);
-  }
 }
 
 async function importKeys(command: Command): Promise<boolean> {

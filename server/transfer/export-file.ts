@@ -1,16 +1,9 @@
 import { Buffer } from 'node:buffer';
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  createReadStream,
-  fsyncSync,
-  openSync,
-  readSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, createReadStream, openSync, readSync, statSync } from 'node:fs';
 import { asBuffer } from '../base/bytes.ts';
 import { hexId, type LeaseId } from '../base/ids.ts';
+import { writeAll } from '../snapshot/whole-file.ts';
 import { type Content, type Entry, type OnBytes, TransferError } from './content.ts';
 
 // An export: lines of JSON. The first one is the head, then leases and keys, a lease before the keys that live with it;
@@ -59,7 +52,6 @@ export async function writeExport(descriptor: number, content: Content): Promise
   flush();
   const sha256 = hash.digest('hex');
   writeAll(descriptor, Buffer.from(`${JSON.stringify({ end: true, ...counts, sha256 })}\n`));
-  fsyncSync(descriptor);
   return { revision, clusterId, ...counts, sha256 };
 }
 
@@ -74,12 +66,6 @@ function fieldsOf(entry: Entry): object {
     modRevision,
     version,
   };
-}
-
-function writeAll(descriptor: number, bytes: Uint8Array): void {
-  for (let written = 0; written < bytes.length; ) {
-    written += writeSync(descriptor, bytes, written);
-  }
 }
 
 /** Whether it begins as an export does, and no snapshot. */
