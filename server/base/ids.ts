@@ -16,6 +16,11 @@ export function hexId(id: bigint): string {
   return BigInt.asUintN(64, id).toString(16);
 }
 
+/** The lease of a hexadecimal text as {@link hexId} prints it. */
+export function leaseIdOf(hex: string): LeaseId {
+  return BigInt.asIntN(64, BigInt(`0x${hex}`));
+}
+
 /** Entry identity: equal pairs mean equal logs up to here (paper §5.3, Log Matching). */
 export interface EntryId {
   readonly index: LogIndex;

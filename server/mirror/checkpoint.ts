@@ -27,8 +27,13 @@ export function checkpointPlace(
   reserved: string,
   { destPrefix }: KeyMapping,
 ): { readonly checkpoint: string; readonly leases: string } {
-  const name = createHash('sha256').update(destPrefix).digest('hex').slice(0, 16);
+  const name = rangeName(destPrefix);
   return { checkpoint: `${reserved}${name}/checkpoint`, leases: `${reserved}${name}/leases/` };
+}
+
+/** Tells ranges of the destination from each other, in the names of what is kept beside them. */
+export function rangeName(destPrefix: Uint8Array): string {
+  return createHash('sha256').update(destPrefix).digest('hex').slice(0, 16);
 }
 
 export function stateOf(checkpoint: Checkpoint, { clusterId, mapping, term }: Mirrored): State {

@@ -151,8 +151,12 @@ class SideBySide {
       await there.return();
     }
     await this.#compareLeases();
-    const { differences } = { differences: this.#differences };
-    return { ...pair, keys: this.#keys, leases: this.#met.size, differences };
+    return {
+      ...pair,
+      keys: this.#keys,
+      leases: this.#met.size,
+      differences: this.#differences,
+    };
   }
 
   get #isEnough(): boolean {

@@ -1,5 +1,5 @@
 import { asBuffer } from '../base/bytes.ts';
-import { hexId, type LeaseId } from '../base/ids.ts';
+import { hexId, type LeaseId, leaseIdOf } from '../base/ids.ts';
 import { pause } from '../client/abort.ts';
 import type { Client } from '../client/client.ts';
 import { ClientError } from '../client/errors.ts';
@@ -220,11 +220,7 @@ export async function recordedLeases(
   const { kvs } = await destination.range(keysUnder(prefix), { revision });
   return kvs.map(({ key, value }) => {
     const { id, ttl } = JSON.parse(asBuffer(value).toString()) as { id: string; ttl: number };
-    const source = idOf(asBuffer(key).toString().slice(prefix.length));
-    return { source, lease: mapped(idOf(id), ttl) };
+    const source = leaseIdOf(asBuffer(key).toString().slice(prefix.length));
+    return { source, lease: mapped(leaseIdOf(id), ttl) };
   });
-}
-
-function idOf(hex: string): LeaseId {
-  return BigInt.asIntN(64, BigInt(`0x${hex}`));
 }

@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { closeSync, createReadStream, openSync, readSync, statSync } from 'node:fs';
 import { asBuffer } from '../base/bytes.ts';
-import { hexId, type LeaseId } from '../base/ids.ts';
+import { hexId, type LeaseId, leaseIdOf } from '../base/ids.ts';
 import { writeAll } from '../snapshot/whole-file.ts';
 import { type Content, type Entry, type OnBytes, TransferError } from './content.ts';
 
@@ -189,7 +189,7 @@ class Reading {
   #leaseOf(text: unknown): LeaseId {
     if (text === undefined) return 0n;
     if (typeof text === 'string' && /^[0-9a-f]{1,16}$/.test(text)) {
-      return BigInt.asIntN(64, BigInt(`0x${text}`));
+      return leaseIdOf(text);
     }
     throw this.#damaged('a lease that is no id');
   }

@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto';
 import { equalBytes, latin1 } from '../base/bytes.ts';
 import type { LeaseId } from '../base/ids.ts';
 import type { Client } from '../client/client.ts';
 import { lineOf } from '../client/ctl/text.ts';
 import { keysUnder } from '../client/keys.ts';
 import { kvsAt, putOp, rangeOp } from '../client/txn.ts';
+import { rangeName } from '../mirror/checkpoint.ts';
 import { LeaseLostError, MirrorError } from '../mirror/failure.ts';
 import { GuardedWriter, type State } from '../mirror/guarded-writer.ts';
 import type { KeyMapping } from '../mirror/key-mapping.ts';
@@ -56,11 +56,10 @@ export class Import {
 
   constructor(client: Client, options: ImportOptions) {
     const { mapping, reserved } = options;
-    const range = createHash('sha256').update(mapping.destPrefix).digest('hex').slice(0, 16);
     this.#client = client;
     this.#options = options;
     this.#patience = new Patience('destination', options.signal, patienceMs);
-    this.#place = `${reserved}import-${range}/`;
+    this.#place = `${reserved}import-${rangeName(mapping.destPrefix)}/`;
     this.#writer = new GuardedWriter(client, this.#patience, `${this.#place}checkpoint`);
     const modules = { client, patience: this.#patience, writer: this.#writer };
     this.#leases = new LeaseMap(modules, `${this.#place}leases/`);
