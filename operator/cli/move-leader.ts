@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MemberRecord, StoreCluster } from '../api/types.ts';
 import type { HttpKubeClient } from '../kube/client.ts';
+import { hasNoVote } from '../observe/view.ts';
 import { serialOf } from '../resources/names.ts';
 import { PodGateway } from './pod-gateway.ts';
 
@@ -60,7 +61,7 @@ function checkedTarget(cluster: StoreCluster, name: string): MemberRecord {
     const names = (cluster.status?.members ?? []).map((each) => each.name).join(', ');
     throw new Error(`${name} is no member; members are ${names}`);
   }
-  if (member.role === 'learner' || member.role === 'observer') {
+  if (hasNoVote(member)) {
     throw new Error(
       `${name} is ${member.role === 'learner' ? 'a learner' : 'an observer'} and cannot lead`,
     );

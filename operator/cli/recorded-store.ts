@@ -3,6 +3,7 @@ import { bytesOf } from '../api/quantity.ts';
 import type { MemberRecord, StoreCluster } from '../api/types.ts';
 import type { Alarm, MemberStatus } from '../observe/observation.ts';
 import type { MemberListing, StoreAdmin, StoreAuth } from '../observe/store-admin.ts';
+import { hasNoVote } from '../observe/view.ts';
 import { podEndpoint } from '../resources/endpoints.ts';
 import { peerUrl } from '../resources/names.ts';
 
@@ -43,7 +44,7 @@ export class RecordedStore implements StoreAdmin {
               id,
               name,
               peerUrls: [peerUrl(this.#cluster, name)],
-              learner: role === 'learner' || role === 'observer',
+              learner: hasNoVote({ role }),
               ...(role === 'observer' ? { observer: true } : {}),
             },
           ],

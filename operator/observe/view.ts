@@ -1,4 +1,5 @@
 import type { PersistentVolumeClaim, Pod } from '../api/objects.ts';
+import type { MemberRecord } from '../api/types.ts';
 import { isOurs, memberIdAnnotation, roleLabel } from '../resources/labels.ts';
 import { memberOfPeerUrl, serialOf } from '../resources/names.ts';
 import { observerSpec } from '../resources/observers.ts';
@@ -65,6 +66,11 @@ export function viewOf(observation: Observation): ClusterView {
 /** A voter by the MemberList; nobody is while the store is silent. */
 export function isVoter(member: MemberView): boolean {
   return member.raft?.learner === false;
+}
+
+/** By what the status has recorded of a member. */
+export function hasNoVote({ role }: Pick<MemberRecord, 'role'>): boolean {
+  return role === 'learner' || role === 'observer';
 }
 
 /** On its way to become a voter. */

@@ -1,4 +1,4 @@
-import { type ClusterView, isTerminating, type MemberView } from '../observe/view.ts';
+import { type ClusterView, hasNoVote, isTerminating, type MemberView } from '../observe/view.ts';
 import { quorumOf } from '../resources/budget.ts';
 import { type Rule, stopUntil, waitFor } from './decision.ts';
 import { diagnose } from './diagnose.ts';
@@ -33,7 +33,7 @@ export const askTheStore: Rule = (view) => {
 /** So many volumes are gone that the others can never agree again; what a person can do about it. */
 function lostForGood({ observation, members }: ClusterView): string | undefined {
   const voters = (observation.cluster.status?.members ?? []).filter(
-    ({ id, role }) => id !== undefined && role !== 'learner' && role !== 'observer',
+    (member) => member.id !== undefined && !hasNoVote(member),
   );
   const survivors = members.filter(({ recordedId }) => recordedId !== undefined);
   // A learner, or one that left, may be gone on with; it has no vote with which the others could agree.

@@ -1,10 +1,11 @@
 import type { Observation } from '../observe/observation.ts';
-import { type ClusterView, isLearner, isTerminating, type MemberView } from '../observe/view.ts';
-import { type PodRole, tokenAnnotation } from '../resources/labels.ts';
+import { type ClusterView, isTerminating, type MemberView } from '../observe/view.ts';
+import { tokenAnnotation } from '../resources/labels.ts';
 import { memberOfPeerUrl, peerUrl } from '../resources/names.ts';
 import { buildPod, initialClusterFlag, type Peer } from '../resources/pod.ts';
 import { act, type Decision, type Rule } from './decision.ts';
 import { endedPod } from './diagnose.ts';
+import { roleOf } from './roles.ts';
 
 /**
  * A member without a pod gets one on its volume, under the same name: nothing is lost, so nothing has to be asked
@@ -35,11 +36,6 @@ function restartMember(view: ClusterView, member: MemberView): Decision | undefi
       token: volume.metadata.annotations?.[tokenAnnotation] ?? '',
     }),
   });
-}
-
-function roleOf(member: MemberView): PodRole {
-  if (member.isObserver) return 'observer';
-  return isLearner(member) ? 'learner' : 'voter';
 }
 
 function isMember(view: ClusterView, { raft, recordedId, name }: MemberView): boolean {

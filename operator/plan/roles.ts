@@ -1,12 +1,13 @@
-import { isTerminating } from '../observe/view.ts';
+import { isLearner, isTerminating, type MemberView } from '../observe/view.ts';
 import { type PodRole, roleLabel } from '../resources/labels.ts';
 import { act, type Rule } from './decision.ts';
 
 /** Pods carry their member's role: the client Service and the disruption budget select voters by it. */
 export const roles: Rule = ({ members }) => {
-  for (const { name, pod, raft, isObserver } of members) {
+  for (const member of members) {
+    const { name, pod, raft, isObserver } = member;
     if (pod === undefined || raft === undefined || isTerminating(pod)) continue;
-    const role: PodRole = isObserver ? 'observer' : raft.learner ? 'learner' : 'voter';
+    const role = roleOf(member);
     if (pod.metadata.labels?.[roleLabel] === role) continue;
     return act('RoleLabelled', `${name} is ${isObserver ? 'an' : 'a'} ${role}.`, {
       kind: 'labelPod',
@@ -16,3 +17,8 @@ export const roles: Rule = ({ members }) => {
   }
   return undefined;
 };
+
+export function roleOf(member: MemberView): PodRole {
+  if (member.isObserver) return 'observer';
+  return isLearner(member) ? 'learner' : 'voter';
+}

@@ -5,7 +5,7 @@ import { membersMax } from '../api/schema.ts';
 import type { MemberRecord, PlanRecord, StoreClusterStatus } from '../api/types.ts';
 import { tagOf } from '../api/versions.ts';
 import type { Observation } from '../observe/observation.ts';
-import { type ClusterView, isVoter, type MemberView, viewOf } from '../observe/view.ts';
+import { type ClusterView, hasNoVote, isVoter, type MemberView, viewOf } from '../observe/view.ts';
 import { decisionNames, type Plan, reasonOf } from '../plan/plan.ts';
 import { clusterLabel } from '../resources/labels.ts';
 import { observersWanted } from '../resources/observers.ts';
@@ -105,10 +105,6 @@ function memberRecords(view: ClusterView): readonly MemberRecord[] {
     }),
   );
   return [...records, ...gone];
-}
-
-function hasNoVote({ role }: Pick<MemberRecord, 'role'>): boolean {
-  return role === 'learner' || role === 'observer';
 }
 
 function recordOf(member: MemberView): MemberRecord {
