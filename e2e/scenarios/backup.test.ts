@@ -7,9 +7,10 @@ import { CompactedError } from '../../server/client/errors.ts';
 import { keysUnder, oneKey } from '../../server/client/keys.ts';
 import { s3Tools } from '../../test/support/s3-servers.ts';
 import { needs } from '../../test/support/tools.ts';
+import { isWhole } from '../../test/support/whole.ts';
 import { openPlace, type PlaceKind } from './backup-place.ts';
 import { isReal } from './real-cluster.ts';
-import { isFull, type Stage, scenario } from './scenario.ts';
+import { type Stage, scenario } from './scenario.ts';
 import type { TestedCluster } from './store-cluster.ts';
 import { TestedBackups } from './tested-backups.ts';
 import { until } from './waiting.ts';
@@ -22,7 +23,7 @@ const momentMs = 1_500;
 const made = 5;
 const kept = 3;
 /** By the clock, one a minute; the sample has no minutes to wait. */
-const isByTheClock = isFull || isReal;
+const isByTheClock = isWhole || isReal;
 
 for (const kind of ['s3rver', 'moto', 'swift', 'volume'] as const satisfies PlaceKind[]) {
   scenario(

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from '../../server/client/client.ts';
+import { isWhole } from '../../test/support/whole.ts';
 import { cordon, evict, evictWhenGranted, nodeNames } from './nodes.ts';
-import { isFull, type Stage, scenario } from './scenario.ts';
+import { type Stage, scenario } from './scenario.ts';
 import type { TestedCluster } from './store-cluster.ts';
 import { until } from './waiting.ts';
 
@@ -42,7 +43,7 @@ async function threeUnderLoad(stage: Stage, name: string): Promise<TestedCluster
 scenario('every kind of option changed', { isLong: true }, async (stage) => {
   const cluster = await threeUnderLoad(stage, 'changed');
   // A sample, where time is short.
-  const names = isFull ? Object.keys(edits) : ['options', 'resources'];
+  const names = isWhole ? Object.keys(edits) : ['options', 'resources'];
   for (const name of names) {
     const before = await cluster.podUids();
     await stage.measure(name, async () => {

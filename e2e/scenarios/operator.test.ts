@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isWhole } from '../../test/support/whole.ts';
 import { skipWithoutApiServerControl } from './api-server-commands.ts';
 import { isReal } from './real-cluster.ts';
-import { isFull, scenario } from './scenario.ts';
+import { scenario } from './scenario.ts';
 
-const outageMs = isFull || isReal ? 60_000 : 10_000;
+const outageMs = isWhole || isReal ? 60_000 : 10_000;
 const outageGapMsMax = 1_000;
 
 scenario(

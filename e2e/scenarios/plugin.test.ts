@@ -8,7 +8,8 @@ import { gunzipSync } from 'node:zlib';
 import type { KubeObject } from '../../operator/api/objects.ts';
 import { collectionPath } from '../../operator/kube/paths.ts';
 import { needs, toolPath } from '../../test/support/tools.ts';
-import { isFull, type Stage, scenario } from './scenario.ts';
+import { isWhole, onlyWhole } from '../../test/support/whole.ts';
+import { type Stage, scenario } from './scenario.ts';
 import type { TestedCluster } from './store-cluster.ts';
 
 // kubectl mainstay, as people call it.
@@ -110,7 +111,7 @@ async function pauseAndRestart(kubectl: Kubectl, demo: TestedCluster): Promise<v
   for (const [pod, uid] of after) assert.notEqual(uid, before.get(pod), pod);
 }
 
-const longer = isFull ? needs('kubectl') : { skip: 'only with MAINSTAY_FULL=1' };
+const longer = isWhole ? needs('kubectl') : onlyWhole;
 
 scenario('kubectl mainstay moves the lead over TLS, as root', longer, async (stage) => {
   const { kube, namespace } = stage.environment;

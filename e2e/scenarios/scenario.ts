@@ -1,5 +1,6 @@
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isWhole } from '../../test/support/whole.ts';
 import type { Environment, Release } from './environment.ts';
 import { openEnvironment } from './open-environment.ts';
 import { isReal } from './real-cluster.ts';
@@ -34,8 +35,6 @@ const killMsMax = 4_000;
 const pollMs = 100;
 const logLengthMax = 8_000;
 
-/** Set in CI, where the long ones run too. */
-export const isFull = process.env['MAINSTAY_FULL'] === '1';
 /** Set by `npm run e2e -- --kill-operator`. */
 const killsEverywhere = process.env['MAINSTAY_E2E_KILL_OPERATOR'] === '1';
 
@@ -135,7 +134,7 @@ export function scenario(
   options: ScenarioOptions,
   play: (stage: Stage) => Promise<void>,
 ): void {
-  if (options.isLong === true && !isFull && !isReal) return;
+  if (options.isLong === true && !isWhole && !isReal) return;
   const { todo, needsBefore = false, killsOperator = killsEverywhere } = options;
   if (killsEverywhere && !killsOperator) return;
   const skip = options.skip || (needsBefore && skipWithoutReleaseBefore());

@@ -7,6 +7,7 @@ import { after, test } from 'node:test';
 import { inspect } from 'node:util';
 import { Auth, KV } from '../../server/proto/gen/rpc.ts';
 import { needs } from '../support/tools.ts';
+import { isWhole } from '../support/whole.ts';
 import { type StoreUnderTest, withStores } from './store-under-test.ts';
 
 // A signed token of one store is good on the other, when both have the same keys and have changed their users as often.
@@ -14,7 +15,6 @@ import { type StoreUnderTest, withStores } from './store-under-test.ts';
 const directory = mkdtempSync(join(tmpdir(), 'mainstay-tokens-'));
 after(() => rmSync(directory, { recursive: true }));
 
-const full = process.env['MAINSTAY_FULL'] === '1';
 const options = { ...needs('etcd'), timeout: 60_000 };
 
 interface KeyPair {
@@ -27,7 +27,7 @@ const rsa = (): KeyPair => generateKeyPairSync('rsa', { modulusLength: 2048 });
 const kinds: Readonly<Record<string, () => KeyPair>> = {
   PS256: rsa,
   ES512: () => generateKeyPairSync('ec', { namedCurve: 'P-521' }),
-  ...(full
+  ...(isWhole
     ? {
         RS384: rsa,
         ES256: () => generateKeyPairSync('ec', { namedCurve: 'P-256' }),

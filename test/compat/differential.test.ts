@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { LeaseTimeToLiveResponse } from '../../server/proto/gen/rpc.ts';
 import type { Outcome } from '../support/grpc.ts';
 import { needs } from '../support/tools.ts';
+import { isWhole } from '../support/whole.ts';
 import {
   largeSequence,
   longHistory,
@@ -22,15 +23,14 @@ import { type WatchStep, watchSequence } from './watch-run.ts';
 // Random sequences of KV, transaction, lease and user operations, each performed on this store and on etcd: every field of
 // every answer must be the same, and every code and message of a refusal.
 
-const full = process.env['MAINSTAY_FULL'] === '1';
 const flags = ['--max-txn-ops', `${txnOpsMax}`, '--max-request-bytes', `${requestBytesMax}`];
-const options = { ...needs('etcd'), timeout: (full ? 30 : 10) * 60_000 };
+const options = { ...needs('etcd'), timeout: (isWhole ? 30 : 10) * 60_000 };
 
 test('random sequences get equal answers from this store and from etcd', options, () =>
   withStores({ flags }, (stores) =>
     checkSequences({
       sequences: sequence,
-      runs: full ? 5000 : 100,
+      runs: isWhole ? 5000 : 100,
       compare: (operations) => compareCleared(stores, operations),
     }),
   ),
@@ -41,7 +41,7 @@ test('sequences through a follower get equal answers', options, () =>
     checkSequences({
       // Only a leader knows which lease expires first, so a follower lists them in an order of its own.
       sequences: sequence.map((operations) => operations.filter(({ kind }) => kind !== 'leases')),
-      runs: full ? 500 : 12,
+      runs: isWhole ? 500 : 12,
       compare: (operations) => compareCleared(stores, operations),
     }),
   ),
@@ -51,7 +51,7 @@ test('sequences over two thousand keys get equal answers', options, () =>
   withStores({}, (stores) =>
     checkSequences({
       sequences: largeSequence,
-      runs: full ? 60 : 3,
+      runs: isWhole ? 60 : 3,
       compare: (operations) => compareCleared(stores, operations),
     }),
   ),
@@ -60,7 +60,7 @@ test('sequences over two thousand keys get equal answers', options, () =>
 test('a history that is only compacted late gets equal answers', options, () =>
   checkSequences({
     sequences: longHistory,
-    runs: full ? 10 : 1,
+    runs: isWhole ? 10 : 1,
     // Each on stores of its own: nothing but a new store was never compacted.
     compare: (operations) => withStores({ flags }, (stores) => compare(stores, operations, [1, 1])),
   }),
@@ -70,7 +70,7 @@ test('what users do and may do gets equal answers', options, () =>
   withStores({ flags: [...flags, '--bcrypt-cost', '4'] }, (stores) =>
     checkSequences({
       sequences: ruledSequence,
-      runs: full ? 700 : 20,
+      runs: isWhole ? 700 : 20,
       compare: (steps) => compareRuled(stores, steps),
     }),
   ),
@@ -83,7 +83,7 @@ test('users of a follower get equal answers', options, () =>
       sequences: ruledSequence.map((steps) =>
         steps.filter((step) => step.kind !== 'as' || step.operation.kind !== 'leases'),
       ),
-      runs: full ? 100 : 3,
+      runs: isWhole ? 100 : 3,
       compare: (steps) => compareRuled(stores, steps),
     }),
   ),
@@ -93,7 +93,7 @@ test('watchers see the same events from this store and from etcd', options, () =
   withStores({ flags }, (stores) =>
     checkSequences({
       sequences: watchedSequence,
-      runs: full ? 500 : 30,
+      runs: isWhole ? 500 : 30,
       compare: (steps) => compareWatchers(stores, steps),
     }),
   ),
@@ -103,7 +103,7 @@ test('watchers of a follower see the same events', options, () =>
   withStores({ flags, size: 3 }, (stores) =>
     checkSequences({
       sequences: watchedSequence,
-      runs: full ? 100 : 10,
+      runs: isWhole ? 100 : 10,
       compare: (steps) => compareWatchers(stores, steps),
     }),
   ),

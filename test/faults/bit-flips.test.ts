@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { SeededRandom } from '../sim/random.ts';
 import { GrpcChannel } from '../support/grpc.ts';
 import { type MemberProcess, TestCluster } from '../support/server-process.ts';
+import { isWhole } from '../support/whole.ts';
 import { type Flip, filesOf, flipBit } from './support/bits.ts';
 import type { Outcome, Task } from './support/flip-child.ts';
 import { Model, makeScript, play } from './support/script.ts';
@@ -16,9 +17,8 @@ import { readView } from './support/view.ts';
 // One bit of one file of a member that was stopped is turned over. It starts and answers as before, or it refuses to start
 // and says what is damaged, or it is repaired by the others: never a wrong answer.
 
-const isFull = process.env['MAINSTAY_FULL'] === '1';
 const seed = Number(process.env['SEED'] ?? 4);
-const flips = isFull
+const flips = isWhole
   ? { alone: 600, withLog: 200, ofThree: 200, asProcess: 20 }
   : { alone: 30, withLog: 12, ofThree: 15, asProcess: 2 };
 const outcomeTimeoutMs = 30_000;

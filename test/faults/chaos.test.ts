@@ -7,12 +7,13 @@ import { EventType } from '../../server/proto/gen/kv.ts';
 import { KV, Maintenance } from '../../server/proto/gen/rpc.ts';
 import { GrpcChannel } from '../support/grpc.ts';
 import { type MemberProcess, type TestCluster, withCluster } from '../support/server-process.ts';
+import { isWhole } from '../support/whole.ts';
 import { checkRecord, type Read, Record, sharedKey, Traffic } from './support/traffic.ts';
 import { eventText, ok, readHistory } from './support/view.ts';
 
 // Three members, clients that write and read all the time, and one fault after the other.
 
-const rounds = process.env['MAINSTAY_FULL'] === '1' ? 6 : 1;
+const rounds = isWhole ? 6 : 1;
 const writesBetweenFaults = 150;
 const readsOfOldLeader = 40;
 

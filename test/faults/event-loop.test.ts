@@ -8,14 +8,14 @@ import { bytesOf } from '../../server/client/keys.ts';
 import { KV, Maintenance, type RequestOp } from '../../server/proto/gen/rpc.ts';
 import { GrpcChannel, raw } from '../support/grpc.ts';
 import { type MemberProcess, TestCluster } from '../support/server-process.ts';
+import { isWhole } from '../support/whole.ts';
 import { ok } from './support/view.ts';
 
 // How long one large request holds up everybody else: the longest turn of the member's event loop during each, in time on a
 // processor and without garbage collections; and how long puts took meanwhile.
 
 const probe = fileURLToPath(new URL('./support/loop-probe.js', import.meta.url));
-const isFull = process.env['MAINSTAY_FULL'] === '1';
-const keyCount = isFull ? 1_000_000 : 20_000;
+const keyCount = isWhole ? 1_000_000 : 20_000;
 const listedKeys = 100_000;
 const valueBytes = 64;
 const putsPerTxn = 100;
@@ -139,7 +139,9 @@ async function during(
   assert(longest <= putMsMax, `during ${name} a put took ${longest} ms`);
 }
 
-suite('large requests leave room for small ones', { timeout: isFull ? 1_800_000 : 240_000 }, () => {
+suite('large requests leave room for small ones', {
+  timeout: isWhole ? 1_800_000 : 240_000,
+}, () => {
   test(`with ${keyCount} keys`, async () => {
     const cluster = await TestCluster.prepare({ program: 'mainstay' });
     try {

@@ -5,6 +5,7 @@ import { suite, test } from 'node:test';
 import { GrpcChannel } from '../support/grpc.ts';
 import { type Exit, type MemberProcess, TestCluster } from '../support/server-process.ts';
 import { needs, toolPath } from '../support/tools.ts';
+import { isWhole } from '../support/whole.ts';
 import { Model, makeScript, type Op, play } from './support/script.ts';
 import { parseTrace, type SystemCall } from './support/strace.ts';
 import { readView, type View } from './support/view.ts';
@@ -16,7 +17,6 @@ const seed = 20_261;
 const scriptLength = 200;
 const everyNth = 10;
 const sampleSize = 5;
-const isFull = process.env['MAINSTAY_FULL'] === '1';
 
 const callNames = [
   ['write', 'writev', 'pwrite64', 'pwritev', 'pwritev2'],
@@ -78,7 +78,7 @@ function pointsOf(calls: readonly SystemCall[], directory: string): KillPoint[] 
 /** Each tenth call, of all kinds together; by default a sample of these. */
 function chosen(points: readonly KillPoint[]): KillPoint[] {
   const tenths = points.filter((_, at) => at % everyNth === everyNth - 1);
-  if (isFull) return tenths;
+  if (isWhole) return tenths;
   const step = tenths.length / sampleSize;
   return Array.from(
     { length: sampleSize },

@@ -18,11 +18,11 @@ import { ClientListener } from '../../server/transport/client-listener.ts';
 import { FakeMember } from '../server/api/fake-member.ts';
 import { FakeS3 } from '../support/fake-s3.ts';
 import { freePort } from '../support/server-process.ts';
+import { isWhole } from '../support/whole.ts';
 
 // A backup of much data, as it runs in a pod: what it takes in memory does not grow with it, but for some bytes a key.
 
 const mebibyte = 1024 * 1024;
-const isFull = process.env['MAINSTAY_FULL'] === '1';
 const valueBytes = 2_000;
 /** With all of Node. */
 const memoryMebibytesMax = 256;
@@ -113,7 +113,7 @@ suite('a backup of much data', { timeout: 30 * 60_000 }, () => {
 
   test('to a directory, encrypted, and verified', async () => {
     const flags = ['--target', join(directory, 'target'), '--encryption-key-file', keyFile];
-    const keys = isFull ? 1_000_000 : 20_000;
+    const keys = isWhole ? 1_000_000 : 20_000;
     await run('save', keys, flags);
     await run('verify', keys, [...flags, '--scratch-dir', directory]);
   });
@@ -121,7 +121,7 @@ suite('a backup of much data', { timeout: 30 * 60_000 }, () => {
   test('to a bucket, in many parts', async () => {
     const fake = await FakeS3.start();
     try {
-      const keys = isFull ? 200_000 : 20_000;
+      const keys = isWhole ? 200_000 : 20_000;
       await run('save', keys, ['--target', 's3://backups', '--s3-endpoint', fake.url]);
       assert.ok(fake.asked.some(({ query }) => query.get('partNumber') === '5'));
     } finally {

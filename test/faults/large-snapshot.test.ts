@@ -23,12 +23,12 @@ import { encodeVersion } from '../../server/mvcc/record-codec.ts';
 import { etcdRevisionKey } from '../../server/mvcc/revision.ts';
 import { type BoltBucket, encodeBolt, layOutBolt } from '../../server/snapshot/bolt-writer.ts';
 import { TestCluster } from '../support/server-process.ts';
+import { isWhole } from '../support/whole.ts';
 
 // A large snapshot is restored, served and saved again: what that takes in memory does not grow with it.
 
 const mebibyte = 1024 * 1024;
-const isFull = process.env['MAINSTAY_FULL'] === '1';
-const stateBytes = (isFull ? 2_048 : 120) * mebibyte;
+const stateBytes = (isWhole ? 2_048 : 120) * mebibyte;
 /** Not above it, however large the snapshot. */
 const growthBytesMax = 128 * mebibyte;
 const valueBytes = 16_000;

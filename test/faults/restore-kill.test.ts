@@ -13,12 +13,12 @@ import { clientSnapshotOf } from '../../server/snapshot/client-snapshot.ts';
 import { openStore, put } from '../server/mvcc/support.ts';
 import { type MemberProcess, TestCluster } from '../support/server-process.ts';
 import { needs, toolPath } from '../support/tools.ts';
+import { isWhole } from '../support/whole.ts';
 import { parseTrace, type SystemCall } from './support/strace.ts';
 
 // mainstayctl snapshot restore, watched and killed: a data directory is there when all of it is durable, and not before.
 
 const keyCount = 400;
-const isFull = process.env['MAINSTAY_FULL'] === '1';
 const mainstayctlPath = fileURLToPath(new URL('../../server/ctl/main.js', import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), 'mainstay-restore-kill-'));
 after(() => rmSync(directory, { recursive: true, force: true }));
@@ -96,7 +96,7 @@ test(
       await serves(member, flags);
       await member.stop();
       const points = calls.slice(0, last + 1).filter(({ name }) => !writeNames.includes(name));
-      const chosen = points.filter((_, at) => isFull || at % 6 === 3 || at === points.length - 1);
+      const chosen = points.filter((_, at) => isWhole || at % 6 === 3 || at === points.length - 1);
       for (const point of chosen) {
         const nth = points
           .slice(0, points.indexOf(point) + 1)

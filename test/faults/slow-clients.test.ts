@@ -10,18 +10,18 @@ import { Flag } from '../../server/transport/http2/frames.ts';
 import { frame, RawClient, request } from '../server/transport/http2/raw-client.ts';
 import { GrpcChannel } from '../support/grpc.ts';
 import { type MemberProcess, withCluster } from '../support/server-process.ts';
+import { isWhole } from '../support/whole.ts';
 import { ok } from './support/view.ts';
 
 // Clients that only hold on: what they cost in memory, and what others notice of them. MAINSTAY_FULL=1 runs more.
 
-const isFull = process.env['MAINSTAY_FULL'] === '1';
 const kibibyte = 1024;
 const mebibyte = 1024 * kibibyte;
-const idleConnections = isFull ? 9_500 : 1_500;
+const idleConnections = isWhole ? 9_500 : 1_500;
 const idleBytesMax = 32 * kibibyte;
 /** What comes and goes, whoever is connected. */
 const noiseBytes = 40 * mebibyte;
-const watchers = isFull ? 100 : 20;
+const watchers = isWhole ? 100 : 20;
 /** What a watcher that does not read may cost: what waits in its stream, and in its socket. */
 const watcherBytesMax = 2 * mebibyte;
 

@@ -5,6 +5,7 @@ import { Addresses } from '../../e2e/localkube/kubelet/addresses.ts';
 import type { KubeList } from '../../operator/api/objects.ts';
 import type { StoreCluster } from '../../operator/api/types.ts';
 import { collectionPath } from '../../operator/kube/paths.ts';
+import { isWhole } from '../support/whole.ts';
 import { type BareKube, journalOf, withBareKube } from './support/bare-kube.ts';
 import { OperatorProcess, until } from './support/operator-process.ts';
 import {
@@ -18,12 +19,11 @@ import {
 // One operator, 200 stores (fewer by default) of three members that are well: memory and requests that this takes. The
 // members are on paper, but they are asked over gRPC, so that the connections are counted too.
 
-const isFull = process.env['MAINSTAY_FULL'] === '1';
-const clusterCount = isFull ? 200 : 40;
+const clusterCount = isWhole ? 200 : 40;
 const replicas = 3;
 const nodeCount = 20;
 /** Longer than a store that is well is left alone. */
-const windowMs = isFull ? 60_000 : 20_000;
+const windowMs = isWhole ? 60_000 : 20_000;
 const residentBytesMax = 256 * 1024 ** 2;
 /** O9 of reference/reliability.md. */
 const requestsPerMinuteMax = 60;

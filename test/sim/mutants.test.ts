@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
 import { suite, test } from 'node:test';
+import { isWhole } from '../support/whole.ts';
 import { mutants } from './mutants.ts';
 import { checkDrift, huntMutant } from './mutate.ts';
 
 /** `MAINSTAY_FULL=1`: every mutant, as long as it takes; else a few that are found fast. */
-const isFull = process.env['MAINSTAY_FULL'] === '1';
 const sample = ['vote-not-persisted', 'acknowledged-before-sync', 'proposal-sent-twice'];
 
 suite('Mutants', () => {
@@ -14,7 +14,7 @@ suite('Mutants', () => {
   });
 
   for (const mutant of mutants) {
-    if (!isFull && !sample.includes(mutant.name)) continue;
+    if (!isWhole && !sample.includes(mutant.name)) continue;
     test(`${mutant.name} is found (${mutant.origin})`, async (context) => {
       const { seedsNeeded, report } = await huntMutant(mutant, {
         seedsMax: 500,

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
 import { suite, test } from 'node:test';
+import { isWhole } from '../support/whole.ts';
 import { describeReport, replayCommand, runFleet, seedRange } from './fleet.ts';
 
 /** `MAINSTAY_FULL=1`: the figure of the issue; else a sample. */
-const seeds = process.env['MAINSTAY_FULL'] === '1' ? 1000 : 40;
+const seeds = isWhole ? 1000 : 40;
 const seconds = 60;
 
 suite('Simulation', () => {

@@ -9,6 +9,7 @@ import type { KeySpace } from '../../../server/client/key-space.ts';
 import { keysUnder, oneKey, textOf } from '../../../server/client/keys.ts';
 import { freePort } from '../../support/server-process.ts';
 import { TcpProxy } from '../../support/tcp-proxy.ts';
+import { isWhole } from '../../support/whole.ts';
 import { failureOf, leaderOf, onBoth, type StoreToUse } from './stores.ts';
 
 /** What writers did and a watcher saw, through a fault; {@link check} says whether both agree with the store. */
@@ -95,12 +96,10 @@ async function whenReady(store: StoreToUse): Promise<void> {
   }
 }
 
-const isFull = process.env['MAINSTAY_FULL'] === '1';
-
 onBoth('a cluster', { size: 3 }, (store) => {
   // The client is the same: what takes long is tried on etcd only where all is.
   const testLong = (name: string, body: () => Promise<void>) => {
-    if (store.program === 'mainstay' || isFull) void test(name, body);
+    if (store.program === 'mainstay' || isWhole) void test(name, body);
   };
 
   test('calls go to the members in turn', async () => {
@@ -237,7 +236,7 @@ onBoth('a cluster', { size: 3 }, (store) => {
       await Promise.all(proxies.map((proxy) => proxy.close()));
     }
   };
-  if (isFull) testLong('a watch leaves a connection that hangs', hangingConnection);
+  if (isWhole) testLong('a watch leaves a connection that hangs', hangingConnection);
 
   testLong('sessions and watches outlive a restart of every member', async () => {
     const client = store.client();

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
 import { suite, test } from 'node:test';
+import { isWhole } from '../../support/whole.ts';
 import { allTasks, describeFleet, runFleet } from './fleet.ts';
 import { checkDrift, hunt } from './hunt.ts';
 import { operatorMutants } from './mutants.ts';
@@ -10,18 +11,17 @@ import { scenarios } from './scenarios.ts';
 // checked at each of its writes and at the end. What fails prints the command that shows it again.
 
 /** `MAINSTAY_FULL=1`: every placement, two thousand seeds, every planted bug; else a sample. */
-const isFull = process.env['MAINSTAY_FULL'] === '1';
 const sample = ['adds-a-voter', 'first-pod-begins-again'];
 const jobs = Math.min(2, availableParallelism());
 
 suite('The simulated operator', () => {
   test('keeps its promises in every scenario, whatever fails at any action, and in random lives', async (context) => {
-    const tasks = allTasks({ first: 1, last: isFull ? 2_000 : 20, stride: isFull ? 1 : 149 });
+    const tasks = allTasks({ first: 1, last: isWhole ? 2_000 : 20, stride: isWhole ? 1 : 149 });
     const report = await runFleet({ tasks, jobs });
     context.diagnostic(describeFleet(report));
     assert.deepEqual(report.failures, []);
     assert.equal(report.scenarios, scenarios.length);
-    if (!isFull) return;
+    if (!isWhole) return;
     assert.ok(report.placements >= 3_000, `${report.placements} placements`);
     assert.ok(report.states >= 5_000, `${report.states} states`);
   });
@@ -31,7 +31,7 @@ suite('The simulated operator', () => {
   });
 
   for (const mutant of operatorMutants) {
-    if (!isFull && !sample.includes(mutant.name)) continue;
+    if (!isWhole && !sample.includes(mutant.name)) continue;
     test(`${mutant.name} is found (${mutant.origin})`, async (context) => {
       const found = await hunt(mutant, jobs);
       assert.ok(found !== undefined, 'no scenario, placement or seed shows it');

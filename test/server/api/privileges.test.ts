@@ -31,6 +31,7 @@ import {
 } from '../../../server/proto/gen/rpc.ts';
 import { encodeJson } from '../../../server/proto/json-encode.ts';
 import type { Method } from '../../../server/proto/wire.ts';
+import { isWhole } from '../../support/whole.ts';
 import { enable, permission } from '../auth/support.ts';
 import { ApplyingMember, call, type Ending, plainPasswords, streamed } from './applying-member.ts';
 import { contextOf } from './fake-member.ts';
@@ -543,7 +544,6 @@ function restore({ applying }: ApplyingMember): void {
 
 const authRefusals = new Set([noUser, invalidToken, oldRevision, denied, notFound]);
 
-const full = process.env['MAINSTAY_FULL'] === '1';
 const counts: Record<Form, number> = { gRPC: 0, gateway: 0 };
 
 /** Asks for everything as everybody; where a cell has nothing to refuse, any other answer will do. */
@@ -555,7 +555,7 @@ async function check(cells: readonly Cell[]): Promise<void> {
     for (const [at, cell] of cells.entries()) {
       await checkCell({ member, services }, { name, who, cell, form: 'gRPC' }, found);
       // Another part of the cells for each kind of user.
-      const isSampled = full || (at + name.length) % 3 === 0;
+      const isSampled = isWhole || (at + name.length) % 3 === 0;
       if (isSampled) {
         await checkCell({ member, services }, { name, who, cell, form: 'gateway' }, found);
       }

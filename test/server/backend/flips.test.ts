@@ -6,14 +6,14 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { StateDamagedError } from '../../../server/backend/damage.ts';
 import { LevelStore } from '../../../server/backend/leveldb.ts';
+import { isWhole } from '../../support/whole.ts';
 import { flush, openStore, put } from '../mvcc/support.ts';
 import type { Outcome } from './flips-child.ts';
 import { show } from './flips-show.ts';
 import { temporaryDirectory } from './support.ts';
 
-const isFull = process.env['MAINSTAY_FULL'] === '1';
 /** Every n-th byte is flipped: STATE_FLIPS_EVERY=1 for all of them, 5 for more than a thousand. */
-const every = Number(process.env['STATE_FLIPS_EVERY'] ?? (isFull ? 5 : 61));
+const every = Number(process.env['STATE_FLIPS_EVERY'] ?? (isWhole ? 5 : 61));
 
 /** What every revision shows, by the applied index after which it was so. */
 type Truth = Map<number, string>;

@@ -23,11 +23,11 @@ import { runCommand } from '../../support/ctl.ts';
 import { FakeS3, type Fault, type S3Asked } from '../../support/fake-s3.ts';
 import { TestCluster } from '../../support/server-process.ts';
 import { TcpProxy } from '../../support/tcp-proxy.ts';
+import { isWhole } from '../../support/whole.ts';
 
 // Commands as they are typed, against real members.
 
 const directory = mkdtempSync(join(tmpdir(), 'mainstay-backups-'));
-const isFull = process.env['MAINSTAY_FULL'] === '1';
 const keyFile = join(directory, 'key');
 const otherKeyFile = join(directory, 'other-key');
 const ctlMain = fileURLToPath(new URL('../../../server/ctl/main.js', import.meta.url));
@@ -406,7 +406,7 @@ suite('mainstayctl backup', { timeout: 540_000 }, () => {
     const flags = [...(await fakeFlags(fake)), '--backup-id', 'killed', '--cluster-uid', 'prod'];
     let whole = 0;
     // Each costs a process or two.
-    for (let last = 1; whole === 0; last += isFull ? 1 : 2) {
+    for (let last = 1; whole === 0; last += isWhole ? 1 : 2) {
       fake.objects.clear();
       const isDone = await killedAt(fake, last, flags);
       const { backups } = (await outcomeOf('list', ...flags.slice(0, -4))) as {

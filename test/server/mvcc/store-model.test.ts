@@ -8,13 +8,13 @@ import type { RangeQuery } from '../../../server/mvcc/range.ts';
 import type { Store } from '../../../server/mvcc/store.ts';
 import type { KeyValue } from '../../../server/proto/gen/kv.ts';
 import type { SortOrder, SortTarget } from '../../../server/proto/gen/rpc.ts';
+import { isWhole } from '../../support/whole.ts';
 import { storeKinds } from '../backend/support.ts';
 import { type Change, Model, type PlainKv } from './model.ts';
 import { flush, type Opened, openStore } from './support.ts';
 
-const isFull = process.env['MAINSTAY_FULL'] === '1';
 /** Longer runs: MVCC_RUNS=2000 npm run unit. */
-const runs = Number(process.env['MVCC_RUNS'] ?? (isFull ? 100 : 15));
+const runs = Number(process.env['MVCC_RUNS'] ?? (isWhole ? 100 : 15));
 
 type Step =
   | { readonly kind: 'txn'; readonly changes: readonly Change[] }

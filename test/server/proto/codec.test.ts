@@ -2,11 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { DecodeError } from '../../../server/proto/wire.ts';
+import { isWhole } from '../../support/whole.ts';
 import { asTheirs, codecs, decodeTheirs, messageOf, type Plain } from './codecs.ts';
 
-const runs = Number(
-  process.env['MAINSTAY_PROTO_RUNS'] ?? (process.env['MAINSTAY_FULL'] ? 1000 : 25),
-);
+const runs = Number(process.env['MAINSTAY_PROTO_RUNS'] ?? (isWhole ? 1000 : 25));
 
 test('protobufjs decodes what we encode, and we decode what it encodes', () => {
   for (const { name, ours, theirs } of codecs) {

@@ -18,6 +18,7 @@ import {
   layOutBolt,
   sizeOfLayout,
 } from '../../../server/snapshot/bolt-writer.ts';
+import { isWhole } from '../../support/whole.ts';
 
 type Buckets = ReadonlyMap<string, readonly StoreRecord[]>;
 
@@ -102,7 +103,7 @@ suite('a bbolt file', () => {
       fc.asyncProperty(bucketsArbitrary, async (buckets) => {
         assert.deepEqual(plain(read(await encoded(buckets))), plain(buckets));
       }),
-      { numRuns: process.env['MAINSTAY_FULL'] === '1' ? 1_000 : 25 },
+      { numRuns: isWhole ? 1_000 : 25 },
     );
   });
 

@@ -20,6 +20,7 @@ import { BoltFile } from '../../../server/snapshot/bolt-reader.ts';
 import { clientSnapshotOf, hashOfState } from '../../../server/snapshot/client-snapshot.ts';
 import { restoredRecords } from '../../../server/snapshot/restored-records.ts';
 import { snapshotStatusOf } from '../../../server/snapshot/snapshot-status.ts';
+import { isWhole } from '../../support/whole.ts';
 
 /** A member's state without raft: each step is an applied entry. */
 class State {
@@ -156,7 +157,7 @@ suite('a snapshot for a client', () => {
         records.sort(([a], [b]) => compareBytes(a, b));
         assert.deepEqual(records.map(hex), await keptOf(pinned));
       }),
-      { numRuns: process.env['MAINSTAY_FULL'] === '1' ? 2_000 : 60 },
+      { numRuns: isWhole ? 2_000 : 60 },
     );
   });
 

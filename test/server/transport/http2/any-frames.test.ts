@@ -3,13 +3,14 @@ import { Buffer } from 'node:buffer';
 import { after, before, suite, test } from 'node:test';
 import fc from 'fast-check';
 import { Flag } from '../../../../server/transport/http2/frames.ts';
+import { isWhole } from '../../../support/whole.ts';
 import { block, frame, RawClient, request, settings, uint32 } from './raw-client.ts';
 import { TestServer } from './test-server.ts';
 
 // Clients that send whatever comes to their mind: the connection ends or goes on, in any case without a crash, and
 // nothing is left of it afterwards. MAINSTAY_FULL=1 tries more of them.
 
-const runs = process.env['MAINSTAY_FULL'] === '1' ? 1000 : 150;
+const runs = isWhole ? 1000 : 150;
 
 let server: TestServer;
 

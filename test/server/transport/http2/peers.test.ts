@@ -6,12 +6,13 @@ import http2 from 'node:http2';
 import { after, before, suite, test } from 'node:test';
 import { promisify } from 'node:util';
 import { needs, toolPath } from '../../../support/tools.ts';
+import { isWhole } from '../../../support/whole.ts';
 import { TestServer } from './test-server.ts';
 
 // Our end of HTTP/2 against implementations that are not ours, with everything about them random. MAINSTAY_FULL=1 runs
 // more rounds.
 
-const rounds = process.env['MAINSTAY_FULL'] === '1' ? 60 : 6;
+const rounds = isWhole ? 60 : 6;
 
 let server: TestServer;
 
