@@ -2,11 +2,14 @@ import { Client } from '../client/client.ts';
 import { type Command, CommandError, type CommandSpec, commandOf } from '../client/ctl/command.ts';
 import { durationOf, endpointsOf, tlsFlags, userOf } from '../client/ctl/command-line.ts';
 import { credentialsOf, tlsOf } from '../client/ctl/ctl.ts';
-import type { Flag } from '../client/ctl/flags.ts';
+import { type Flag, UsageError } from '../client/ctl/flags.ts';
 import { jsonOf, lineOf } from '../client/ctl/text.ts';
-import { type Comparison, compareSides } from '../mirror/difference.ts';
+import { ClientError } from '../client/errors.ts';
+import { cutOver, type NotYet } from '../mirror/cut-over.ts';
+import { type Comparison, compareSides, type Difference } from '../mirror/difference.ts';
 import { MirrorError } from '../mirror/failure.ts';
 import { Mirror, type MirrorStatus } from '../mirror/mirror.ts';
+import { writeResult } from './backup-report.ts';
 import { mappingFlags, mappingOf, txnOpsMaxOf } from './mapping-flags.ts';
 
 const differencesMax = 10;
@@ -22,11 +25,13 @@ const destinationFlags: readonly Flag[] = [
   {
     name: 'dest-user',
     value: 'NAME[:PASSWORD]',
+    default: 'MAINSTAYCTL_DEST_USER',
     summary: 'who asks there; without a password it is asked for',
   },
   {
     name: 'dest-password',
     value: 'PASSWORD',
+    default: 'MAINSTAYCTL_DEST_PASSWORD',
     summary: 'the password of --dest-user, apart from the name',
   },
   {
@@ -72,10 +77,26 @@ export const mirrorCommand: CommandSpec = commandOf({
         'copy nothing: compare keys, values and leases of both sides, at revisions that belong together',
     },
     {
+      name: 'cut-over',
+      summary:
+        'beside the mirror that runs: wait until nothing writes to the source and both sides are equal, then end the mirror for good',
+    },
+    {
+      name: 'still',
+      value: 'DURATION',
+      default: '5s',
+      summary: 'with --cut-over: how long nothing may have been written',
+    },
+    {
       name: 'interval',
       value: 'DURATION',
       default: '10s',
       summary: 'how often a line says how far it is, where there is no terminal to show it',
+    },
+    {
+      name: 'result-file',
+      value: 'FILE',
+      summary: 'the outcome as a line of JSON, 4 KiB at most, also when it fails',
     },
     ...destinationFlags,
   ],
@@ -83,6 +104,10 @@ export const mirrorCommand: CommandSpec = commandOf({
     { words: 'mirror 127.0.0.1:22379', goesOn: true },
     { words: 'mirror 127.0.0.1:22379 --once', note: 'what is there now, and no more' },
     { words: 'mirror 127.0.0.1:22379 --check', note: 'exit status 0: equal; 1: not, and how' },
+    {
+      words: 'mirror 127.0.0.1:22379 --cut-over',
+      note: 'when the application is stopped: afterwards no mirror writes there',
+    },
     {
       words: 'mirror 127.0.0.1:22379 --prefix config/ --dest-prefix copy/ --once -w json',
       note: 'a part, under another name',
@@ -92,7 +117,11 @@ export const mirrorCommand: CommandSpec = commandOf({
     'DESTINATION is HOST:PORT,..., of Mainstay or etcd, as --endpoints is for the source. What happened in one transaction of the',
     'source is done in one there, with the checkpoint. Leases have the same id where that is free, and end when the source ends',
     'them. When the source has compacted what comes next, everything is copied anew; that is said. One mirror at a time.',
-    'Exit status: 0 ended by Ctrl-C, --once done, or --check found both equal; 1 failed or different; 2 wrong command line.',
+    'A cut-over is one transaction of the destination, which holds only if the mirror has written nothing since both were',
+    'found equal; from then on the mirror that runs and every later one are refused, even after a crash. One key stays there,',
+    'under --reserved-prefix, to say so: delete it to begin a mirror anew.',
+    'Exit status: 0 ended by Ctrl-C, --once or --cut-over done, or --check found both equal; 1 failed or different; 2 wrong',
+    'command line.',
   ],
   endsItself: true,
   run: withDestination(run),
@@ -102,22 +131,39 @@ type Run = (command: Command, destination: Client) => Promise<boolean>;
 
 function withDestination(body: Run): (command: Command) => Promise<boolean> {
   return async (command) => {
-    const destination = await destinationOf(command);
+    let destination: Client | undefined;
     try {
+      destination = await destinationOf(command);
       return await body(command, destination);
     } catch (error) {
+      const message = sideOf(error, destination) + (error as Error).message;
+      writeResult(command, { ok: false, kind: 'mirror', failure: failureOf(error), message });
       if (!(error instanceof MirrorError)) throw error;
       throw new CommandError(error.message, { cause: error });
     } finally {
       command.terminal.progress?.('');
-      destination.close();
+      destination?.close();
     }
   };
 }
 
+function failureOf(error: unknown): string {
+  if (error instanceof MirrorError) return 'Refused';
+  if (error instanceof ClientError) return 'ClusterRefused';
+  return error instanceof UsageError ? 'Invalid' : 'Failed';
+}
+
+/** Whose word it is: both sides speak the same language. */
+function sideOf(error: unknown, destination: Client | undefined): string {
+  if (!(error instanceof ClientError)) return '';
+  return destination?.endpoints.includes(error.endpoint) === true ? 'destination: ' : 'source: ';
+}
+
 async function destinationOf({ line, terminal }: Command): Promise<Client> {
   const [operand = ''] = line.operands;
-  const user = userOf(line.text('dest-user'), line.text('dest-password'));
+  const given = (name: string) =>
+    line.text(`dest-${name}`) ?? (line.env[`MAINSTAYCTL_DEST_${name.toUpperCase()}`] || undefined);
+  const user = userOf(given('user'), given('password'));
   const credentials = user && (await credentialsOf(user, terminal));
   const [cacert, cert, key] = ['cacert', 'cert', 'key'].map((name) => line.text(`dest-${name}`));
   const isWanted = line.text('dest-insecure-transport') === 'false';
@@ -136,7 +182,10 @@ async function destinationOf({ line, terminal }: Command): Promise<Client> {
 
 async function run(command: Command, destination: Client): Promise<boolean> {
   const { line } = command;
-  if (line.flag('check')) return check(command, destination);
+  const [isCheck, isCutOver] = [line.flag('check'), line.flag('cut-over')];
+  if (isCheck && isCutOver) throw new UsageError('--check and --cut-over exclude each other');
+  if (isCheck) return check(command, destination);
+  if (isCutOver) return cut(command, destination);
   const { terminal, client } = command;
   const options = { ...mappingOf(line), signal: terminal.signal };
   const intervalMs = durationOf(line.text('interval') ?? '10s', '--interval');
@@ -191,13 +240,63 @@ async function check({ line, client, terminal }: Command, destination: Client): 
   return isEqual;
 }
 
+async function cut(command: Command, destination: Client): Promise<boolean> {
+  const { line, client, terminal } = command;
+  const isJson = line.format('simple') === 'json';
+  const tell = (fields: object, text: string) =>
+    terminal.write(isJson ? jsonOf(fields) : `${text}\n`);
+  const { signal } = terminal;
+  const stillMs = durationOf(line.text('still') ?? '5s', '--still');
+  let told = '';
+  const onNotYet = (why: NotYet) => {
+    const message = notYetText(why);
+    if (!isJson && message === told) return;
+    told = message;
+    tell({ kind: 'waiting', why: why.kind, message }, message);
+  };
+  const options = { ...mappingOf(line), patienceMs: line.timeoutMs, signal };
+  try {
+    const end = await cutOver(
+      { source: client, destination },
+      { ...options, differencesMax, stillMs, onNotYet },
+    );
+    const result = { ok: true, kind: 'cutOver', ...end };
+    writeResult(command, result);
+    const { revision, destinationRevision, keys, leases } = end;
+    const at = `revision ${revision} of the source, ${destinationRevision} of the destination`;
+    tell(result, `Cut over: ${keys} keys, ${leases} leases are equal; ${at}`);
+    return true;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    throw new CommandError(`not cut over, the mirror goes on: ${told || 'interrupted'}`, {
+      cause: error,
+    });
+  }
+}
+
+function notYetText(why: NotYet): string {
+  switch (why.kind) {
+    case 'behind':
+      return why.why;
+    case 'written':
+      return `the source was written to at revision ${why.revision}: stop what writes there`;
+    case 'different': {
+      const [first, ...others] = why.differences;
+      const more = others.length === 0 ? '' : `, and ${others.length} more`;
+      return `the sides differ: ${first === undefined ? '' : differenceText(first)}${more}`;
+    }
+  }
+}
+
+function differenceText({ key, text }: Difference): string {
+  return key.length === 0 ? text : `${lineOf(key)}: ${text}`;
+}
+
 function comparisonText({ differences, ...compared }: Comparison): string {
   const { revision, destinationRevision, keys, leases } = compared;
   const at = `revision ${revision} of the source, ${destinationRevision} of the destination`;
   if (differences.length === 0) return `Equal: ${keys} keys, ${leases} leases; ${at}\n`;
   const first = differences.length < differencesMax ? '' : ', the first ones';
-  const lines = differences.map(({ key, text }) =>
-    key.length === 0 ? `${text}\n` : `${lineOf(key)}: ${text}\n`,
-  );
+  const lines = differences.map((difference) => `${differenceText(difference)}\n`);
   return `${lines.join('')}Different: ${differences.length}${first}; ${at}\n`;
 }

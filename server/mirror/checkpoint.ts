@@ -14,7 +14,16 @@ export interface Checkpoint {
   readonly done: number;
 }
 
-interface Mirrored {
+/** Where a mirror was ended for good: nothing is copied to this destination any more. */
+export interface End {
+  /** Everything up to here was copied. */
+  readonly revision: Revision;
+  readonly destinationRevision: Revision;
+  readonly keys: number;
+  readonly leases: number;
+}
+
+export interface Mirrored {
   /** Of the source. */
   readonly clusterId: string;
   readonly mapping: KeyMapping;
@@ -47,6 +56,27 @@ export function stateOf(checkpoint: Checkpoint, { clusterId, mapping, term }: Mi
   };
 }
 
+export function endedState(end: End, mirrored: Mirrored): State {
+  return {
+    ...stateOf({ kind: 'following', revision: end.revision, done: 0 }, mirrored),
+    ...end,
+    kind: 'ended',
+  };
+}
+
+/** Undefined where the mirror was not ended. */
+export function endOf(state: State): End | undefined {
+  const { kind, revision, destinationRevision, keys, leases } = state;
+  if (state['mirror'] !== 1 || kind !== 'ended') return undefined;
+  const whole = (value: unknown) => (Number.isSafeInteger(value) ? (value as number) : 0);
+  return {
+    revision: whole(revision),
+    destinationRevision: whole(destinationRevision),
+    keys: whole(keys),
+    leases: whole(leases),
+  };
+}
+
 /**
  * Or why it cannot be gone on from. A source that is in an earlier term than it was has been restored from a backup: what
  * the destination has of it may never have been in this one.
@@ -56,6 +86,10 @@ export function checkpointOf(
   { clusterId, mapping, term }: Mirrored,
 ): Checkpoint | string {
   const { kind, revision, done } = state;
+  const end = endOf(state);
+  if (end !== undefined) {
+    return `the mirror was ended by a cut-over at revision ${end.revision} of its source: nothing is copied here any more`;
+  }
   const isKnown = kind === 'copying' || kind === 'following';
   if (
     state['mirror'] !== 1 ||

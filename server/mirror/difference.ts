@@ -59,7 +59,7 @@ export async function compareSides(
     try {
       const at = await revisionsOf(sides.destination, source, options);
       if (typeof at !== 'string') {
-        return await new SideBySide(source, sides.destination, options).compare(at);
+        return await compareAt(at, { ...sides, source }, options);
       }
       if (performance.now() > deadline) throw new MirrorError(at);
     } catch (error) {
@@ -70,8 +70,17 @@ export async function compareSides(
   }
 }
 
+/** Compares both sides at these revisions. */
+export function compareAt(
+  pair: Pair,
+  sides: { readonly source: Source; readonly destination: Client },
+  options: ComparisonOptions,
+): Promise<Comparison> {
+  return new SideBySide(sides.source, sides.destination, options).compare(pair);
+}
+
 /** Which revisions belong together. */
-interface Pair {
+export interface Pair {
   readonly revision: Revision;
   readonly destinationRevision: Revision;
   readonly isMirror: boolean;
@@ -80,7 +89,7 @@ interface Pair {
 }
 
 /** Or why none do. */
-async function revisionsOf(
+export async function revisionsOf(
   destination: Client,
   source: Source,
   { mapping, reserved }: ComparisonOptions,

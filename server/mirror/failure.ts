@@ -3,6 +3,11 @@ export class MirrorError extends Error {
   override name = 'MirrorError';
 }
 
+/** Another writer has the checkpoint: what this one knows of it is of the past. */
+export class OvertakenError extends MirrorError {
+  override name = 'OvertakenError';
+}
+
 /** A lease of the destination is gone before its time: what lived with it has to be looked at again. */
 export class LeaseLostError extends Error {
   override name = 'LeaseLostError';

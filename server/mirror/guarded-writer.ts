@@ -10,7 +10,7 @@ import { bytesOf, type Keys } from '../client/keys.ts';
 import { deleteOp, kvsAt, putOp, rangeOp } from '../client/txn.ts';
 import type { KeyValue } from '../proto/gen/kv.ts';
 import { KV, type RequestOp, type TxnResponse } from '../proto/gen/rpc.ts';
-import { LeaseLostError, MirrorError, TooLargeError } from './failure.ts';
+import { LeaseLostError, MirrorError, OvertakenError, TooLargeError } from './failure.ts';
 import type { Patience } from './patience.ts';
 
 /** What a checkpoint says; JSON. */
@@ -95,8 +95,8 @@ export class GuardedWriter {
     return this.#sent(() => this.#client.txn(request, { mayRepeat: true }));
   }
 
-  #somebodyElse(): MirrorError {
-    return new MirrorError(
+  #somebodyElse(): OvertakenError {
+    return new OvertakenError(
       `somebody else has written ${asBuffer(this.#key).toString()}: only one may write there at a time`,
     );
   }

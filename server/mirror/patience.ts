@@ -29,8 +29,8 @@ export class Patience {
     return this.#signal;
   }
 
-  pause(): Promise<void> {
-    return pause(pauseMsMin, [this.#signal]);
+  pause(ms = pauseMsMin): Promise<void> {
+    return pause(ms, [this.#signal]);
   }
 
   /** `call` must be such that twice is as once. Throws the signal's reason, and failures that do not go by. */
