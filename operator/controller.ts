@@ -14,7 +14,7 @@ import { WorkQueue, workQueueDefaults } from './kube/work-queue.ts';
 import type { OperatorMetrics } from './metrics/operator-metrics.ts';
 import type { Plan } from './plan/plan.ts';
 import { type Pass, type ReconcileModules, reconcile } from './reconcile.ts';
-import { clusterLabel } from './resources/labels.ts';
+import { clusterLabel, mirrorLabel } from './resources/labels.ts';
 
 export type ControllerModules = ReconcileModules & {
   readonly kube: KubeClient & WatchSource;
@@ -139,7 +139,7 @@ export class Controller {
   }
 
   #onChild({ metadata }: KubeObject): void {
-    const cluster = metadata.labels?.[clusterLabel];
+    const cluster = metadata.labels?.[clusterLabel] ?? metadata.labels?.[mirrorLabel];
     if (cluster !== undefined) this.#queue.add(`${metadata.namespace}/${cluster}`);
   }
 

@@ -18,6 +18,7 @@ import { currentNamespace, loadConnection } from './kube/kubeconfig.ts';
 import { type Fence, LeaderLease, leaderLeaseTimes, noFence } from './kube/leader-lease.ts';
 import { KubeRecorder } from './kube/recorder.ts';
 import { OperatorMetrics } from './metrics/operator-metrics.ts';
+import type { ReadLog } from './observe/backup-words.ts';
 import { readMetrics } from './observe/loaded-certificates.ts';
 import { NodeCache } from './observe/nodes.ts';
 import { StoreClient } from './observe/store-client.ts';
@@ -141,6 +142,7 @@ function controllerOf(
       newNonce: () => randomBytes(8).toString('hex'),
       imageRepository: flags.imageRepository,
       readMetrics,
+      readLog: readLogOf(modules.kube),
       clusterDomain: clusterDomain(),
       reloadMs: flags.reloadSeconds * 1_000,
     },
@@ -150,6 +152,10 @@ function controllerOf(
 
 /** Of a log; a line that is longer is not one of ours. */
 const lastLine = { tailLines: '1', limitBytes: '4096' };
+
+function readLogOf(kube: HttpKubeClient): ReadLog {
+  return (path) => kube.request({ method: 'GET', path, query: lastLine });
+}
 
 function backupControllerOf(
   flags: OperatorFlags,
@@ -166,7 +172,7 @@ function backupControllerOf(
       random: systemRandom,
       wallMs: () => systemClock.wallMs(),
       imageRepository: flags.imageRepository,
-      readLog: (path) => modules.kube.request({ method: 'GET', path, query: lastLine }),
+      readLog: readLogOf(modules.kube),
     },
     flags.namespace,
   );

@@ -29,13 +29,20 @@ export async function reconcile(
   await writeStatus(modules, observation, decided, outcome);
   if (outcome.kind === 'failed') throw outcome.error;
   const isDone = outcome.kind === 'done';
-  return lookAgainAfterMs(decided, { now: observation.now, isDone });
+  const restMs = isMirroring(observation) ? mirroringMs : idleMs;
+  return Math.min(restMs, lookAgainAfterMs(decided, { now: observation.now, isDone }));
 }
 
 const waitMsMin = 500;
 const busyMsMax = 5_000;
 /** A store that is well is looked at so often: its leader and its health have no watch. */
 const idleMs = 15_000;
+/** How old what the status says of a mirror may be. */
+const mirroringMs = 5_000;
+
+function isMirroring({ mirror, cluster }: Observation): boolean {
+  return mirror !== undefined && cluster.status?.mirror?.phase !== 'Done';
+}
 
 /** At once after an action, soon while waiting or refused, and slower the longer the same decision repeats itself. */
 export function lookAgainAfterMs(

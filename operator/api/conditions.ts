@@ -1,8 +1,9 @@
 import type { Condition } from './types.ts';
 
 /**
- * The condition types of a StoreCluster the first four and Stalled, of backups and schedules Ready and the rest: what
- * kstatus and `kubectl wait` understand. `Stalled` is there only while it is True, as kstatus wants it.
+ * The condition types of a StoreCluster the first four, Stalled and Migrated, of backups and schedules Ready and the rest:
+ * what kstatus and `kubectl wait` understand. `Stalled` is there only while it is True, as kstatus wants it, and `Migrated`
+ * only on a store that begins as a mirror.
  */
 export const conditionTypes = [
   'Available',
@@ -10,6 +11,7 @@ export const conditionTypes = [
   'Degraded',
   'Ready',
   'Stalled',
+  'Migrated',
   'Verified',
   'Current',
   'Archived',

@@ -29,6 +29,8 @@ export const membersMax = 24;
 export const certificatesMax = 128;
 export const deletionPolicyDefault = 'Retain';
 
+export const mirrorPhases = ['Following', 'CuttingOver', 'Done', 'Failed'] as const;
+
 export const storeClusterSpec = {
   type: 'object',
   description: 'What is wanted.',
@@ -135,6 +137,16 @@ export const storeClusterSpec = {
         'bootstrap cannot be given to a store that has begun: to restore into it, use spec.restore',
     },
     {
+      rule: 'has(self.bootstrap) || !has(oldSelf.bootstrap) || !has(oldSelf.bootstrap.mirrorFrom)',
+      message:
+        'bootstrap.mirrorFrom cannot be taken from a store: delete this StoreCluster to give up; after the cut-over it does nothing any more',
+    },
+    {
+      rule: '!(has(self.restore) && has(self.bootstrap) && has(self.bootstrap.mirrorFrom)) || (has(self.bootstrap.mirrorFrom.cutOver) && self.bootstrap.mirrorFrom.cutOver)',
+      message:
+        'a store that follows another one cannot be restored into: cut it over first, or create a new StoreCluster with bootstrap.restore',
+    },
+    {
       rule: 'has(self.tls) == has(oldSelf.tls)',
       message:
         'tls cannot be switched on or off on a running store: create a new StoreCluster and move the data there',
@@ -154,6 +166,10 @@ export const storeClusterSpec = {
       message:
         'observers need version 0.2.0 or later: members of 0.1 would take them for learners to be promoted',
     },
+    {
+      rule: "!(has(self.bootstrap) && has(self.bootstrap.mirrorFrom) && has(self.version) && self.version.startsWith('0.1.'))",
+      message: 'bootstrap.mirrorFrom needs version 0.2.0 or later: 0.1 has no mirror',
+    },
   ],
 } as const satisfies JsonSchema;
 
@@ -163,7 +179,7 @@ export const condition = {
   properties: {
     type: {
       type: 'string',
-      description: 'Available, Progressing, Degraded or Ready.',
+      description: 'Available, Progressing, Degraded, Ready, Stalled or Migrated.',
       maxLength: 316,
     },
     status: {
@@ -349,6 +365,41 @@ export const storeClusterStatus = {
           format: 'int64',
           description: 'Revision that the restored store begins above.',
         },
+      },
+    },
+    mirror: {
+      type: 'object',
+      description: 'How far the store follows the source of bootstrap.mirrorFrom.',
+      required: ['phase', 'since'],
+      properties: {
+        phase: {
+          type: 'string',
+          description:
+            'Following; CuttingOver once cutOver is set, until nothing writes to the source and both are equal; Done: the mirror has ended for good. Failed: it does not go on, the message says why.',
+          enum: mirrorPhases,
+        },
+        since: {
+          type: 'string',
+          description: 'Since when it is in this phase.',
+          format: 'date-time',
+          maxLength: 64,
+        },
+        sourceRevision: {
+          type: 'integer',
+          format: 'int64',
+          description: 'Newest revision of the source that was heard of.',
+        },
+        revision: {
+          type: 'integer',
+          format: 'int64',
+          description: 'Revision of the source up to which everything is copied.',
+        },
+        lagSeconds: {
+          type: 'integer',
+          format: 'int64',
+          description: 'How long this store has been behind, in whole seconds.',
+        },
+        message: { type: 'string', description: 'A sentence for people.', maxLength: 4096 },
       },
     },
     space: {

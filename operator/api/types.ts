@@ -12,5 +12,6 @@ export type StoreClusterSpec = FromSchema<typeof storeClusterSpec>;
 export type StoreClusterStatus = FromSchema<typeof storeClusterStatus>;
 export type MemberRecord = NonNullable<StoreClusterStatus['members']>[number];
 export type PlanRecord = NonNullable<StoreClusterStatus['plan']>;
+export type MirrorRecord = NonNullable<StoreClusterStatus['mirror']>;
 /** metav1.Condition */
 export type Condition = FromSchema<typeof condition>;

@@ -119,6 +119,7 @@ export async function observeEdited(
       wallMs: () => nowMs,
       newNonce: () => 'forecast',
       imageRepository: repositoryOf(cluster),
+      readLog: () => Promise.reject(new Error('logs are not read')),
       readMetrics: () => Promise.reject(new Error('members are not asked')),
       clusterDomain: 'cluster.local',
       reloadMs: 0,

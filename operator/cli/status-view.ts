@@ -52,6 +52,7 @@ function factsOf(cluster: StoreCluster): string[] {
     `for clients: ${scheme}://${clientServiceHost(cluster)}:${clientPort}`,
     status?.clusterID === undefined ? 'the store was not started yet' : `id ${status.clusterID}`,
     quorumFact(status?.members ?? []),
+    mirrorFact(cluster),
     metadata.generation === status?.observedGeneration
       ? undefined
       : 'the last edit was not looked at yet',
@@ -69,6 +70,19 @@ function quorumFact(members: readonly MemberRecord[]): string | undefined {
   const have = `quorum: ${needed} of ${voters.length} voters, ${healthy} healthy`;
   if (spare < 0) return `${have}: the store cannot serve`;
   return spare === 0 ? `${have}: none may fail` : `${have}: ${spare} more may fail`;
+}
+
+function mirrorFact({ spec, status }: StoreCluster): string | undefined {
+  const { phase, revision, sourceRevision, lagSeconds } = status?.mirror ?? {};
+  if (phase === undefined) return undefined;
+  const endpoints = spec.bootstrap?.mirrorFrom?.endpoints.join(', ') ?? 'its source';
+  if (phase === 'Done') return `cut over from ${endpoints}, at revision ${revision ?? 'unknown'}`;
+  const doing = { Following: 'follows', CuttingOver: 'is cut over from', Failed: 'cannot follow' };
+  const far =
+    revision === undefined
+      ? ''
+      : `: revision ${revision} of ${sourceRevision ?? revision}, ${lagSeconds ?? 0} s behind`;
+  return `${doing[phase]} ${endpoints}${far}; ${status?.mirror?.message ?? ''}`;
 }
 
 function isVoter({ role }: MemberRecord): boolean {

@@ -16,8 +16,10 @@ import {
   clusterUidLabel,
   finalizer,
   memberIdAnnotation,
+  mirrorLabel,
   roleLabel,
 } from '../resources/labels.ts';
+import { followerPodName } from '../resources/mirror.ts';
 import {
   memberOfPeerUrl,
   observersServiceName,
@@ -124,7 +126,8 @@ function serviceField(
 type PodAction = Extract<Action, { kind: 'createPod' | 'labelPod' | 'deletePod' }>;
 
 function afterPod(observation: Observation, action: PodAction): Observation {
-  const { name } = action.pod.metadata;
+  const { name, labels } = action.pod.metadata;
+  if (labels?.[mirrorLabel] !== undefined) return afterMirrorPod(observation, action);
   const others = observation.pods.filter(({ metadata }) => metadata.name !== name);
   switch (action.kind) {
     case 'createPod':
@@ -140,6 +143,19 @@ function afterPod(observation: Observation, action: PodAction): Observation {
       };
     }
   }
+}
+
+/** What it copies is not known here: it runs, and says nothing. */
+function afterMirrorPod(observation: Observation, { kind, pod }: PodAction): Observation {
+  const idle = { follower: undefined, cutOver: undefined, progress: undefined, notYet: undefined };
+  const part = pod.metadata.name === followerPodName(observation.cluster) ? 'follower' : 'cutOver';
+  const running = { ...withUid(pod), status: { phase: 'Running' as const } };
+  const mirror = {
+    ...idle,
+    ...observation.mirror,
+    [part]: kind === 'deletePod' ? undefined : running,
+  };
+  return { ...observation, mirror };
 }
 
 function without({ memberStatuses }: Observation, name: string): Map<string, MemberStatus> {

@@ -1,4 +1,4 @@
-// [io] What a pod that works on backups says while it works: the last line of its log, which is JSON.
+// [io] What a pod that runs mainstayctl says while it works: the last line of its log, which is JSON.
 import type { Pod } from '../api/objects.ts';
 import { objectPath } from '../kube/paths.ts';
 import { isTerminating } from './view.ts';
@@ -46,7 +46,8 @@ export async function observeArchive(
   return { revision: to, at: archivedAt };
 }
 
-async function lastWords(
+/** undefined for a pod that does not run, or has not said anything yet. */
+export async function lastWords(
   readLog: ReadLog,
   pod: Pod | undefined,
 ): Promise<Readonly<Record<string, unknown>> | undefined> {

@@ -50,10 +50,38 @@ export interface Observation {
   readonly memberStatuses: ReadonlyMap<string, MemberStatus>;
   /** What a restore that is wanted is from; undefined where none is, or what it names is not there. */
   readonly restore: RestoreSource | undefined;
+  /** What is done for `bootstrap.mirrorFrom`; undefined where the spec has none. */
+  readonly mirror: MirrorWork | undefined;
   /** What members wait for before they change to another image; undefined where they need not. */
   readonly backupFirst: BackupFirst | undefined;
   /** By name; undefined where the operator may not see nodes (it then knows nothing of drains and dead nodes). */
   readonly nodes: ReadonlyMap<string, Node> | undefined;
+}
+
+/** The pods that follow a source, and what they said last. */
+export interface MirrorWork {
+  readonly follower: Pod | undefined;
+  readonly cutOver: Pod | undefined;
+  /** undefined while the follower does not run, or has not said anything yet. */
+  readonly progress: MirrorProgress | undefined;
+  /** Why it is not cut over yet. */
+  readonly notYet: CutOverWait | undefined;
+}
+
+/** As `mainstayctl mirror -w json` says it. */
+export interface MirrorProgress {
+  readonly isCopying: boolean;
+  readonly revision: number;
+  readonly sourceRevision: number;
+  readonly lagSeconds: number;
+  /** Which side does not answer, and how. */
+  readonly waitingFor: string | undefined;
+}
+
+/** As `mainstayctl mirror --cut-over -w json` says it. */
+export interface CutOverWait {
+  readonly why: 'behind' | 'written' | 'different';
+  readonly message: string;
 }
 
 /** A backup is wanted before the members change. */

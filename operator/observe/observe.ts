@@ -28,7 +28,9 @@ import {
 import { type RestoreSource, restoreSource } from '../resources/restore.ts';
 import { isReplaced } from '../resources/secret-facts.ts';
 import { accessesOf } from './access.ts';
+import type { ReadLog } from './backup-words.ts';
 import { observeLoaded, type ReadMetrics } from './loaded-certificates.ts';
+import { observeMirror } from './mirror.ts';
 import { type NodeSource, readNodes } from './nodes.ts';
 import type { BackupFirst, MemberStatus, Observation, StoreAnswer } from './observation.ts';
 import { type ObservedSecrets, observeSecrets } from './secrets.ts';
@@ -43,6 +45,7 @@ export interface ObserveModules {
   /** Without it, asked anew in each pass. */
   readonly nodes?: NodeSource;
   readonly readMetrics: ReadMetrics;
+  readonly readLog: ReadLog;
   /** DNS domain of the Kubernetes cluster. */
   readonly clusterDomain: string;
   /** How long applications get to read new contents of a Secret that they mount. */
@@ -78,6 +81,7 @@ export async function observe(
     ...children,
     backupFirst: await observeBackupFirst(modules.kube, cluster, spec),
     restore: await observeRestore(modules.kube, cluster),
+    mirror: await observeMirror(modules, cluster),
     secrets: secrets.facts,
     clusterDomain: modules.clusterDomain,
     reloadMs: modules.reloadMs,

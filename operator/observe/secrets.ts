@@ -5,6 +5,7 @@ import type { KubeClient } from '../kube/client.ts';
 import { objectPath } from '../kube/paths.ts';
 import { type Applied, appliedOf } from '../resources/applied.ts';
 import { isOurs } from '../resources/labels.ts';
+import { mirrorSecrets } from '../resources/mirror.ts';
 import { namespaceOf, operatorAuthSecretName } from '../resources/names.ts';
 import { entriesOf, factsOf, type SecretFacts } from '../resources/secret-facts.ts';
 import { givenSecrets, ownSecretNames } from '../resources/secrets.ts';
@@ -27,7 +28,7 @@ export async function observeSecrets(
   const salt = isKnown ? entriesOf(own).get('salt') : undefined;
   const names = new Set([
     ...ownSecretNames(cluster, removedUsers(cluster, isKnown ? factsOf(own, salt) : undefined)),
-    ...givenSecrets(cluster).map(({ name }) => name),
+    ...[...givenSecrets(cluster), ...mirrorSecrets(cluster.spec)].map(({ name }) => name),
   ]);
   names.delete(operatorAuthSecretName(cluster));
   const others = await Promise.all([...names].map(read));

@@ -102,7 +102,7 @@ export interface SecretCopy {
 
 /** What must be written down before the step that relies on it. */
 export type StatusRecord = Partial<
-  Pick<StoreClusterStatus, 'nextSerial' | 'restore' | 'beforeChange'> & {
+  Pick<StoreClusterStatus, 'nextSerial' | 'restore' | 'beforeChange' | 'mirror'> & {
     /** undefined: the store that was is forgotten. */
     bootstrap: StoreClusterStatus['bootstrap'] | undefined;
     clusterID: string | undefined;

@@ -280,11 +280,12 @@ function whole({ object, revision, size, keys }: StoreBackupStatus): string {
 /** Failures that no further try can mend: a person has to do something first. */
 const hopeless = new Set(['WrongKey', 'NewerFormat', 'Damaged', 'ForeignObject', 'Invalid']);
 
-/** The last word of `mainstayctl backup ...`, see server/ctl/backup-report.ts. */
+/** The last word of `mainstayctl backup ...` and `mirror ...`, see server/ctl/backup-report.ts. */
 interface Result {
   readonly name?: string;
   readonly revision?: number;
   readonly keys?: number;
+  readonly leases?: number;
   readonly sizeBytes?: number;
   readonly hash?: number | string;
   readonly storageVersion?: string;

@@ -14,7 +14,9 @@ export const deletion: Rule = ({ observation }) => {
   if (!(cluster.metadata.finalizers ?? []).includes(finalizer)) {
     return stopUntil('Deleting', 'Nothing is left to do; other finalizers hold the object.');
   }
-  const pods = observation.pods.filter((pod) => isOurs(cluster, pod));
+  const { follower, cutOver } = observation.mirror ?? {};
+  const mirrors = [follower, cutOver].filter((pod) => pod !== undefined);
+  const pods = [...mirrors, ...observation.pods.filter((pod) => isOurs(cluster, pod))];
   const pod = pods.find((candidate) => !isTerminating(candidate));
   if (pod !== undefined) {
     const message = `Stopping ${pod.metadata.name}: the StoreCluster is being deleted.`;

@@ -20,6 +20,7 @@ import { firstSecretsMissing, secretsMissing } from './given-secrets.ts';
 import { growVolumes } from './grow-volumes.ts';
 import { identity } from './identity.ts';
 import { dropUnjoined, finishJoining, scaleUp } from './joining.ts';
+import { beginMirror, firstMirrorRefused, mirror, mirrorWaits } from './mirror.ts';
 import { networkPolicy } from './network-policy.ts';
 import { observersDown, observersSettle, observersUp } from './observers.ts';
 import { paused } from './paused.ts';
@@ -57,6 +58,7 @@ const rules: readonly Rule[] = [
   firstVersionRefused,
   firstSecretsMissing,
   firstEncryptionRefused,
+  firstMirrorRefused,
   finalizer,
   foreignChildren,
   foreignSecrets,
@@ -82,6 +84,7 @@ const rules: readonly Rule[] = [
   roles,
   budget,
   moveLeaderOffDrain,
+  mirror,
   // One repair, then promotion, then removal.
   freeSpace,
   replaceLost,
@@ -102,11 +105,13 @@ const rules: readonly Rule[] = [
   roll,
   observersUp,
   observersSettle,
+  beginMirror,
   removalLeftovers,
   rotationWaits,
   authWaits,
   secretsMissing,
   connectionsTaken,
+  mirrorWaits,
   versionRefused,
 ];
 

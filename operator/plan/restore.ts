@@ -2,6 +2,7 @@ import type { PersistentVolumeClaim, Pod } from '../api/objects.ts';
 import type { Observation } from '../observe/observation.ts';
 import { type ClusterView, hasEnded, isTerminating } from '../observe/view.ts';
 import { isOurs, restoredAnnotation, restoreLabel } from '../resources/labels.ts';
+import { mirrorFromOf } from '../resources/mirror.ts';
 import {
   buildCheckPod,
   buildRestorePod,
@@ -25,6 +26,12 @@ export const restoreInPlace: Rule = (view) => {
   const { cluster, spec, restore } = view.observation;
   if (spec.restore === undefined) return abortedRestore(view);
   if (isRestored(view.observation, restore)) return undefined;
+  if (mirrorFromOf(spec) !== undefined && cluster.status?.mirror?.phase !== 'Done') {
+    return stopUntil(
+      'RestoreRefused',
+      'The store has not been cut over from the source of bootstrap.mirrorFrom yet, which would be copied over what is restored: take spec.restore out until it is, or create a new StoreCluster with bootstrap.restore.',
+    );
+  }
   if (spec.restore.confirmUID !== cluster.metadata.uid) {
     return stopUntil(
       'RestoreRefused',

@@ -22,6 +22,8 @@ export const recoveredAnnotation = `${group}/recovered`;
 export const restoredAnnotation = `${group}/restored`;
 /** On a pod that checks a backup or puts it on a volume: the restore that it is for. */
 export const restoreLabel = `${group}/restore`;
+/** On the pods that follow the source of a store and cut over from it: that store's name. No selector of the members has it. */
+export const mirrorLabel = `${group}/mirror`;
 /** On a volume that was kept aside when another took its place: the cluster that it was of. */
 export const parkedLabel = `${group}/parked-from`;
 

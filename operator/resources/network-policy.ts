@@ -1,7 +1,7 @@
 import { clientPort, metricsPort, peerPort } from '../api/defaults.ts';
 import type { NetworkPolicy } from '../api/objects.ts';
 import type { StoreCluster, StoreClusterSpec } from '../api/types.ts';
-import { childLabels, ownerReference, selectorLabels } from './labels.ts';
+import { childLabels, mirrorLabel, ownerReference, selectorLabels } from './labels.ts';
 import { namespaceOf } from './names.ts';
 
 /** Labels of the operator's own pods, in whatever namespace they run. */
@@ -16,6 +16,10 @@ type Wanted = NonNullable<StoreClusterSpec['networkPolicy']>;
 export function buildNetworkPolicy(cluster: StoreCluster, wanted: Wanted): NetworkPolicy {
   const clients = wanted.clients?.map(peerOf) ?? [{ podSelector: {} }];
   const operator = { namespaceSelector: {}, podSelector: { matchLabels: operatorLabels } };
+  const mirrors =
+    cluster.spec.bootstrap?.mirrorFrom === undefined
+      ? []
+      : [{ podSelector: { matchLabels: { [mirrorLabel]: cluster.metadata.name } } }];
   const members = { podSelector: { matchLabels: selectorLabels(cluster) } };
   return {
     apiVersion: 'networking.k8s.io/v1',
@@ -31,7 +35,7 @@ export function buildNetworkPolicy(cluster: StoreCluster, wanted: Wanted): Netwo
       policyTypes: ['Ingress'],
       ingress: [
         { from: [members], ports: [port(peerPort), port(clientPort)] },
-        { from: [operator, ...clients], ports: [port(clientPort)] },
+        { from: [operator, ...mirrors, ...clients], ports: [port(clientPort)] },
         { ports: [port(metricsPort)] },
       ],
     },

@@ -11,6 +11,7 @@ import { clusterLabel } from '../resources/labels.ts';
 import { observersWanted } from '../resources/observers.ts';
 import { certificateRecords } from './certificates.ts';
 import { findingsOf } from './findings.ts';
+import { migrated, mirrorRecord } from './mirror.ts';
 
 const messageLengthMax = 4_096;
 
@@ -25,6 +26,7 @@ export function statusOf(
   const recorded = outcome.cluster.status ?? {};
   const { nextSerial, joining, bootstrap, clusterID, conditions = [] } = recorded;
   const generation = cluster.metadata.generation ?? 0;
+  const mirror = mirrorRecord(view, recorded.mirror);
   const leader = view.members.find((member) => member.isLeader);
   return withoutUndefined({
     observedGeneration: generation,
@@ -40,13 +42,18 @@ export function statusOf(
     joining,
     bootstrap,
     restore: recorded.restore,
+    mirror,
     // What was made before a change is not one before the next.
     beforeChange: cluster.status?.image === spec.image ? undefined : recorded.beforeChange,
     space: recorded.space,
     growthRefused: recorded.growthRefused,
     certificates: certificateRecords(observation),
     members: memberRecords(view).slice(0, membersMax),
-    conditions: mergeConditions(conditions, findingsOf(view, plan, outcome), { now, generation }),
+    conditions: mergeConditions(
+      conditions,
+      [...findingsOf(view, plan, outcome), ...migrated(view, mirror)],
+      { now, generation },
+    ),
     plan: planRecord(plan),
   });
 }

@@ -169,6 +169,7 @@ function controllerOn(kube: HttpKubeClient, kubelet: PaperKubelet): Controller {
       imageRepository: 'mainstay',
       metrics: new OperatorMetrics(systemClock),
       readMetrics: async () => '',
+      readLog: async () => '',
       clusterDomain: 'cluster.local',
       reloadMs: 0,
     },

@@ -1,4 +1,5 @@
 import type { JsonSchema } from '../json-schema.ts';
+import { mirrorFrom } from './mirror.ts';
 import { secretKey, secretName } from './values.ts';
 
 // What StoreBackup, StoreBackupSchedule and a restore have in common: where backups are, and their key.
@@ -191,7 +192,7 @@ const sourceRules = [
 /** From where a store begins. */
 export const bootstrap = {
   type: 'object',
-  description: 'How the store begins; it cannot change afterwards.',
+  description: 'How the store begins; only mirrorFrom.cutOver can change afterwards.',
   properties: {
     restore: {
       type: 'object',
@@ -199,12 +200,23 @@ export const bootstrap = {
       properties: sourceFields,
       'x-kubernetes-validations': sourceRules,
     },
+    mirrorFrom,
   },
   'x-kubernetes-validations': [
     {
-      rule: 'self == oldSelf',
+      rule: 'has(self.restore) == has(oldSelf.restore) && (!has(self.restore) || self.restore == oldSelf.restore)',
       message:
         'bootstrap cannot change, it says how the store began: to restore into a running store, use spec.restore',
+    },
+    {
+      rule: 'has(self.mirrorFrom) == has(oldSelf.mirrorFrom)',
+      message:
+        'bootstrap.mirrorFrom cannot be given to a store that has begun, nor be taken from it: create a new StoreCluster, or delete this one to give up',
+    },
+    {
+      rule: '!(has(self.restore) && has(self.mirrorFrom))',
+      message:
+        'a store begins with a backup or as a mirror: give one of bootstrap.restore and bootstrap.mirrorFrom',
     },
   ],
 } as const satisfies JsonSchema;

@@ -923,10 +923,72 @@ const restoreCases: Readonly<Record<string, FieldCase>> = {
   },
 };
 
+const source = { endpoints: ['http://old:2379'] };
+const following = (more: object = {}) => ({ bootstrap: { mirrorFrom: { ...source, ...more } } });
+
+/** What keys begin with. */
+const keyPrefix: FieldCase = {
+  valid: 'app/',
+  edge: ['', x(1024), '__mainstay'],
+  invalid: [
+    [x(1025), tooLong],
+    ['__mainstay/x', /never copied: use another prefix/],
+    [1, noText],
+  ],
+  beside: following(),
+};
+
+const mirrorCases: Readonly<Record<string, FieldCase>> = {
+  'bootstrap.mirrorFrom': {
+    valid: source,
+    edge: [{ endpoints: ['https://a:2379', 'https://b:2379'], cutOver: true }],
+    invalid: [
+      [{}, missing],
+      [true, noObject],
+      [{ ...source, tls: { secretName: 's' } }, /is for https:\/\/ endpoints/],
+    ],
+  },
+  'bootstrap.mirrorFrom.endpoints': {
+    valid: ['https://etcd-0.etcd:2379', 'http://10.0.0.1:2379'],
+    edge: [['http://[::1]:2379'], many(16, (position) => `http://old-${position}:2379`)],
+    invalid: [
+      [[], /give the URL of a member/],
+      [many(17, (position) => `http://old-${position}:2379`), tooMany],
+      [['old:2379'], pattern],
+      [['http://a:2379,http://b:2379'], pattern],
+      [['http://user@old:2379'], pattern],
+      [['http://old:2379/'], pattern],
+      [[`http://${x(1024)}`], tooLong],
+      [['http://a:2379', 'http://a:2379'], /[Dd]uplicate/],
+    ],
+  },
+  'bootstrap.mirrorFrom.prefix': keyPrefix,
+  'bootstrap.mirrorFrom.destPrefix': keyPrefix,
+  'bootstrap.mirrorFrom.tls': {
+    valid: { secretName: 'old-tls' },
+    edge: [],
+    invalid: [[{}, missing]],
+    beside: { bootstrap: { mirrorFrom: { endpoints: ['https://old:2379'] } } },
+  },
+  'bootstrap.mirrorFrom.tls.secretName': {
+    ...surname,
+    beside: { bootstrap: { mirrorFrom: { endpoints: ['https://old:2379'] } } },
+  },
+  'bootstrap.mirrorFrom.user': {
+    valid: { secretName: 'old-user' },
+    edge: [],
+    invalid: [[{}, missing]],
+    beside: following(),
+  },
+  'bootstrap.mirrorFrom.user.secretName': { ...surname, beside: following() },
+  'bootstrap.mirrorFrom.cutOver': { ...flag, beside: following() },
+};
+
 /** Every field of the spec by its path; a test compares the paths with the schema. */
 export const allFieldCases: Readonly<Record<string, FieldCase>> = {
   ...fieldCases,
   ...restoreCases,
+  ...mirrorCases,
 };
 
 /** Edits of an object that is there: taken when there is no sentence. */
@@ -992,6 +1054,72 @@ export const edits: readonly (readonly [
     {},
     { bootstrap: { restore: { backup: 'b' } } },
     /cannot be given to a store that has begun.*use spec.restore/,
+  ],
+  ['a mirror is cut over', following(), following({ cutOver: true })],
+  [
+    'a cut-over is taken back',
+    following({ cutOver: true }),
+    following({ cutOver: false }),
+    /cutOver cannot be taken back.*create a new StoreCluster/,
+  ],
+  [
+    'a cut-over is left out',
+    following({ cutOver: true }),
+    following({ cutOver: undefined }),
+    /cutOver cannot be taken back/,
+  ],
+  [
+    'another source',
+    following(),
+    following({ endpoints: ['http://other:2379'] }),
+    /mirrorFrom.endpoints cannot change.*create a new StoreCluster/,
+  ],
+  [
+    'another part of the source',
+    following(),
+    following({ prefix: 'a/' }),
+    /mirrorFrom.prefix cannot change/,
+  ],
+  [
+    'a source afterwards',
+    {},
+    following(),
+    /cannot be given to a store that has begun.*use spec.restore/,
+  ],
+  [
+    'a source beside what the store began with',
+    { bootstrap: {} },
+    following(),
+    /cannot be given to a store that has begun, nor be taken from it/,
+  ],
+  [
+    'a source is given up',
+    following(),
+    { bootstrap: undefined },
+    /cannot be taken from a store: delete this StoreCluster to give up/,
+  ],
+  [
+    'a backup beside a source',
+    following(),
+    { bootstrap: { mirrorFrom: source, restore: { backup: 'b' } } },
+    /give one of bootstrap.restore and bootstrap.mirrorFrom/,
+  ],
+  [
+    'a restore into a store that follows',
+    following(),
+    { ...following(), restore: { backup: 'b', confirmUID: 'u' } },
+    /a store that follows another one cannot be restored into: cut it over first/,
+  ],
+  [
+    'a restore after the cut-over',
+    following({ cutOver: true }),
+    { ...following({ cutOver: true }), restore: { backup: 'b', confirmUID: 'u' } },
+  ],
+  [
+    'a mirror of a release without one',
+    { ...following(), version: '0.2.0' },
+    { ...following(), version: '0.1.0' },
+    /bootstrap.mirrorFrom needs version 0.2.0 or later/,
   ],
   ['a restore in place', {}, { restore: { backup: 'b', confirmUID: 'u' } }],
   ['encryption comes', {}, { encryption: { secretName: 'a' } }],

@@ -81,6 +81,21 @@ test('a wait that is overdue, one that only a person ends, an edit that was not 
   assert.match(text, /the last edit was not looked at yet/);
 });
 
+test('a store that follows another one', () => {
+  const status = sick.status ?? assert.fail();
+  const mirrorFrom = { endpoints: ['https://old:2379'] };
+  const spec = { ...sick.spec, bootstrap: { mirrorFrom } };
+  const numbers = { since, revision: 40, sourceRevision: 50, lagSeconds: 3 };
+  const text = (mirror: object) =>
+    shown({ ...sick, spec, status: { ...status, mirror } } as StoreCluster).join(' ');
+  assert.match(
+    text({ phase: 'Following', ...numbers, message: 'Waiting for the source.' }),
+    /follows https:\/\/old:2379: revision 40 of 50, 3 s behind; Waiting for the source\./,
+  );
+  assert.match(text({ phase: 'Failed', since, message: 'Why.' }), /cannot follow \S+; Why\./);
+  assert.match(text({ phase: 'Done', ...numbers }), /cut over from \S+, at revision 40/);
+});
+
 test('one that no operator has seen', () => {
   const { status: _status, ...fresh } = sick;
   for (const status of [undefined, {}, unseen]) {

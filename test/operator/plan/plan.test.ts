@@ -28,9 +28,9 @@ function describeAction(action: Action): string {
       return `recordStatus ${JSON.stringify(action.fields, (_key, value) => value ?? null)}`;
     case 'createPod': {
       const flags = action.pod.spec.containers[0]?.args ?? [];
-      // Of a restore, all that it is told.
-      const isRestore = flags[0] === 'restore';
-      const kept = flags.filter((flag) => isRestore || flag.startsWith('--initial-cluster'));
+      // Of a restore and of a mirror, all that they are told.
+      const isTool = flags[0] === 'restore' || action.pod.spec.containers[0]?.name === 'mirror';
+      const kept = flags.filter((flag) => isTool || flag.startsWith('--initial-cluster'));
       return [`createPod ${action.pod.metadata.name}`, ...kept].join('\n').replaceAll('\n', ' ');
     }
     case 'createBackup':

@@ -195,6 +195,7 @@ function controllerOn(
       imageRepository: 'mainstay',
       metrics: new OperatorMetrics(systemClock),
       readMetrics: async () => '',
+      readLog: async () => '',
       clusterDomain: 'cluster.local',
       reloadMs: 0,
     },

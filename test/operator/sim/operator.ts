@@ -128,6 +128,7 @@ export class Pass {
         if (!isThere) throw new Error('connection refused');
         return tlsMetrics(this.#world.kube);
       },
+      readLog: () => Promise.reject(new Error('nothing is said')),
       clusterDomain: 'cluster.local',
       reloadMs: 1_000,
     };

@@ -14,7 +14,9 @@ import type { StoreCluster, StoreClusterStatus } from '../../../operator/api/typ
 import type {
   Alarm,
   BackupFirst,
+  CutOverWait,
   MemberStatus,
+  MirrorWork,
   Observation,
   RaftMember,
 } from '../../../operator/observe/observation.ts';
@@ -30,6 +32,11 @@ import {
   restoreLabel,
   roleLabel,
 } from '../../../operator/resources/labels.ts';
+import {
+  buildCutOverPod,
+  buildFollowerPod,
+  mirrorFromOf,
+} from '../../../operator/resources/mirror.ts';
 import { clusterToken, peerUrl, serialOf } from '../../../operator/resources/names.ts';
 import { buildPod } from '../../../operator/resources/pod.ts';
 import type { RestoreSource } from '../../../operator/resources/restore.ts';
@@ -60,6 +67,10 @@ import { parseSecurity } from './secret-notation.ts';
 //   schedule NAME                                           (a StoreBackupSchedule of this store)
 //   before Complete|Failed|... why                          (the StoreBackup that is made before a change of the image)
 //   work NAME[@ID] running|terminating|done|failed|waiting why   (a pod that works on a backup; of the restore ID, of `source` by default)
+//   follower running|old|ended|terminating|pending why|down {...}|again {...}   (the pod that follows a source; the result of its last life)
+//   cutover running|done {...}|down {...}|terminating      (the one that cuts over)
+//   said copying|following REVISION/SOURCE LAG [what it waits for]     (the last line of the follower)
+//   notyet behind|written|different why                    (the last line of the cut-over)
 //   secret, loaded, auth, applied, access                   (see secret-notation.ts)
 
 const now = '2026-01-01T10:00:00.000Z';
@@ -79,6 +90,7 @@ export function parseObservation(lines: readonly string[]): Observation {
   const silent = words.find(([first]) => first === 'silent');
   const raftMembers = members.flatMap(({ raft }) => raft ?? []);
   const strangers = words.filter(([first]) => first === 'stranger').map(parseStranger);
+  const security = parseSecurity(cluster, words);
   const leaderId = members.find((member) => member.isLeader)?.raft?.id ?? '0';
   return {
     now,
@@ -106,7 +118,8 @@ export function parseObservation(lines: readonly string[]): Observation {
     networkPolicy: undefined,
     restore: parseSource(words),
     backupFirst: parseBackupFirst(words),
-    ...parseSecurity(cluster, words),
+    ...security,
+    mirror: parseMirror(cluster, words, security.secrets),
     memberStatuses: new Map(
       members.flatMap(({ name, status }) => (status ? [[name, { leaderId, ...status }]] : [])),
     ),
@@ -172,6 +185,65 @@ function parseWork(
     },
   };
   return withFlags(pod, [state ?? '']);
+}
+
+function parseMirror(
+  cluster: StoreCluster,
+  lines: readonly string[][],
+  secrets: Observation['secrets'],
+): MirrorWork | undefined {
+  const source = mirrorFromOf(cluster.spec);
+  if (source === undefined) return undefined;
+  const lineOf = (what: string) => lines.find(([first]) => first === what);
+  const [, phase, revisions = '', lag, ...waiting] = lineOf('said') ?? [];
+  const [revision = 0, sourceRevision = 0] = revisions.split('/').map(Number);
+  const [, why, ...message] = lineOf('notyet') ?? [];
+  const pod = (what: string, build: typeof buildFollowerPod) => {
+    const line = lineOf(what);
+    const built = build(cluster, specOf(cluster), source, secrets);
+    return line === undefined ? undefined : mirrorPod(built, line);
+  };
+  return {
+    follower: pod('follower', buildFollowerPod),
+    cutOver: pod('cutover', buildCutOverPod),
+    progress:
+      phase === undefined
+        ? undefined
+        : {
+            isCopying: phase === 'copying',
+            revision,
+            sourceRevision,
+            lagSeconds: Number(lag),
+            waitingFor: waiting.length === 0 ? undefined : waiting.join(' '),
+          },
+    notYet:
+      why === undefined
+        ? undefined
+        : { why: why as CutOverWait['why'], message: message.join(' ') },
+  };
+}
+
+function mirrorPod(built: Pod, [, state = '', ...words]: readonly string[]): Pod {
+  const message = words.join(' ');
+  const down = {
+    state: { waiting: { reason: 'CrashLoopBackOff' } },
+    lastState: { terminated: { exitCode: 1, message } },
+  };
+  const done = { state: { terminated: { exitCode: 0, message } } };
+  const statuses: Readonly<Record<string, NonNullable<Pod['status']>>> = {
+    done: { phase: 'Succeeded', containerStatuses: [done] },
+    ended: { phase: 'Failed', reason: 'Evicted' },
+    pending: {
+      phase: 'Pending',
+      conditions: [{ type: 'PodScheduled', status: 'False', message }],
+    },
+    down: { phase: 'Running', containerStatuses: [down] },
+    again: { phase: 'Running', containerStatuses: [{ ...down, state: {} }] },
+  };
+  const annotations = state === 'old' ? {} : built.metadata.annotations;
+  const metadata = { ...built.metadata, ...(annotations && { annotations }) };
+  const status = statuses[state] ?? { phase: 'Running' };
+  return withFlags({ ...built, metadata, status }, [state]);
 }
 
 function parseAlarms(lines: readonly string[][]): Alarm[] {

@@ -10,6 +10,7 @@ import {
   rotationAnnotation,
   writtenAnnotation,
 } from '../../../operator/resources/labels.ts';
+import { mirrorSecrets } from '../../../operator/resources/mirror.ts';
 import {
   authoritySecretName,
   clientServiceHost,
@@ -110,7 +111,7 @@ function parseSecrets(
   }
   const { namespace = 'default', name: cn } = cluster.metadata;
   const names = [clientServiceHost(cluster), `*.${cn}-peers.${namespace}.svc`];
-  for (const { name, keys: needed } of givenSecrets(cluster)) {
+  for (const { name, keys: needed } of [...givenSecrets(cluster), ...mirrorSecrets(cluster.spec)]) {
     const words = lineOf(name);
     if (words.includes('none') || facts.has(name)) continue;
     const password = valueOf(words, 'password') ?? 'secret';
