@@ -38,7 +38,7 @@ const busyMsMax = 5_000;
 /** A store that is well is looked at so often: its leader and its health have no watch. */
 const idleMs = 15_000;
 /** How old what the status says of a mirror may be. */
-const mirroringMs = 5_000;
+const mirroringMs = 10_000;
 
 function isMirroring({ mirror, cluster }: Observation): boolean {
   return mirror !== undefined && cluster.status?.mirror?.phase !== 'Done';

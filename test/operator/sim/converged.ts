@@ -12,13 +12,19 @@ import { isOutdated } from '../../../operator/resources/template.ts';
 import type { FakeStore } from '../support/fake-store.ts';
 import { key } from './children.ts';
 import { specOf } from './invariants.ts';
+import { isMirror } from './mirrors.ts';
 import type { World } from './world.ts';
 
 /** What is wrong with a store that should be as its spec wants it (O6, O10); nothing when all is right. */
 export function wrongWith(world: World): string[] {
   const store = world.store();
   if (store === undefined) return ['O6: there is no store'];
-  return [...wrongMembers(world, store), ...wrongChildren(world, store), ...wrongStatus(world)];
+  return [
+    ...wrongMembers(world, store),
+    ...wrongChildren(world, store),
+    ...world.mirrors.wrong(),
+    ...wrongStatus(world),
+  ];
 }
 
 function wrongMembers(world: World, store: FakeStore): string[] {
@@ -53,7 +59,7 @@ function wrongChildren(world: World, store: FakeStore): string[] {
     .sort();
   const isOurs = ({ metadata }: { readonly metadata: { readonly labels?: object } }) =>
     (metadata.labels as Record<string, string> | undefined)?.[clusterUidLabel] === uid;
-  const pods = world.pods().filter(isOurs);
+  const pods = world.pods().filter((pod) => isOurs(pod) && !isMirror(pod));
   const volumes = world.volumes().filter((volume) => isOurs(volume) && !isCopy(volume.metadata));
   const spec = specOf(world);
   if (podNames(pods) !== names.join())

@@ -23,7 +23,12 @@ export function worldKey(world: World, more: readonly unknown[]): string {
   const disks = world.volumes().map((volume) => world.storage.disk(volume));
   const containers = world.pods().map((pod) => world.kubelet.describe(pod));
   const { conditions } = world;
-  const outside = [conditions.hasLocalVolumes, conditions.mayGrow, [...conditions.drained]];
+  const outside = [
+    conditions.hasLocalVolumes,
+    conditions.mayGrow,
+    [...conditions.drained],
+    world.mirrors.describe(),
+  ];
   const rest = JSON.stringify([stores, disks, containers, outside, lasting(world), more]);
   return createHash('sha1').update(objects.join('\n')).update(rest).digest('base64').slice(0, 20);
 }

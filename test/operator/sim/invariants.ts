@@ -9,6 +9,7 @@ import type { Stored } from '../support/fake-kube.ts';
 import type { FakeMember, FakeStore, StoreChange } from '../support/fake-store.ts';
 import { clusterPath, key } from './children.ts';
 import { flagOf } from './kubelet.ts';
+import { isMirror } from './mirrors.ts';
 import type { World } from './world.ts';
 
 /** Who writes: what it believes, and whether it may be wrong. */
@@ -68,6 +69,7 @@ export class Invariants {
   /** O3 and O6: the finalizer holds the object until nothing is left that only the operator would find. */
   #checkCluster(present: Stored | undefined): void {
     const { cluster } = this.#world;
+    this.#world.mirrors.check('status', this.writer.isStale);
     const had = present?.metadata.finalizers?.includes(finalizer) === true;
     if (!had || cluster?.metadata.finalizers?.includes(finalizer) === true) return;
     const isLeft = ({ metadata }: Pod | PersistentVolumeClaim) =>
@@ -91,6 +93,7 @@ export class Invariants {
     }
     if (created.kind !== 'Pod') return;
     const pod = created as unknown as Pod;
+    if (isMirror(pod)) this.#world.mirrors.check('pod', this.writer.isStale);
     const disk = this.#world.storage.disk(this.#world.volume(pod.metadata.name));
     const begins = flagOf(pod, 'initial-cluster-state') === 'new';
     if (begins && disk === undefined && cluster.status?.clusterID !== undefined) {

@@ -4,6 +4,7 @@ import { hasEnded } from '../../../operator/observe/view.ts';
 import { forceFlag } from '../../../operator/resources/template.ts';
 import type { FakeMember, FakeStore } from '../support/fake-store.ts';
 import { claimsOf, isNodeReady, pathOf, uidOf } from './children.ts';
+import { isMirror } from './mirrors.ts';
 import type { Disk } from './storage.ts';
 import type { World } from './world.ts';
 
@@ -109,7 +110,8 @@ export class Kubelet {
       return;
     }
     if (hasEnded(pod) || (nodeName === undefined && !this.#schedule(pod))) return;
-    if (isCopy(pod)) this.#turnCopy(pod);
+    if (isMirror(pod)) this.#world.mirrors.turnPod(pod);
+    else if (isCopy(pod)) this.#turnCopy(pod);
     else this.#turnMember(pod);
   }
 
@@ -333,7 +335,8 @@ function cpusOf(pod: Pod): number {
     | { readonly requests?: { readonly cpu?: string } }
     | undefined;
   const cpu = resources?.requests?.cpu;
-  return cpu === undefined ? 0 : bytesOf(cpu);
+  if (cpu === undefined) return 0;
+  return cpu.endsWith('m') ? Number(cpu.slice(0, -1)) / 1_000 : bytesOf(cpu);
 }
 
 function isCopy({ metadata }: Pod): boolean {

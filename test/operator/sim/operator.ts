@@ -128,7 +128,7 @@ export class Pass {
         if (!isThere) throw new Error('connection refused');
         return tlsMetrics(this.#world.kube);
       },
-      readLog: () => Promise.reject(new Error('nothing is said')),
+      readLog: async (path) => this.#world.mirrors.logOf(path),
       clusterDomain: 'cluster.local',
       reloadMs: 1_000,
     };

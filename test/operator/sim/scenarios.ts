@@ -91,6 +91,23 @@ const changeThatWaits = half((world) => {
   world.edit({ version: '0.2.0' });
 }, waitsFor('BackupFirst'));
 
+const source = { endpoints: ['http://old:2379'] };
+const following = { bootstrap: { mirrorFrom: source } };
+const cutOver = { bootstrap: { mirrorFrom: { ...source, cutOver: true } } };
+
+function sourceIsStill({ mirrors }: World): void {
+  mirrors.isWritten = false;
+}
+
+function sourceIsWritten({ mirrors }: World): void {
+  mirrors.isWritten = true;
+}
+
+function isOnItsOwn({ status, mirrors }: World): void {
+  assert.equal(status?.mirror?.phase, 'Done');
+  assert.ok(mirrors.isEnded);
+}
+
 /** What came of it; until then nobody has changed. */
 function backUp(phase: 'Complete' | 'Failed'): Step {
   return then((world) => {
@@ -331,6 +348,67 @@ export const scenarios: readonly Scenario[] = [
     steps: [changeThatWaits, backUp('Failed'), then((world) => world.schedule(true))],
     end: 'converged',
     check: versionIs('0.2.0'),
+  },
+  {
+    name: 'mirror-cut-over',
+    steps: [create(following), then(sourceIsStill), spec(cutOver)],
+    end: 'converged',
+    check: isOnItsOwn,
+  },
+  {
+    name: 'mirror-cut-over-while-it-is-written-to',
+    steps: [
+      create(following),
+      half((world) => world.edit(cutOver), waitsFor('CuttingOver')),
+      then((world) => {
+        assert.equal(world.status?.mirror?.phase, 'CuttingOver');
+        sourceIsStill(world);
+      }),
+    ],
+    end: 'converged',
+    check: isOnItsOwn,
+  },
+  {
+    name: 'mirror-with-pods-lost',
+    steps: [
+      create(following),
+      then((world) => {
+        world.deletePod('demo-mirror');
+        world.deletePod('demo-2');
+      }),
+      half((world) => world.edit(cutOver), waitsFor('CuttingOver')),
+      then((world) => {
+        world.deletePod('demo-cut-over');
+        world.deletePod('demo-mirror');
+        sourceIsStill(world);
+      }),
+    ],
+    end: 'converged',
+    check: isOnItsOwn,
+  },
+  {
+    name: 'mirror-whose-status-is-lost-after-the-cut-over',
+    steps: [
+      create(following),
+      then(sourceIsStill),
+      spec(cutOver),
+      then((world) => {
+        sourceIsWritten(world);
+        world.forgetStatus();
+      }),
+    ],
+    end: 'converged',
+    check: isOnItsOwn,
+  },
+  {
+    name: 'mirror-upgraded',
+    steps: [
+      create({ ...following, replicas: 1 }),
+      then(sourceIsStill),
+      spec({ image: 'mainstay:0.2.1' }),
+    ],
+    end: 'converged',
+    check: (world) => assert.equal(world.status?.mirror?.phase, 'Following'),
   },
   {
     name: 'upgrade-and-revert-half-way',

@@ -9,6 +9,7 @@ import { type FakeMember, type FakeStore, FakeStoreAdmin } from '../support/fake
 import { claimsOf, clusterPath, isNodeReady, key, pathOf } from './children.ts';
 import { mayEvict } from './eviction.ts';
 import { Kubelet } from './kubelet.ts';
+import { Mirrors } from './mirrors.ts';
 import { Storage } from './storage.ts';
 import { Violation } from './violation.ts';
 
@@ -35,6 +36,7 @@ export class World {
   readonly admin = new FakeStoreAdmin((endpoint) => this.reach(endpoint));
   readonly storage: Storage;
   readonly kubelet: Kubelet;
+  readonly mirrors: Mirrors;
   readonly conditions: Conditions;
   nowMs = startedAtMs;
   /** The first thing that happened and that no promise allows; thrown when the pass or the turn is over. */
@@ -54,6 +56,7 @@ export class World {
     this.violation = from?.violation;
     this.admin.writes = from?.admin.writes ?? 0;
     this.kubelet = new Kubelet(this, from?.kubelet);
+    this.mirrors = new Mirrors(this, from?.mirrors);
     this.kube.now = () => new Date(this.nowMs).toISOString();
     this.kube.admit = (present, next) => this.#admit(present, next);
     if (from === undefined) this.#createNodes();
@@ -241,6 +244,7 @@ export class World {
   turn(): void {
     this.kube.collectGarbage();
     this.#turnNodes();
+    this.mirrors.turn();
     this.kubelet.turn();
     for (const volume of this.volumes()) this.#turnVolume(volume);
     for (const store of this.storage.stores.values()) this.#turnStore(store);
