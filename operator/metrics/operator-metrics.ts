@@ -9,7 +9,7 @@ import {
 import { exponentialBounds, Histogram } from '../../server/base/histogram.ts';
 import type { Outcome } from '../act/act.ts';
 import { type ConditionType, conditionTypes } from '../api/conditions.ts';
-import type { StoreCluster } from '../api/types.ts';
+import type { MirrorRecord, StoreCluster } from '../api/types.ts';
 import type { Plan } from '../plan/plan.ts';
 import { certificateKind } from '../resources/secrets.ts';
 import { Tally } from './tally.ts';
@@ -20,8 +20,11 @@ interface ClusterRecord {
   readonly namespace: string;
   conditions: ReadonlyMap<ConditionType, ConditionRecord>;
   certificates: readonly CertificateExpiry[];
+  mirror: MirrorState | undefined;
   waiting: { readonly reason: string; readonly sinceMs: number } | undefined;
 }
+
+type MirrorState = Pick<MirrorRecord, 'phase' | 'lagSeconds'>;
 
 interface CertificateExpiry {
   readonly secret: string;
@@ -61,15 +64,18 @@ export class OperatorMetrics {
     const key = keyOf(cluster);
     const { name, namespace = '' } = cluster.metadata;
     const [conditions, certificates] = [conditionsOf(cluster), certificatesOf(cluster)];
+    const mirror = cluster.status?.mirror;
     const known = this.#clusters.get(key);
     if (known === undefined) {
-      this.#clusters.set(key, { name, namespace, conditions, certificates, waiting: undefined });
+      const seen = { name, namespace, conditions, certificates, mirror };
+      this.#clusters.set(key, { ...seen, waiting: undefined });
       return;
     }
     const repairedMs = repairMs(known.conditions.get('Degraded'), conditions.get('Degraded'));
     if (repairedMs !== undefined) this.#repairSeconds.observe(repairedMs / 1000);
     known.conditions = conditions;
     known.certificates = certificates;
+    known.mirror = mirror;
   }
 
   clusterGone({ metadata }: Pick<StoreCluster, 'metadata'>): void {
@@ -104,7 +110,7 @@ export class OperatorMetrics {
 
   families(): readonly Family[] {
     for (const cluster of this.#clusters.values()) this.#endWait(cluster, true);
-    return [...this.#workFamilies(), ...this.#clusterFamilies()];
+    return [...this.#workFamilies(), ...this.#clusterFamilies(), ...this.#mirrorFamilies()];
   }
 
   #workFamilies(): readonly Family[] {
@@ -175,6 +181,29 @@ export class OperatorMetrics {
             const labels = { namespace, cluster, kind, secret };
             return { labels, value: unixSeconds };
           }),
+        ),
+      ),
+    ];
+  }
+
+  /** Of stores that begin as mirrors. */
+  #mirrorFamilies(): readonly Family[] {
+    const mirrors = [...this.#clusters.values()].flatMap(({ namespace, name, mirror }) =>
+      mirror === undefined ? [] : [{ labels: { namespace, cluster: name }, mirror }],
+    );
+    return [
+      gauge(
+        'mainstay_operator_mirror_phase',
+        'In which phase the mirror of a StoreCluster is; always 1.',
+        mirrors.map(({ labels, mirror: { phase } }): Sample => {
+          return { labels: { ...labels, phase }, value: 1 };
+        }),
+      ),
+      gauge(
+        'mainstay_operator_mirror_lag_seconds',
+        'How long a StoreCluster has been behind the source that it follows.',
+        mirrors.flatMap(({ labels, mirror: { phase, lagSeconds } }): Sample[] =>
+          lagSeconds === undefined || phase === 'Done' ? [] : [{ labels, value: lagSeconds }],
         ),
       ),
     ];

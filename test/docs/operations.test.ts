@@ -133,13 +133,13 @@ async function createMembers({ kube }: BareKube): Promise<void> {
 
 /** What a command waits for gets ready, once it is there: the command itself, or one before it, may make it. */
 async function makeReady({ kube }: BareKube, command: string, end: AbortSignal): Promise<void> {
-  const [, plural = '', name = ''] =
-    /^kubectl wait --for=condition=Ready (\w+)\/([\w-]+) /.exec(command) ?? [];
+  const [, type = '', plural = '', name = ''] =
+    /^kubectl wait --for=condition=(\w+) (\w+)\/([\w-]+) /.exec(command) ?? [];
   const kind = { storecluster: 'StoreCluster', storebackup: 'StoreBackup' }[plural];
   if (kind !== 'StoreCluster' && kind !== 'StoreBackup') return;
   const path = objectPath(kind, { namespace, name });
   const lastTransitionTime = '2026-01-01T00:00:00Z';
-  const ready = { type: 'Ready', status: 'True', reason: 'Converged', message: '' };
+  const ready = { type, status: 'True', reason: 'Converged', message: '' };
   const status = { conditions: [{ ...ready, lastTransitionTime }] };
   while (!end.aborted) {
     const object = await kube.get<KubeObject>(path);

@@ -19,9 +19,11 @@ async function withScrape(body: (text: string) => void): Promise<void> {
   await withBareKube(async (setting: BareKube) => {
     await createCluster(setting, 'demo', { tls: { peer: {} } });
     await createBackups(setting);
+    await createMirror(setting);
     const operator = await OperatorProcess.start(setting.localKube.kubeconfigPath);
     try {
       const scraped = async () => (await operator.get('/metrics')).text;
+      await until('it acts', async () => (await scraped()).includes('action="createPod"'));
       await until('it waits', async () => (await scraped()).includes('blocked_seconds_total{'));
       await until('it was seen', async () => (await scraped()).includes('cluster="demo"'));
       await until('its certificates were seen', async () =>
@@ -55,6 +57,21 @@ async function createBackups({ kube }: BareKube): Promise<void> {
     metadata: { name: 'nightly', namespace },
     spec: { ...spec, schedule: '@monthly' },
   });
+}
+
+/** A store that followed another one when it was paused. */
+async function createMirror({ kube }: BareKube): Promise<void> {
+  const namespace = 'default';
+  const path = collectionPath('StoreCluster', namespace);
+  const mirrorFrom = { endpoints: ['http://old:2379'] };
+  const made = await kube.create(path, {
+    apiVersion: 'mainstay.dev/v1alpha1',
+    kind: 'StoreCluster',
+    metadata: { name: 'moved', namespace },
+    spec: { paused: true, storage: { size: '1Gi' }, bootstrap: { mirrorFrom } },
+  } as KubeObject);
+  const mirror = { phase: 'Following', since: '2026-01-31T12:00:00Z', lagSeconds: 1 };
+  await kube.replace(`${path}/moved/status`, { ...made, status: { mirror } } as KubeObject);
 }
 
 test('every metric is documented, and every documented one is there', async () => {

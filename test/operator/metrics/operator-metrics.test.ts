@@ -95,6 +95,21 @@ test('the time to repair is that of the conditions, also of one that began befor
   assert.deepEqual([count(), sum()], [1, 90]);
 });
 
+test('a mirror tells its phase, and how far behind it is until it is done', () => {
+  const metrics = new OperatorMetrics(new VirtualClock());
+  const seen = (mirror: object) =>
+    metrics.clusterSeen({ ...demo, status: { ...demo.status, mirror } } as StoreCluster);
+  seen({ phase: 'Following', since: '', lagSeconds: 3 });
+  const text = exposition(metrics.families());
+  const labels = 'namespace="ns",cluster="demo"';
+  assert.match(text, new RegExp(`mirror_phase{${labels},phase="Following"} 1`));
+  assert.match(text, new RegExp(`mirror_lag_seconds{${labels}} 3`));
+  seen({ phase: 'Done', since: '', lagSeconds: 0 });
+  assert.doesNotMatch(exposition(metrics.families()), /mirror_lag_seconds{/);
+  metrics.clusterGone(demo);
+  assert.doesNotMatch(exposition(metrics.families()), /mirror_phase{/);
+});
+
 test('certificates tell when they end and what they are for, until they are gone', () => {
   const metrics = new OperatorMetrics(new VirtualClock());
   const expires = '2026-03-01T00:00:00.000Z';
