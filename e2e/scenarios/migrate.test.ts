@@ -273,7 +273,7 @@ async function securedSource(files: Files, secrets: Secrets): Promise<Source> {
   await addUsers({ endpoints: etcd.endpoints, tls });
   const gate = await openGate(etcd.member(0).clientUrl);
   await secrets.put('old-tls', { 'ca.crt': tls.ca, 'tls.crt': tls.cert, 'tls.key': tls.key });
-  await secrets.put('old-user', { username: 'reader', password: 'word' });
+  await secrets.put('old-user', { username: 'reader', password: 'word\n' });
   return {
     gate,
     client: { endpoints: etcd.endpoints, tls, credentials: root },

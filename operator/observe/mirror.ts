@@ -4,17 +4,18 @@ import type { StoreCluster } from '../api/types.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { collectionPath } from '../kube/paths.ts';
 import { isOurs, mirrorLabel } from '../resources/labels.ts';
-import { cutOverPodName, followerPodName } from '../resources/mirror.ts';
+import { cutOverPodName, followerPodName, mirrorFromOf } from '../resources/mirror.ts';
 import { namespaceOf } from '../resources/names.ts';
 import { lastWords, type ReadLog } from './backup-words.ts';
 import type { CutOverWait, MirrorProgress, MirrorWork } from './observation.ts';
 
-/** undefined where the spec has no source. */
+/** undefined where there is nothing to follow, and was not. */
 export async function observeMirror(
   { kube, readLog }: { readonly kube: KubeClient; readonly readLog: ReadLog },
   cluster: StoreCluster,
 ): Promise<MirrorWork | undefined> {
-  if (cluster.spec.bootstrap?.mirrorFrom === undefined) return undefined;
+  const { spec, status } = cluster;
+  if (mirrorFromOf(spec) === undefined && status?.mirror === undefined) return undefined;
   const { items } = await kube.list<KubeList<Pod>>(collectionPath('Pod', namespaceOf(cluster)), {
     labelSelector: `${mirrorLabel}=${cluster.metadata.name}`,
   });

@@ -50,7 +50,7 @@ export interface Observation {
   readonly memberStatuses: ReadonlyMap<string, MemberStatus>;
   /** What a restore that is wanted is from; undefined where none is, or what it names is not there. */
   readonly restore: RestoreSource | undefined;
-  /** What is done for `bootstrap.mirrorFrom`; undefined where the spec has none. */
+  /** What is done for `bootstrap.mirrorFrom`; undefined where the spec has none, and had none. */
   readonly mirror: MirrorWork | undefined;
   /** What members wait for before they change to another image; undefined where they need not. */
   readonly backupFirst: BackupFirst | undefined;

@@ -44,8 +44,11 @@ export const mirror: Rule = (view) => {
   const { cluster, spec, mirror: work } = view.observation;
   const source = mirrorFromOf(spec);
   const record = cluster.status?.mirror;
-  if (work === undefined || source === undefined || record === undefined) return undefined;
-  if (record.phase === 'Done') return leave(work.follower) ?? leave(work.cutOver);
+  if (work === undefined) return undefined;
+  // An API server that does not know the field has dropped it, for one.
+  if (source === undefined || record?.phase === 'Done')
+    return leave(work.follower) ?? leave(work.cutOver);
+  if (record === undefined) return undefined;
   if (work.cutOver?.status?.phase === 'Succeeded') return finish(view.observation, work);
   if (!canMirror(spec) || firstRefused(view, mirrorSecrets(spec)) !== undefined) return undefined;
   const { secrets } = view.observation;

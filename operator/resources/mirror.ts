@@ -140,7 +140,7 @@ function buildMirrorPod(
         cert: file('tls.crt', hasCertificate),
         key: file('tls.key', hasCertificate),
       }),
-      ...(prefix === undefined ? [] : [`--prefix=${prefix}`]),
+      ...(prefix === undefined ? [] : [`--prefix=${literal(prefix)}`]),
       ...(destPrefix === undefined ? [] : destPrefixFlags(destPrefix)),
       ...of.own,
       '--write-out=json',
@@ -162,7 +162,12 @@ function buildMirrorPod(
 }
 
 function destPrefixFlags(destPrefix: string): readonly string[] {
-  return destPrefix === '' ? ['--no-dest-prefix'] : [`--dest-prefix=${destPrefix}`];
+  return destPrefix === '' ? ['--no-dest-prefix'] : [`--dest-prefix=${literal(destPrefix)}`];
+}
+
+/** Kubernetes takes `$(NAME)` for a variable, and `$$` for a dollar. */
+function literal(text: string): string {
+  return text.replaceAll('$', () => '$$');
 }
 
 /** With the fingerprint of all that it is made of, the certificates included: what was read once is not read again. */

@@ -34,7 +34,7 @@ export const workRules: readonly PolicyRule[] = [
     resources: ['pods', 'persistentvolumeclaims'],
     verbs: ['list', 'watch', 'create', 'patch', 'delete'],
   },
-  // How far a backup is, the pod that makes it says in its log.
+  // How far a backup or a mirror is, its pod says in its log.
   { apiGroups: [''], resources: ['pods/log'], verbs: ['get'] },
   // Server-side apply is a patch, and a create where there is none yet.
   { apiGroups: [''], resources: ['services'], verbs: ['get', 'create', 'patch', 'delete'] },

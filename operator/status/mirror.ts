@@ -12,9 +12,11 @@ export function mirrorRecord(
   recorded: MirrorRecord | undefined,
 ): MirrorRecord | undefined {
   const { now, spec, mirror: work } = view.observation;
-  if (recorded === undefined || recorded.phase === 'Done' || work === undefined) return recorded;
+  const source = mirrorFromOf(spec);
+  if (recorded === undefined || recorded.phase === 'Done') return recorded;
+  if (work === undefined || source === undefined) return recorded;
   const trouble = mirrorTrouble(view);
-  const going = mirrorFromOf(spec)?.cutOver === true ? 'CuttingOver' : 'Following';
+  const going = source.cutOver === true ? 'CuttingOver' : 'Following';
   const phase = trouble === undefined ? going : 'Failed';
   const { progress, follower } = work;
   const isSilent = progress === undefined && follower?.status?.phase === 'Running';

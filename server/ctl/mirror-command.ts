@@ -1,10 +1,17 @@
 import { Client } from '../client/client.ts';
 import { type Command, CommandError, type CommandSpec, commandOf } from '../client/ctl/command.ts';
-import { durationOf, endpointsOf, tlsFlags, userOf } from '../client/ctl/command-line.ts';
+import {
+  durationOf,
+  endpointsOf,
+  settingIn,
+  tlsFlags,
+  userOf,
+} from '../client/ctl/command-line.ts';
 import { credentialsOf, tlsOf } from '../client/ctl/ctl.ts';
 import { type Flag, UsageError } from '../client/ctl/flags.ts';
 import { jsonOf, lineOf } from '../client/ctl/text.ts';
 import { ClientError } from '../client/errors.ts';
+import { isPassing } from '../client/retry.ts';
 import { cutOver, type NotYet } from '../mirror/cut-over.ts';
 import { type Comparison, compareSides, type Difference } from '../mirror/difference.ts';
 import { MirrorError } from '../mirror/failure.ts';
@@ -149,7 +156,9 @@ function withDestination(body: Run): (command: Command) => Promise<boolean> {
 
 function failureOf(error: unknown): string {
   if (error instanceof MirrorError) return 'Refused';
-  if (error instanceof ClientError) return 'ClusterRefused';
+  if (error instanceof ClientError) {
+    return isPassing(error) || error.isUncertain ? 'ClusterUnreachable' : 'ClusterRefused';
+  }
   return error instanceof UsageError ? 'Invalid' : 'Failed';
 }
 
@@ -162,7 +171,7 @@ function sideOf(error: unknown, destination: Client | undefined): string {
 async function destinationOf({ line, terminal }: Command): Promise<Client> {
   const [operand = ''] = line.operands;
   const given = (name: string) =>
-    line.text(`dest-${name}`) ?? (line.env[`MAINSTAYCTL_DEST_${name.toUpperCase()}`] || undefined);
+    line.text(`dest-${name}`) ?? settingIn(line.env, `MAINSTAYCTL_DEST_${name.toUpperCase()}`);
   const user = userOf(given('user'), given('password'));
   const credentials = user && (await credentialsOf(user, terminal));
   const [cacert, cert, key] = ['cacert', 'cert', 'key'].map((name) => line.text(`dest-${name}`));

@@ -171,9 +171,8 @@ export class CommandLine {
     const variable = name.toUpperCase().replaceAll('-', '_');
     return (
       this.text(name) ||
-      this.env[`MAINSTAYCTL_${variable}`] ||
-      this.env[`ETCDCTL_${variable}`] ||
-      undefined
+      settingIn(this.env, `MAINSTAYCTL_${variable}`) ||
+      settingIn(this.env, `ETCDCTL_${variable}`)
     );
   }
 
@@ -228,6 +227,11 @@ export class CommandLine {
     const text = this.text(name);
     return text === undefined ? undefined : BigInt.asIntN(64, idOf(text, `--${name}`));
   }
+}
+
+/** As a file has it, or a Secret that was made of one: the line end behind it is none of it. */
+export function settingIn(env: Environment, variable: string): string | undefined {
+  return env[variable]?.replace(/\r?\n$/, '') || undefined;
 }
 
 export function listed(choices: readonly string[]): string {

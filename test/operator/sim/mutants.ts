@@ -74,6 +74,20 @@ export const operatorMutants: readonly Mutant[] = [
     edit('plan/plan.js', '    backupFirst,\n', ''),
   ),
   mutant(
+    'cut-over-unproven',
+    'reliability: a store is said to be on its own as soon as somebody wants it so',
+    edit(
+      'plan/mirror.js',
+      "if (work.cutOver?.status?.phase === 'Succeeded')\n        return finish(view.observation, work);",
+      'if (source.cutOver === true)\n        return finish(view.observation, work);',
+    ),
+  ),
+  mutant(
+    'cut-over-while-the-mirror-runs',
+    'reliability: a mirror that still runs writes into a store that is on its own',
+    edit('plan/mirror.js', 'if (follower !== undefined)\n        return leave(follower);', ''),
+  ),
+  mutant(
     'two-restarts-at-once',
     'etcd-druid DEP-07: a rolling update that does not wait',
     edit('plan/plan.js', '    settle,\n    endBootstrap,', '    endBootstrap,'),

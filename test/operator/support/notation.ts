@@ -192,8 +192,9 @@ function parseMirror(
   lines: readonly string[][],
   secrets: Observation['secrets'],
 ): MirrorWork | undefined {
-  const source = mirrorFromOf(cluster.spec);
-  if (source === undefined) return undefined;
+  const known = mirrorFromOf(cluster.spec);
+  if (known === undefined && cluster.status?.mirror === undefined) return undefined;
+  const source = known ?? { endpoints: ['http://gone:2379'] };
   const lineOf = (what: string) => lines.find(([first]) => first === what);
   const [, phase, revisions = '', lag, ...waiting] = lineOf('said') ?? [];
   const [revision = 0, sourceRevision = 0] = revisions.split('/').map(Number);

@@ -7,7 +7,7 @@ import { latin1 } from '../../../server/base/bytes.ts';
 import { Client } from '../../../server/client/client.ts';
 import { keysUnder } from '../../../server/client/keys.ts';
 import { type CtlRun, runCommand } from '../../support/ctl.ts';
-import { TestCluster } from '../../support/server-process.ts';
+import { freePort, TestCluster } from '../../support/server-process.ts';
 
 const reserved = '__mainstay/';
 
@@ -167,5 +167,15 @@ suite('mainstayctl mirror --cut-over', { timeout: 240_000 }, () => {
     assert.equal(code, 1);
     assert.match(String(resultIn(file)['message']), /the destination has 1 keys there already/);
     assert.equal(resultIn(file)['failure'], 'Refused');
+  });
+
+  test('a source that is away is no refusal, and the result says which side it is', async () => {
+    const file = join(directory, 'away');
+    const env = { MAINSTAYCTL_ENDPOINTS: `http://127.0.0.1:${await freePort()}` };
+    const words = [...destination.endpoints, '--command-timeout=500ms', `--result-file=${file}`];
+    const { code } = await runCommand(['mirror', ...words], { env });
+    assert.equal(code, 1);
+    assert.equal(resultIn(file)['failure'], 'ClusterUnreachable');
+    assert.match(String(resultIn(file)['message']), /^source: /);
   });
 });
