@@ -102,6 +102,7 @@ export function buildRestorePod(
     command: [
       'restore',
       ...source.which,
+      `--restore-id=${source.id}`,
       `--data-dir=${dataMountPath}/data`,
       `--name=${member}`,
       `--initial-cluster=${member}=${url}`,

@@ -24,6 +24,7 @@ import type { CommandLine } from '../client/ctl/command-line.ts';
 import { type Flag, UsageError } from '../client/ctl/flags.ts';
 import { table } from '../client/ctl/table.ts';
 import { jsonOf, sizeText } from '../client/ctl/text.ts';
+import type { RevisionBump } from '../snapshot/restored-records.ts';
 import { type Outcome, progressOf, reported, writeResult } from './backup-report.ts';
 import { backupFlags, duration, encryptionKeysOf, targetOf } from './backup-target.ts';
 import { memberFlags, memberOf } from './snapshot-commands.ts';
@@ -159,6 +160,11 @@ export const backupCommands: readonly CommandSpec[] = [
           name: 'bump-revision',
           value: 'COUNT',
           summary: "the same, by so many more than the backup's revision",
+        },
+        {
+          name: 'restore-id',
+          value: 'ID',
+          summary: 'makes a retry one: a directory that a restore with this id has made is let be',
         },
         { name: 'dry-run', summary: 'read and check everything, change nothing' },
       ],
@@ -440,15 +446,17 @@ async function restore(command: Command, target: Target): Promise<Outcome> {
   }
   if (line.text('data-dir') === undefined) throw new UsageError('--data-dir is missing');
   const member = memberOf(line);
-  const { clusterId, memberId } = await restoreBackup(target, plan, {
+  const id = line.text('restore-id');
+  const { clusterId, memberId, wasThere } = await restoreBackup(target, plan, {
     member,
-    bumpRevision: bumpOf(line, plan),
+    id: id === undefined ? undefined : checkedId(id, '--restore-id'),
+    ...bumpOf(line),
     onProgress: progressOf(command),
   });
   const ids = `cluster ${hexId(clusterId)}, member ${hexId(memberId)}`;
   return {
-    fields: { ...planFields(plan), dataDir: member.dataDir, clusterId, memberId },
-    text: `Restored ${planText(plan)} into ${member.dataDir}: ${ids}\n`,
+    fields: { ...planFields(plan), wasThere, dataDir: member.dataDir, clusterId, memberId },
+    text: `${wasThere ? 'There already: ' : 'Restored '}${planText(plan)} into ${member.dataDir}: ${ids}\n`,
   };
 }
 
@@ -497,14 +505,13 @@ function planText({ name, revision, manifest, isLate }: RestorePlan): string {
 }
 
 /** By how much the revision grows. */
-function bumpOf(line: CommandLine, { revision }: RestorePlan): number {
-  const [bump, above] = [line.whole('bump-revision'), line.text('above-revision')];
-  if (above === undefined) return bump;
-  if (bump > 0) throw new UsageError('--bump-revision and --above-revision exclude each other');
-  if (revision === undefined) {
-    throw new UsageError('--above-revision needs a backup: of an object the revision is not known');
+function bumpOf(line: CommandLine): RevisionBump {
+  const bumpRevision = line.whole('bump-revision');
+  if (line.text('above-revision') === undefined) return { bumpRevision };
+  if (bumpRevision > 0) {
+    throw new UsageError('--bump-revision and --above-revision exclude each other');
   }
-  return Math.max(1, line.whole('above-revision') - revision);
+  return { bumpRevision, aboveRevision: line.whole('above-revision') };
 }
 
 async function archive(command: Command, target: Target): Promise<Outcome> {
