@@ -50,6 +50,8 @@ export interface Observation {
   readonly memberStatuses: ReadonlyMap<string, MemberStatus>;
   /** What a restore that is wanted is from; undefined where none is, or what it names is not there. */
   readonly restore: RestoreSource | undefined;
+  /** Volumes that a restore has put aside; asked for only while the spec names one. */
+  readonly parked: readonly PersistentVolumeClaim[];
   /** What members wait for before they change to another image; undefined where they need not. */
   readonly backupFirst: BackupFirst | undefined;
   /** By name; undefined where the operator may not see nodes (it then knows nothing of drains and dead nodes). */

@@ -27,7 +27,7 @@ import { promote } from './promote.ts';
 import { recoverQuorum } from './recover-quorum.ts';
 import { replaceLost } from './replace-lost.ts';
 import { restart } from './restart.ts';
-import { restoreInPlace } from './restore.ts';
+import { discardParked, restoreInPlace } from './restore.ts';
 import { roles } from './roles.ts';
 import { roll, rollBroken } from './roll.ts';
 import { rotateAuthorities, rotationWaits } from './rotate-authorities.ts';
@@ -103,6 +103,7 @@ const rules: readonly Rule[] = [
   observersUp,
   observersSettle,
   removalLeftovers,
+  discardParked,
   rotationWaits,
   authWaits,
   secretsMissing,

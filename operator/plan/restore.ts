@@ -7,6 +7,7 @@ import {
   buildRestorePod,
   checkPodName,
   type RestoreSource,
+  restoreId,
   restorePodName,
 } from '../resources/restore.ts';
 import { stuckStart, whyFailed } from './backup.ts';
@@ -24,7 +25,8 @@ const revisionsAbove = 1_000_000_000;
 export const restoreInPlace: Rule = (view) => {
   const { cluster, spec, restore } = view.observation;
   if (spec.restore === undefined) return abortedRestore(view);
-  if (isRestored(view.observation, restore)) return undefined;
+  // The backup may be gone by now, pruned or deleted.
+  if (isRestored(view.observation, restore?.id ?? restoreId(spec.restore))) return undefined;
   if (spec.restore.confirmUID !== cluster.metadata.uid) {
     return stopUntil(
       'RestoreRefused',
@@ -36,6 +38,17 @@ export const restoreInPlace: Rule = (view) => {
   const isForgotten = status?.restore?.id === restore.id && status.clusterID === undefined;
   if (isForgotten) return undefined;
   return check(view, restore) ?? stopAll(view) ?? park(view) ?? forget(view, restore);
+};
+
+/** What the store had before goes when a person has said that it is not needed, and all is well without it. */
+export const discardParked: Rule = ({ observation: { cluster, spec, parked } }) => {
+  const { restore, clusterID } = cluster.status ?? {};
+  if (clusterID === undefined || restore === undefined) return undefined;
+  if (spec.restore?.confirmRestored !== restore.id) return undefined;
+  const volume = parked.find((each) => !isTerminating(each));
+  if (volume === undefined) return undefined;
+  const message = `Deleting the volume ${volume.metadata.name}: it was kept aside, and what was restored is confirmed.`;
+  return act('VolumeDeleted', message, { kind: 'deleteVolume', volume });
 };
 
 /** From `forget` on until the backup is on a volume, the store would begin with nothing. */
@@ -64,13 +77,9 @@ function noSource(backup: string | undefined): Decision {
  * The backup has filled the volume of a member, or the store has begun with it: it is not put there again. Either may be
  * gone by now, the member replaced or the status lost.
  */
-function isRestored(
-  { volumes, cluster: { status } }: Observation,
-  restore: RestoreSource | undefined,
-): boolean {
-  if (restore === undefined) return false;
-  if (status?.restore?.id === restore.id && status.clusterID !== undefined) return true;
-  return volumes.some(({ metadata }) => metadata.annotations?.[restoredAnnotation] === restore.id);
+function isRestored({ volumes, cluster: { status } }: Observation, id: string): boolean {
+  if (status?.restore?.id === id && status.clusterID !== undefined) return true;
+  return volumes.some(({ metadata }) => metadata.annotations?.[restoredAnnotation] === id);
 }
 
 function check(view: ClusterView, source: RestoreSource): Decision | undefined {
@@ -104,10 +113,14 @@ function park({ observation }: ClusterView): Decision | undefined {
   const volume = observation.volumes.find((each) => isOurs(observation.cluster, each));
   if (volume === undefined) return undefined;
   const { name } = volume.metadata;
-  return act('VolumeParked', `The volume ${name} is kept aside: delete it when it is not needed.`, {
-    kind: 'parkVolume',
-    volume,
-  });
+  return act(
+    'VolumeParked',
+    `The volume ${name} is kept aside until spec.restore.confirmRestored says that it is not needed.`,
+    {
+      kind: 'parkVolume',
+      volume,
+    },
+  );
 }
 
 function forget({ observation: { cluster } }: ClusterView, source: RestoreSource): Decision {

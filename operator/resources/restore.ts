@@ -50,7 +50,8 @@ export function restoreSource(
   };
 }
 
-function restoreId(wanted: Wanted): string {
+/** What is said of a restore afterwards makes no other one of it. */
+export function restoreId({ confirmRestored: _, ...wanted }: Wanted): string {
   return createHash('sha256').update(JSON.stringify(wanted)).digest('hex').slice(0, 16);
 }
 
