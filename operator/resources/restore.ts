@@ -51,7 +51,7 @@ export function restoreSource(
 }
 
 /** What is said of a restore afterwards makes no other one of it. */
-export function restoreId({ confirmRestored: _, ...wanted }: Wanted): string {
+export function restoreId({ confirmRestored: _confirmed, ...wanted }: Wanted): string {
   return createHash('sha256').update(JSON.stringify(wanted)).digest('hex').slice(0, 16);
 }
 
