@@ -27,7 +27,7 @@ import { promote } from './promote.ts';
 import { recoverQuorum } from './recover-quorum.ts';
 import { replaceLost } from './replace-lost.ts';
 import { restart } from './restart.ts';
-import { discardParked, restoreInPlace } from './restore.ts';
+import { discardParked, restoreInPlace, restoreOfSilent, restoreWaits } from './restore.ts';
 import { roles } from './roles.ts';
 import { roll, rollBroken } from './roll.ts';
 import { rotateAuthorities, rotationWaits } from './rotate-authorities.ts';
@@ -74,6 +74,7 @@ const rules: readonly Rule[] = [
   rollBroken,
   bootstrap,
   restart,
+  restoreOfSilent,
   // From here on the store has answered.
   accessRefused,
   askTheStore,
@@ -92,6 +93,7 @@ const rules: readonly Rule[] = [
   observersDown,
   scaleDown,
   startsRefused,
+  restoreWaits,
   settle,
   endBootstrap,
   auth,

@@ -23,6 +23,23 @@ const revisionsAbove = 1_000_000_000;
  * each different `spec.restore`.
  */
 export const restoreInPlace: Rule = (view) => {
+  const decision = nextOfRestore(view);
+  return decision?.kind === 'wait' && !isBegun(view.observation) ? undefined : decision;
+};
+
+/** While nothing was stopped for it, a restore that has to wait holds up no repair. */
+export const restoreWaits: Rule = (view) => nextOfRestore(view);
+
+/** And where nobody answers, a person hears of it before they hear of that. */
+export const restoreOfSilent: Rule = (view) => (view.answered ? undefined : nextOfRestore(view));
+
+/** Whether the store was touched for it, or there is none. A recovery would stop the pods as well: it has to wait. */
+function isBegun({ cluster, spec, pods }: Observation): boolean {
+  if (cluster.status?.clusterID === undefined || spec.recovery !== undefined) return true;
+  return findPod(pods, checkPodName(cluster))?.status?.phase === 'Succeeded';
+}
+
+function nextOfRestore(view: ClusterView): Decision | undefined {
   const { cluster, spec, restore } = view.observation;
   if (spec.restore === undefined) return abortedRestore(view);
   // The backup may be gone by now, pruned or deleted.
@@ -38,7 +55,7 @@ export const restoreInPlace: Rule = (view) => {
   const isForgotten = status?.restore?.id === restore.id && status.clusterID === undefined;
   if (isForgotten) return undefined;
   return check(view, restore) ?? stopAll(view) ?? park(view) ?? forget(view, restore);
-};
+}
 
 /** What the store had before goes when a person has said that it is not needed, and all is well without it. */
 export const discardParked: Rule = ({ observation: { cluster, spec, parked } }) => {
