@@ -33,7 +33,7 @@ export interface Manifest {
   readonly storedSha256: string;
   readonly encryption?: { readonly algorithm: 'AES-256-GCM'; readonly keyId: string };
   readonly storageVersion: string;
-  /** RFC 3339. `pinnedAt`: nothing that was written later is in it. */
+  /** RFC 3339. `pinnedAt`, by the leader's clock where it tells: nothing that was written later is in it. */
   readonly startedAt: string;
   readonly pinnedAt: string;
   readonly finishedAt: string;
