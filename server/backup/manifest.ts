@@ -11,6 +11,8 @@ export interface Manifest {
   /** Of the one who asked for it: a retry has the same. */
   readonly id: string;
   readonly cluster: string;
+  /** Of Kubernetes; backups of before have none. */
+  readonly namespace?: string;
   readonly clusterUid: string;
   /** Of the store, hex: another one after each restore. Changes of one do not fit backups of another. */
   readonly clusterId: string;

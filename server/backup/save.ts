@@ -29,6 +29,8 @@ export interface SaveOptions {
   readonly id: string;
   /** For people; the UID by default. */
   readonly cluster?: string | undefined;
+  /** Of Kubernetes: tells stores of one name apart. */
+  readonly namespace?: string | undefined;
   /** Under which the backup is kept; by default the store's own id. */
   readonly clusterUid?: string | undefined;
   readonly key?: EncryptionKey | undefined;
@@ -128,7 +130,7 @@ class Saving {
 
   async run(): Promise<SavedBackup> {
     const { target, wallMs } = this.#modules;
-    const { key, id } = this.#options;
+    const { key, id, namespace } = this.#options;
     const startedMs = wallMs();
     const stem = await this.#newStem(startedMs);
     const data = dataName(this.#uid, stem, key !== undefined);
@@ -145,6 +147,7 @@ class Saving {
         kind: 'mainstay-backup',
         id,
         cluster: this.#options.cluster ?? this.#uid,
+        ...(namespace === undefined ? {} : { namespace }),
         clusterUid: this.#uid,
         clusterId: this.#member.clusterId,
         ...facts,
