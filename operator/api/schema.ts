@@ -242,6 +242,12 @@ const certificate = {
   required: ['name', 'expires'],
   properties: {
     name: { type: 'string', description: 'Secret that it is in.', maxLength: 253 },
+    begins: {
+      type: 'string',
+      description: 'From when on it is valid.',
+      format: 'date-time',
+      maxLength: 64,
+    },
     expires: {
       type: 'string',
       description: 'When it ends.',

@@ -7,6 +7,7 @@ import { hasEnded, isTerminating } from '../observe/view.ts';
 import { backupOwner, savePodName, verifyPodName } from '../resources/backup-names.ts';
 import { backupLabel, buildBackupPod } from '../resources/backup-pod.ts';
 import { type FoundBackup, foundAnnotation, foundIn } from '../resources/found-backup.ts';
+import { namespaceOf } from '../resources/names.ts';
 
 /** What is done for one StoreBackup now, and what its status says then. */
 export interface BackupPlan {
@@ -60,6 +61,7 @@ function begin(observation: BackupObservation, status: StoreBackupStatus): Backu
       toldEvery,
       `--backup-id=${backup.metadata.uid}`,
       `--cluster=${cluster.metadata.name}`,
+      `--namespace=${namespaceOf(cluster)}`,
       `--cluster-uid=${cluster.metadata.uid}`,
     ],
     target: backup.spec.target,

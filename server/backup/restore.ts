@@ -35,7 +35,7 @@ export interface RestorePlan {
   readonly revision: number | undefined;
   /** What comes behind the content. */
   readonly changes: (() => AsyncIterable<RevisionChanges>) | undefined;
-  /** The revision was stamped later than it came to be, so what was there at the time may be more. */
+  /** What comes next was stamped later than it came to be, so what was there at the time may be more. */
   readonly isLate: boolean;
 }
 

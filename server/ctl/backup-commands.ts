@@ -41,6 +41,11 @@ const clusterFlag: Flag = {
   value: 'NAME',
   summary: 'what people call the cluster',
 };
+const namespaceFlag: Flag = {
+  name: 'namespace',
+  value: 'NAMESPACE',
+  summary: 'where in Kubernetes the cluster is',
+};
 const createTargetFlag: Flag = {
   name: 'create-target',
   summary: 'make the directory of --target where it is not there',
@@ -76,6 +81,7 @@ export const backupCommands: readonly CommandSpec[] = [
           summary: 'a retry with the same one makes no second backup',
         },
         clusterFlag,
+        namespaceFlag,
         createTargetFlag,
       ],
       examples: [
@@ -98,6 +104,11 @@ export const backupCommands: readonly CommandSpec[] = [
           name: 'cluster',
           value: 'NAME',
           summary: 'with --brief: of the cluster that people call so, whatever its UID',
+        },
+        {
+          name: 'namespace',
+          value: 'NAMESPACE',
+          summary: 'with --brief: and of no other namespace, where it is known of which they are',
         },
         createTargetFlag,
       ],
@@ -295,6 +306,7 @@ async function save(command: Command, target: Target): Promise<Outcome> {
     {
       id: checkedId(id, '--backup-id'),
       cluster: line.text('cluster'),
+      namespace: line.text('namespace'),
       clusterUid: uidOf(line),
       key,
       onProgress: progressOf(command),
@@ -341,7 +353,8 @@ const briefMax = 5;
 
 /** Whoever has forgotten all finds it again here, five at a time from the newest on. */
 async function listBriefly(line: CommandLine, target: Target): Promise<Outcome> {
-  const [cluster, before] = [line.text('cluster'), line.text('before')];
+  const [cluster, namespace] = [line.text('cluster'), line.text('namespace')];
+  const before = line.text('before');
   const { backups } = await inventoryOf(target, uidOf(line));
   const newestFirst = backups.toSorted((a, b) => (a.name > b.name ? -1 : 1));
   const listed: ListedBackup[] = [];
@@ -351,8 +364,7 @@ async function listBriefly(line: CommandLine, target: Target): Promise<Outcome> 
     if (before !== undefined && found.name >= before) continue;
     const manifest = await manifestOrFailure(target, found);
     if (manifest instanceof BackupError) unreadable++;
-    else if (cluster === undefined || manifest.cluster === cluster)
-      listed.push({ found, manifest });
+    else if (isOf(manifest, { cluster, namespace })) listed.push({ found, manifest });
   }
   const cannot =
     unreadable === 0 ? '' : `Cannot be read: ${unreadable} (mainstayctl backup list)\n`;
@@ -360,6 +372,15 @@ async function listBriefly(line: CommandLine, target: Target): Promise<Outcome> 
     fields: { backups: listed.map(briefFields), unreadable },
     text: table([listHead, ...listed.map(listRow)]) + cannot,
   };
+}
+
+/** What does not say of which namespace it is may be of any. */
+function isOf(
+  manifest: Manifest,
+  wanted: { readonly cluster: string | undefined; readonly namespace: string | undefined },
+): boolean {
+  const { cluster = manifest.cluster, namespace = manifest.namespace } = wanted;
+  return manifest.cluster === cluster && (manifest.namespace ?? namespace) === namespace;
 }
 
 function briefFields({ found, manifest }: ListedBackup): Record<string, unknown> {
@@ -400,7 +421,8 @@ function listedFields({ found, manifest }: ListedBackup): Record<string, unknown
 const listHead = ['NAME', 'CLUSTER', 'UID', 'REVISION', 'KEYS', 'SIZE', 'TAKEN', 'KEY', 'VERIFIED'];
 
 function listRow({ found, manifest }: ListedBackup): string[] {
-  const { cluster, clusterUid, revision, keys, sizeBytes, startedAt, encryption } = manifest;
+  const { namespace, clusterUid, revision, keys, sizeBytes, startedAt, encryption } = manifest;
+  const cluster = `${namespace === undefined ? '' : `${namespace}/`}${manifest.cluster}`;
   return [
     found.name,
     cluster,

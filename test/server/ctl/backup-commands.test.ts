@@ -126,6 +126,31 @@ suite('mainstayctl backup', { timeout: 540_000 }, () => {
     assert.deepEqual(await brief('--before', String(names[4])), []);
   });
 
+  test('stores of one name in several namespaces are told apart, where their backups say which', async () => {
+    const target = newTarget();
+    const save = async (uid: string, ...namespace: string[]) => {
+      const of = ['--backup-id', uid, '--cluster', 'demo', '--cluster-uid', uid, ...namespace];
+      const { name } = await outcomeOf('save', '--target', target, ...of);
+      return String(name);
+    };
+    const [former, here, elsewhere] = [
+      await save('u1'),
+      await save('u2', '--namespace', 'here'),
+      await save('u3', '--namespace', 'elsewhere'),
+    ];
+    const listed = async (...more: string[]) => {
+      const of = ['--target', target, '--brief', '--cluster', 'demo', ...more];
+      const { backups } = (await outcomeOf('list', ...of)) as { backups: { name: string }[] };
+      return backups.map(({ name }) => name);
+    };
+    assert.deepEqual(await listed('--namespace', 'here'), [here, former]);
+    assert.deepEqual(await listed('--namespace', 'elsewhere'), [elsewhere, former]);
+    assert.deepEqual(await listed(), [elsewhere, here, former]);
+    const { out } = await ctl('backup', 'list', '--target', target);
+    const clusters = [...out.matchAll(/^\S+\s+(\S*demo)\s/gm)].map(([, cluster]) => cluster);
+    assert.deepEqual(clusters, ['demo', 'here/demo', 'elsewhere/demo']);
+  });
+
   test('a list in brief counts what it cannot read', async () => {
     const target = newTarget();
     const of = ['--cluster', 'demo', '--cluster-uid', 'u'];
