@@ -104,11 +104,8 @@ test('certificates tell when they end and what they are for, until they are gone
     { name: 'odd', begins, expires: 'never' },
   ];
   const tls = { client: {}, peer: { secretName: 'peers' } };
-  metrics.clusterSeen({
-    ...demo,
-    spec: { ...demo.spec, tls },
-    status: { ...demo.status, certificates },
-  });
+  const secured = { ...demo, spec: { ...demo.spec, tls } };
+  metrics.clusterSeen({ ...secured, status: { ...demo.status, certificates } });
 
   const sample = (what: string, kind: string, secret: string) =>
     `mainstay_operator_certificate_${what}` +
@@ -121,10 +118,8 @@ test('certificates tell when they end and what they are for, until they are gone
     assert.equal(valueOf(metrics, sample('lifetime_seconds', kind, name)), 3 * 86_400, kind);
   }
   assert.equal(exposition(metrics.families()).match(/certificate_\w+\{/g)?.length, 2 * 5);
-  metrics.clusterSeen({
-    ...demo,
-    status: { ...demo.status, certificates: [{ name: 'of before', expires }] },
-  });
+  const ofBefore = [{ name: 'of before', expires }];
+  metrics.clusterSeen({ ...secured, status: { ...demo.status, certificates: ofBefore } });
   // A status that an operator of before has written.
   assert.deepEqual(exposition(metrics.families()).match(/certificate_\w+(?=\{)/g), [
     'certificate_expiry_timestamp_seconds',
@@ -141,11 +136,8 @@ test('a Secret of a person tells what it is for, whatever they have named it', (
     name,
     expires: '2026-03-01T00:00:00.000Z',
   }));
-  metrics.clusterSeen({
-    ...demo,
-    spec: { ...demo.spec, tls },
-    status: { ...demo.status, certificates },
-  });
+  const secured = { ...demo, spec: { ...demo.spec, tls } };
+  metrics.clusterSeen({ ...secured, status: { ...demo.status, certificates } });
   const text = exposition(metrics.families());
   assert.match(text, /kind="client",secret="demo-ca"/);
   assert.match(text, /kind="peer",secret="demo-operator-tls"/);
