@@ -257,10 +257,22 @@ async function restoreInPlace(
     assert.equal((await cluster.get()).metadata.uid, metadata.uid);
     const now = (await cluster.volumes()).map((volume) => volume.metadata.uid);
     assert.ok(!volumes.some((uid) => now.includes(uid)), 'the volumes that were are put aside');
+    await confirmRestored(cluster, volumes);
     await client.put('mark', 'five');
   } finally {
     client.close();
   }
+}
+
+/** What was put aside stays until it is said that it is not needed. */
+async function confirmRestored(cluster: TestedCluster, former: readonly unknown[]): Promise<void> {
+  const parked = async () => (await cluster.parkedVolumes()).map(({ metadata }) => metadata.uid);
+  assert.deepEqual(new Set(await parked()), new Set(former));
+  const { spec, status } = await cluster.get();
+  assert.equal(status?.restore?.parked?.length, former.length);
+  await cluster.edit({ restore: { ...spec.restore, confirmRestored: status.restore.id } });
+  const areGone = async () => (await parked()).length === 0;
+  await until('the volumes that were put aside are gone', hashMsMax, areGone);
 }
 
 /** What a client that has seen everything until then is told next. */

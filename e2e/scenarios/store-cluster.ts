@@ -7,7 +7,7 @@ import type {
 import type { MemberRecord, StoreCluster, StoreClusterSpec } from '../../operator/api/types.ts';
 import { collectionPath, type Kind, objectPath } from '../../operator/kube/paths.ts';
 import { isPodReady } from '../../operator/observe/view.ts';
-import { clusterLabel } from '../../operator/resources/labels.ts';
+import { clusterLabel, parkedLabel } from '../../operator/resources/labels.ts';
 import type { Environment } from './environment.ts';
 import { emptyIt, flipBits, runOnVolume } from './volume-tool.ts';
 import { until } from './waiting.ts';
@@ -96,9 +96,14 @@ export class TestedCluster {
     return this.#children<PersistentVolumeClaim>('PersistentVolumeClaim');
   }
 
-  async #children<Child>(kind: Kind): Promise<readonly Child[]> {
+  /** Those that a restore has put aside. */
+  async parkedVolumes(): Promise<readonly PersistentVolumeClaim[]> {
+    return this.#children<PersistentVolumeClaim>('PersistentVolumeClaim', parkedLabel);
+  }
+
+  async #children<Child>(kind: Kind, label = clusterLabel): Promise<readonly Child[]> {
     const { kube, namespace } = this.#environment;
-    const query = { labelSelector: `${clusterLabel}=${this.name}` };
+    const query = { labelSelector: `${label}=${this.name}` };
     return (await kube.list<KubeList<Child>>(collectionPath(kind, namespace), query)).items;
   }
 

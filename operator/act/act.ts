@@ -18,6 +18,7 @@ import {
   finalizer,
   memberIdAnnotation,
   parkedLabel,
+  parkedUidLabel,
   recoveredAnnotation,
   restoredAnnotation,
   roleLabel,
@@ -246,6 +247,7 @@ async function performOnChild(
         [clusterLabel]: null,
         [clusterUidLabel]: null,
         [parkedLabel]: cluster.metadata.name,
+        [parkedUidLabel]: cluster.metadata.uid,
       };
       await kube.patch(volumePath(action.volume), { metadata: { resourceVersion, labels } });
       return;

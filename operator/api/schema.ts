@@ -25,6 +25,8 @@ export const replicasDefault = 3;
 export const replicasMax = 7;
 /** Members and observers while some are being replaced, and those that another tool added. */
 export const membersMax = 24;
+/** Volumes that were kept aside, as the status names them. */
+export const parkedMax = 100;
 /** Of members, CAs, the operator and users. */
 export const certificatesMax = 128;
 export const deletionPolicyDefault = 'Retain';
@@ -256,6 +258,12 @@ const certificate = {
   required: ['name', 'expires'],
   properties: {
     name: { type: 'string', description: 'Secret that it is in.', maxLength: 253 },
+    begins: {
+      type: 'string',
+      description: 'From when on it is valid.',
+      format: 'date-time',
+      maxLength: 64,
+    },
     expires: {
       type: 'string',
       description: 'When it ends.',
@@ -364,6 +372,13 @@ export const storeClusterStatus = {
           type: 'integer',
           format: 'int64',
           description: 'Revision that the restored store begins above.',
+        },
+        parked: {
+          type: 'array',
+          description:
+            'Volumes with what the store had before, kept aside until spec.restore.confirmRestored is this id.',
+          maxItems: parkedMax,
+          items: { type: 'string', maxLength: 253 },
         },
       },
     },

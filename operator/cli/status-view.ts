@@ -53,12 +53,18 @@ function factsOf(cluster: StoreCluster): string[] {
     status?.clusterID === undefined ? 'the store was not started yet' : `id ${status.clusterID}`,
     quorumFact(status?.members ?? []),
     mirrorFact(cluster),
+    parkedFact(status?.restore),
     metadata.generation === status?.observedGeneration
       ? undefined
       : 'the last edit was not looked at yet',
     metadata.deletionTimestamp === undefined ? undefined : 'it is being deleted',
   ];
   return facts.filter((fact) => fact !== undefined).flatMap((fact) => wrap(fact, ''));
+}
+
+function parkedFact(restore: NonNullable<StoreCluster['status']>['restore']): string | undefined {
+  if (restore?.parked === undefined) return undefined;
+  return `kept aside since the restore: ${restore.parked.join(', ')}; spec.restore.confirmRestored: ${restore.id} deletes them`;
 }
 
 function quorumFact(members: readonly MemberRecord[]): string | undefined {

@@ -19,17 +19,19 @@ interface ClusterRecord {
   readonly name: string;
   readonly namespace: string;
   conditions: ReadonlyMap<ConditionType, ConditionRecord>;
-  certificates: readonly CertificateExpiry[];
+  certificates: readonly CertificateLife[];
   mirror: MirrorState | undefined;
   waiting: { readonly reason: string; readonly sinceMs: number } | undefined;
 }
 
 type MirrorState = Pick<MirrorRecord, 'phase' | 'lagSeconds'>;
 
-interface CertificateExpiry {
+interface CertificateLife {
   readonly secret: string;
   readonly kind: string;
-  readonly unixSeconds: number;
+  /** Unix times. */
+  readonly beginSeconds: number;
+  readonly endSeconds: number;
 }
 
 interface ConditionRecord {
@@ -176,11 +178,13 @@ export class OperatorMetrics {
       gauge(
         'mainstay_operator_certificate_expiry_timestamp_seconds',
         'The unix time when a certificate in a Secret ends that a StoreCluster depends on.',
-        clusters.flatMap(({ namespace, name: cluster, certificates }) =>
-          certificates.map(({ secret, kind, unixSeconds }): Sample => {
-            const labels = { namespace, cluster, kind, secret };
-            return { labels, value: unixSeconds };
-          }),
+        clusters.flatMap((each) => certificateSamples(each, ({ endSeconds }) => endSeconds)),
+      ),
+      gauge(
+        'mainstay_operator_certificate_lifetime_seconds',
+        'How long a certificate in a Secret is valid that a StoreCluster depends on, from its beginning to its end.',
+        clusters.flatMap((each) =>
+          certificateSamples(each, ({ beginSeconds, endSeconds }) => endSeconds - beginSeconds),
         ),
       ),
     ];
@@ -223,12 +227,24 @@ function keyOf({ metadata }: Pick<StoreCluster, 'metadata'>): string {
   return `${metadata.namespace}/${metadata.name}`;
 }
 
-/** As the status says it: an end that cannot be read is left out. */
-function certificatesOf(cluster: StoreCluster): readonly CertificateExpiry[] {
-  return (cluster.status?.certificates ?? []).flatMap(({ name, expires }) => {
-    const unixSeconds = Date.parse(expires) / 1000;
-    const kind = certificateKind(cluster, name);
-    return Number.isNaN(unixSeconds) ? [] : [{ secret: name, kind, unixSeconds }];
+/** As the status says it: what cannot be read is left out. */
+function certificatesOf(cluster: StoreCluster): readonly CertificateLife[] {
+  return (cluster.status?.certificates ?? []).map(({ name, begins = '', expires }) => ({
+    secret: name,
+    kind: certificateKind(cluster, name),
+    beginSeconds: Date.parse(begins) / 1000,
+    endSeconds: Date.parse(expires) / 1000,
+  }));
+}
+
+function certificateSamples(
+  { namespace, name: cluster, certificates }: ClusterRecord,
+  valueOf: (certificate: CertificateLife) => number,
+): Sample[] {
+  return certificates.flatMap((certificate) => {
+    const { kind, secret } = certificate;
+    const value = valueOf(certificate);
+    return Number.isNaN(value) ? [] : [{ labels: { namespace, cluster, kind, secret }, value }];
   });
 }
 

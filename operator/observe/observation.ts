@@ -52,6 +52,8 @@ export interface Observation {
   readonly restore: RestoreSource | undefined;
   /** What is done for `bootstrap.mirrorFrom`; undefined where the spec has none, and had none. */
   readonly mirror: MirrorWork | undefined;
+  /** Volumes that a restore has put aside; asked for only while the spec names one. */
+  readonly parked: readonly PersistentVolumeClaim[];
   /** What members wait for before they change to another image; undefined where they need not. */
   readonly backupFirst: BackupFirst | undefined;
   /** By name; undefined where the operator may not see nodes (it then knows nothing of drains and dead nodes). */

@@ -1,7 +1,9 @@
 // [io] 1. One observation of a backup or a schedule: everything read live, nothing from a cache.
 import type { StoreBackup, StoreBackupSchedule } from '../api/backup-types.ts';
+import type { CompleteSpec } from '../api/defaults.ts';
 import type { KubeList, Pod } from '../api/objects.ts';
 import type { StoreCluster } from '../api/types.ts';
+import { makesBackups } from '../api/versions.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { collectionPath, objectPath } from '../kube/paths.ts';
 import {
@@ -90,8 +92,18 @@ async function observeCluster(modules: BackupObserveModules, namespace: string, 
   return {
     now: new Date(modules.wallMs()).toISOString(),
     cluster,
-    spec: cluster && completeSpecOf(cluster, [], modules.imageRepository),
+    spec:
+      cluster && withPresentImage(completeSpecOf(cluster, [], modules.imageRepository), cluster),
   };
+}
+
+/**
+ * What a store holds before a change is written by the tools of the version that it has: should the change be taken back,
+ * they have to read it.
+ */
+export function withPresentImage(spec: CompleteSpec, { status }: StoreCluster): CompleteSpec {
+  const { image: present } = status ?? {};
+  return present === undefined || !makesBackups(present) ? spec : { ...spec, image: present };
 }
 
 async function podsOf(kube: KubeClient, namespace: string, labelSelector: string) {

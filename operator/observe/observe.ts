@@ -16,7 +16,13 @@ import { collectionPath, objectPath } from '../kube/paths.ts';
 import { appliedOf } from '../resources/applied.ts';
 import { operatorUser, ownSides } from '../resources/certificates.ts';
 import { podEndpoint, storeEndpoints } from '../resources/endpoints.ts';
-import { clusterLabel, isOurs, selectedNodeAnnotation } from '../resources/labels.ts';
+import {
+  clusterLabel,
+  isOurs,
+  parkedLabel,
+  parkedUidLabel,
+  selectedNodeAnnotation,
+} from '../resources/labels.ts';
 import {
   authoritySecretName,
   clientServiceName,
@@ -82,6 +88,7 @@ export async function observe(
     backupFirst: await observeBackupFirst(modules.kube, cluster, spec),
     restore: await observeRestore(modules.kube, cluster),
     mirror: await observeMirror(modules, cluster),
+    parked: await observeParked(modules.kube, cluster),
     secrets: secrets.facts,
     clusterDomain: modules.clusterDomain,
     reloadMs: modules.reloadMs,
@@ -142,6 +149,16 @@ async function observeRestore(
   if (backup?.status?.object === undefined) return undefined;
   const { object, clusterUID } = backup.status;
   return restoreSource(wanted, { ...backup.spec, object, clusterUID });
+}
+
+async function observeParked(
+  kube: KubeClient,
+  { metadata, spec }: StoreCluster,
+): Promise<readonly PersistentVolumeClaim[]> {
+  if (spec.restore === undefined) return [];
+  const labelSelector = `${parkedLabel}=${metadata.name},${parkedUidLabel}=${metadata.uid}`;
+  const path = collectionPath('PersistentVolumeClaim', metadata.namespace ?? 'default');
+  return (await kube.list<KubeList<PersistentVolumeClaim>>(path, { labelSelector })).items;
 }
 
 interface Observed {

@@ -1,11 +1,13 @@
 import type { StoreBackupStatus } from '../api/backup-types.ts';
 import type { ContainerState, Pod } from '../api/objects.ts';
 import { describeBytes } from '../api/quantity.ts';
+import { makesBackups } from '../api/versions.ts';
 import type { BackupObservation } from '../observe/backup-observation.ts';
 import { hasEnded, isTerminating } from '../observe/view.ts';
 import { backupOwner, savePodName, verifyPodName } from '../resources/backup-names.ts';
 import { backupLabel, buildBackupPod } from '../resources/backup-pod.ts';
 import { type FoundBackup, foundAnnotation, foundIn } from '../resources/found-backup.ts';
+import { namespaceOf } from '../resources/names.ts';
 
 /** What is done for one StoreBackup now, and what its status says then. */
 export interface BackupPlan {
@@ -59,6 +61,7 @@ function begin(observation: BackupObservation, status: StoreBackupStatus): Backu
       toldEvery,
       `--backup-id=${backup.metadata.uid}`,
       `--cluster=${cluster.metadata.name}`,
+      `--namespace=${namespaceOf(cluster)}`,
       `--cluster-uid=${cluster.metadata.uid}`,
     ],
     target: backup.spec.target,
@@ -92,7 +95,10 @@ function takeUp(status: StoreBackupStatus, found: FoundBackup): BackupPlan {
   return say({ ...known, message: `${whole(known)} It was found in the target.` }, 'BackupFound');
 }
 
-function waitsFor({ cluster }: BackupObservation): string | undefined {
+function waitsFor({ cluster, spec }: BackupObservation): string | undefined {
+  if (spec !== undefined && !makesBackups(spec.image)) {
+    return `The image ${spec.image} has no tools for backups: they came with 0.2. Upgrade the StoreCluster.`;
+  }
   const available = cluster?.status?.conditions?.find(({ type }) => type === 'Available');
   if (cluster === undefined || available?.status === 'True') return undefined;
   return `Waiting for the StoreCluster ${cluster.metadata.name}: ${available?.message ?? 'it is new'}`;

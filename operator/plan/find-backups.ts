@@ -10,6 +10,7 @@ import { hasEnded, isTerminating } from '../observe/view.ts';
 import { foundName, listPodName, scheduleOwner } from '../resources/backup-names.ts';
 import { buildBackupPod, scheduleLabel } from '../resources/backup-pod.ts';
 import { type FoundBackup, foundAnnotation, foundIn } from '../resources/found-backup.ts';
+import { namespaceOf } from '../resources/names.ts';
 import { resultOf, stuckStart, whyFailed } from './backup.ts';
 import type { SchedulePlan } from './schedule.ts';
 
@@ -20,7 +21,7 @@ const againMs = 600_000;
 
 /**
  * A schedule that is new, or whose StoreBackups are all gone, looks into its target: what is there of a store of this name
- * gets its StoreBackup again, five at a time from the newest on.
+ * and namespace gets its StoreBackup again, five at a time from the newest on.
  */
 export function findBackups(
   observation: ScheduleObservation,
@@ -38,6 +39,7 @@ export function findBackups(
       'list',
       '--brief',
       `--cluster=${cluster.metadata.name}`,
+      `--namespace=${namespaceOf(cluster)}`,
       ...(before === undefined ? [] : [`--before=${before}`]),
     ],
     target: schedule.spec.target,

@@ -28,7 +28,7 @@ import { promote } from './promote.ts';
 import { recoverQuorum } from './recover-quorum.ts';
 import { replaceLost } from './replace-lost.ts';
 import { restart } from './restart.ts';
-import { restoreInPlace } from './restore.ts';
+import { discardParked, restoreInPlace, restoreOfSilent, restoreWaits } from './restore.ts';
 import { roles } from './roles.ts';
 import { roll, rollBroken } from './roll.ts';
 import { rotateAuthorities, rotationWaits } from './rotate-authorities.ts';
@@ -76,6 +76,7 @@ const rules: readonly Rule[] = [
   rollBroken,
   bootstrap,
   restart,
+  restoreOfSilent,
   // From here on the store has answered.
   accessRefused,
   askTheStore,
@@ -95,6 +96,7 @@ const rules: readonly Rule[] = [
   observersDown,
   scaleDown,
   startsRefused,
+  restoreWaits,
   settle,
   endBootstrap,
   auth,
@@ -107,6 +109,7 @@ const rules: readonly Rule[] = [
   observersSettle,
   beginMirror,
   removalLeftovers,
+  discardParked,
   rotationWaits,
   authWaits,
   secretsMissing,

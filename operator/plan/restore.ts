@@ -8,6 +8,7 @@ import {
   buildRestorePod,
   checkPodName,
   type RestoreSource,
+  restoreId,
   restorePodName,
 } from '../resources/restore.ts';
 import { stuckStart, whyFailed } from './backup.ts';
@@ -23,9 +24,27 @@ const revisionsAbove = 1_000_000_000;
  * each different `spec.restore`.
  */
 export const restoreInPlace: Rule = (view) => {
+  const decision = nextOfRestore(view);
+  return decision?.kind === 'wait' && !isBegun(view.observation) ? undefined : decision;
+};
+
+/** While nothing was stopped for it, a restore that has to wait holds up no repair. */
+export const restoreWaits: Rule = (view) => nextOfRestore(view);
+
+/** And where nobody answers, a person hears of it before they hear of that. */
+export const restoreOfSilent: Rule = (view) => (view.answered ? undefined : nextOfRestore(view));
+
+/** Whether the store was touched for it, or there is none. A recovery would stop the pods as well: it has to wait. */
+function isBegun({ cluster, spec, pods }: Observation): boolean {
+  if (cluster.status?.clusterID === undefined || spec.recovery !== undefined) return true;
+  return findPod(pods, checkPodName(cluster))?.status?.phase === 'Succeeded';
+}
+
+function nextOfRestore(view: ClusterView): Decision | undefined {
   const { cluster, spec, restore } = view.observation;
   if (spec.restore === undefined) return abortedRestore(view);
-  if (isRestored(view.observation, restore)) return undefined;
+  // The backup may be gone by now, pruned or deleted.
+  if (isRestored(view.observation, restore?.id ?? restoreId(spec.restore))) return undefined;
   if (mirrorFromOf(spec) !== undefined && cluster.status?.mirror?.phase !== 'Done') {
     return stopUntil(
       'RestoreRefused',
@@ -43,6 +62,17 @@ export const restoreInPlace: Rule = (view) => {
   const isForgotten = status?.restore?.id === restore.id && status.clusterID === undefined;
   if (isForgotten) return undefined;
   return check(view, restore) ?? stopAll(view) ?? park(view) ?? forget(view, restore);
+}
+
+/** What the store had before goes when a person has said that it is not needed, and all is well without it. */
+export const discardParked: Rule = ({ observation: { cluster, spec, parked } }) => {
+  const { restore, clusterID } = cluster.status ?? {};
+  if (clusterID === undefined || restore === undefined) return undefined;
+  if (spec.restore?.confirmRestored !== restore.id) return undefined;
+  const volume = parked.find((each) => !isTerminating(each));
+  if (volume === undefined) return undefined;
+  const message = `Deleting the volume ${volume.metadata.name}: it was kept aside, and what was restored is confirmed.`;
+  return act('VolumeDeleted', message, { kind: 'deleteVolume', volume });
 };
 
 /** From `forget` on until the backup is on a volume, the store would begin with nothing. */
@@ -71,13 +101,9 @@ function noSource(backup: string | undefined): Decision {
  * The backup has filled the volume of a member, or the store has begun with it: it is not put there again. Either may be
  * gone by now, the member replaced or the status lost.
  */
-function isRestored(
-  { volumes, cluster: { status } }: Observation,
-  restore: RestoreSource | undefined,
-): boolean {
-  if (restore === undefined) return false;
-  if (status?.restore?.id === restore.id && status.clusterID !== undefined) return true;
-  return volumes.some(({ metadata }) => metadata.annotations?.[restoredAnnotation] === restore.id);
+function isRestored({ volumes, cluster: { status } }: Observation, id: string): boolean {
+  if (status?.restore?.id === id && status.clusterID !== undefined) return true;
+  return volumes.some(({ metadata }) => metadata.annotations?.[restoredAnnotation] === id);
 }
 
 function check(view: ClusterView, source: RestoreSource): Decision | undefined {
@@ -111,10 +137,14 @@ function park({ observation }: ClusterView): Decision | undefined {
   const volume = observation.volumes.find((each) => isOurs(observation.cluster, each));
   if (volume === undefined) return undefined;
   const { name } = volume.metadata;
-  return act('VolumeParked', `The volume ${name} is kept aside: delete it when it is not needed.`, {
-    kind: 'parkVolume',
-    volume,
-  });
+  return act(
+    'VolumeParked',
+    `The volume ${name} is kept aside until spec.restore.confirmRestored says that it is not needed.`,
+    {
+      kind: 'parkVolume',
+      volume,
+    },
+  );
 }
 
 function forget({ observation: { cluster } }: ClusterView, source: RestoreSource): Decision {

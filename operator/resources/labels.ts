@@ -26,6 +26,8 @@ export const restoreLabel = `${group}/restore`;
 export const mirrorLabel = `${group}/mirror`;
 /** On a volume that was kept aside when another took its place: the cluster that it was of. */
 export const parkedLabel = `${group}/parked-from`;
+/** And the UID of that cluster. */
+export const parkedUidLabel = `${group}/parked-from-uid`;
 
 /** By Kubernetes, on a volume that is made where its first pod runs: that node. */
 export const selectedNodeAnnotation = 'volume.kubernetes.io/selected-node';

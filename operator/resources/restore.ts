@@ -50,7 +50,8 @@ export function restoreSource(
   };
 }
 
-function restoreId(wanted: Wanted): string {
+/** What is said of a restore afterwards makes no other one of it. */
+export function restoreId({ confirmRestored: _confirmed, ...wanted }: Wanted): string {
   return createHash('sha256').update(JSON.stringify(wanted)).digest('hex').slice(0, 16);
 }
 
@@ -102,6 +103,7 @@ export function buildRestorePod(
     command: [
       'restore',
       ...source.which,
+      `--restore-id=${source.id}`,
       `--data-dir=${dataMountPath}/data`,
       `--name=${member}`,
       `--initial-cluster=${member}=${url}`,

@@ -14,7 +14,7 @@ export function certificateRecords({
   secrets,
 }: Observation): readonly CertificateRecord[] | undefined {
   const records = [...secrets].flatMap(([name, { certificate }]) =>
-    certificate === undefined ? [] : [{ name, expires: certificate.notAfter }],
+    certificate === undefined ? [] : [recordOf(name, certificate)],
   );
   if (records.length === 0) return undefined;
   return records.sort((a, b) => (a.name < b.name ? -1 : 1)).slice(0, certificatesMax);
@@ -28,10 +28,14 @@ export function expiringCertificate(observation: Observation): CertificateRecord
     .flatMap((name) => {
       const certificate = secrets.get(name)?.certificate;
       const isNear = certificate !== undefined && leftOf(certificate, now) <= noticeShare;
-      return isNear ? [{ name, expires: certificate.notAfter }] : [];
+      return isNear ? [recordOf(name, certificate)] : [];
     })
     .sort((a, b) => (a.expires < b.expires ? -1 : 1))
     .at(0);
+}
+
+function recordOf(name: string, { notBefore, notAfter }: CertificateFacts): CertificateRecord {
+  return { name, begins: notBefore, expires: notAfter };
 }
 
 function leftOf({ notBefore, notAfter }: CertificateFacts, now: string): number {

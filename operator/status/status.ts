@@ -1,7 +1,7 @@
 import type { Outcome } from '../act/act.ts';
 import { mergeConditions } from '../api/conditions.ts';
 import { describeBytes } from '../api/quantity.ts';
-import { membersMax } from '../api/schema.ts';
+import { membersMax, parkedMax } from '../api/schema.ts';
 import type { MemberRecord, PlanRecord, StoreClusterStatus } from '../api/types.ts';
 import { tagOf } from '../api/versions.ts';
 import type { Observation } from '../observe/observation.ts';
@@ -41,7 +41,7 @@ export function statusOf(
     nextSerial,
     joining,
     bootstrap,
-    restore: recorded.restore,
+    restore: restoreRecord(observation, recorded.restore),
     mirror,
     // What was made before a change is not one before the next.
     beforeChange: cluster.status?.image === spec.image ? undefined : recorded.beforeChange,
@@ -56,6 +56,16 @@ export function statusOf(
     ),
     plan: planRecord(plan),
   });
+}
+
+function restoreRecord(
+  { parked }: Observation,
+  recorded: StoreClusterStatus['restore'],
+): StoreClusterStatus['restore'] {
+  if (recorded === undefined) return undefined;
+  const { parked: _former, ...restore } = recorded;
+  const names = parked.map(({ metadata }) => metadata.name).slice(0, parkedMax);
+  return names.length === 0 ? restore : { ...restore, parked: names };
 }
 
 /**

@@ -3,6 +3,7 @@ import type { AuthStore } from '../auth/auth-store.ts';
 import type { PinnedState } from '../backend/backend.ts';
 import type { KvHash } from '../mvcc/hash.ts';
 import type { PrefixUsage } from '../mvcc/prefix-usage.ts';
+import type { RevisionStampList } from '../mvcc/revision-stamps.ts';
 import type { Applied } from '../propose/proposer.ts';
 import type { InternalRequestRequest, Member } from '../proto/gen/internal.ts';
 import type {
@@ -72,6 +73,12 @@ export interface MemberPort {
   /** 0 for the current revision. Rejects with Compacted or FutureRevision. */
   hashKv(revision: number): Promise<KvHash>;
 
+  /**
+   * When the leader applied the revisions behind one, `stampsToldMax` moments at most. Asked of the leader; rejects with
+   * NotCapable when that is of a release that does not know.
+   */
+  leaderStamps(after: number): Promise<LeaderStamps>;
+
   // Leases
 
   /** A new positive id. */
@@ -117,6 +124,15 @@ export interface RaftStatus {
   readonly isObserver: boolean;
   readonly commitIndex: number;
   readonly appliedIndex: number;
+}
+
+/** By the clock of one leader. */
+export interface LeaderStamps extends RevisionStampList {
+  readonly leader: bigint;
+  /** When it was asked; a majority has confirmed since that it led. No revision behind `revision` is stamped before. */
+  readonly askedMs: number;
+  /** The last one that it had applied when it answered. */
+  readonly revision: number;
 }
 
 export interface DbSize {

@@ -1,4 +1,4 @@
-import { type Access, type Caller, noCaller } from '../auth/access.ts';
+import { type Access, type Caller, type Keys, noCaller } from '../auth/access.ts';
 import { assert } from '../base/assert.ts';
 import { Election } from '../proto/gen/election.ts';
 import { Health } from '../proto/gen/health.ts';
@@ -15,6 +15,7 @@ import {
   type TxnRequest,
   Watch,
 } from '../proto/gen/rpc.ts';
+import { Stamps } from '../proto/gen/stamps.ts';
 import type { Method } from '../proto/wire.ts';
 
 /** What a call needs once authentication is on. */
@@ -47,6 +48,8 @@ type Rows<S extends { readonly methods: object }> = {
     ? Privilege<Request>
     : never;
 };
+
+const allKeys: Keys = { key: new Uint8Array(1), rangeEnd: new Uint8Array(1) };
 
 const open = { kind: 'open' } as const;
 const applied = { kind: 'applied' } as const;
@@ -186,6 +189,17 @@ const election: Rows<typeof Election> = {
 
 const health: Rows<typeof Health> = { check: open, watch: open };
 
+/** For whoever may read, and so archive, every key. */
+const stamps: Rows<typeof Stamps> = {
+  list: {
+    kind: 'read',
+    check: (access, caller) => {
+      access.read(caller, allKeys);
+      access.current(caller);
+    },
+  },
+};
+
 const rowsOf: ReadonlyArray<readonly [Service, Readonly<Record<string, unknown>>]> = [
   [KV, kv],
   [Watch, watch],
@@ -196,6 +210,7 @@ const rowsOf: ReadonlyArray<readonly [Service, Readonly<Record<string, unknown>>
   [Lock, lock],
   [Election, election],
   [Health, health],
+  [Stamps, stamps],
 ];
 
 export type PrivilegeTable = ReadonlyMap<string, Privilege<never>>;

@@ -10,6 +10,7 @@ import { Election } from '../proto/gen/election.ts';
 import { Health } from '../proto/gen/health.ts';
 import { Lock } from '../proto/gen/lock.ts';
 import { Auth, Cluster, KV, Lease, Maintenance, Watch } from '../proto/gen/rpc.ts';
+import { Stamps } from '../proto/gen/stamps.ts';
 import { authCalls } from './auth.ts';
 import { Authenticator } from './authenticator.ts';
 import type { Call } from './call.ts';
@@ -28,10 +29,13 @@ import type { PrefixQuotas } from './prefix-quotas.ts';
 import { rangeStreamCall } from './range-stream.ts';
 import type { RequestLimits } from './request-limits.ts';
 import type { RpcCounters } from './rpc-counters.ts';
+import { stampCalls } from './stamps.ts';
 import { watchCalls } from './watch.ts';
 
 const serviceNames: ReadonlySet<string> = new Set(
-  [KV, Watch, Lease, Cluster, Maintenance, Auth, Lock, Election, Health].map(({ name }) => name),
+  [KV, Watch, Lease, Cluster, Maintenance, Auth, Lock, Election, Health, Stamps].map(
+    ({ name }) => name,
+  ),
 );
 
 /** Every call that a member answers, by HTTP/2's `:path`. */
@@ -118,6 +122,7 @@ export function servicesOf(
     ...maintenanceCalls(modules),
     ...authCalls(modules),
     ...healthCalls(modules),
+    ...stampCalls(modules),
   ];
   const limited = all.map((call) => limits?.limit(call) ?? call);
   return new Services(limited.map((call) => audit(counters?.count(call) ?? call)));

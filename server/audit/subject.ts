@@ -17,6 +17,7 @@ import {
   type TxnRequest,
   Watch,
 } from '../proto/gen/rpc.ts';
+import { Stamps } from '../proto/gen/stamps.ts';
 import type { Method } from '../proto/wire.ts';
 
 /** What sort of call it is; by this and by keys a rule decides. */
@@ -235,6 +236,7 @@ const election: Rows<typeof Election> = {
 };
 
 const health: Rows<typeof Health> = { check: row('inspect'), watch: row('inspect') };
+const stamps: Rows<typeof Stamps> = { list: row('inspect') };
 
 const rowsOf = [
   [KV, kv],
@@ -246,6 +248,7 @@ const rowsOf = [
   [Lock, lock],
   [Election, election],
   [Health, health],
+  [Stamps, stamps],
 ] as const;
 
 /** How each call is written down, by its path. */

@@ -9,6 +9,7 @@ import { chainFrom, changeObjects } from './change-chain.ts';
 import { changesHead, encodeChanges, type RevisionChanges, recordOf } from './changes.ts';
 import { encrypted } from './encryption.ts';
 import { BackupError } from './failure.ts';
+import { leaderTimes, noChanges, type StampedChanges, stamped } from './leader-clock.ts';
 import { changesFolder, changesName } from './names.ts';
 import { inventoryOf, manifestOrFailure } from './repository.ts';
 import { randomWord } from './s3-target.ts';
@@ -184,8 +185,8 @@ class Archive {
         if (event === undefined) break;
         const record = recordOf(event);
         records.push(record);
-        this.#heldBytes += record.length;
       }
+      this.#heldBytes += bytesOf(records);
       if (revision !== this.#seen + 1) throw this.#missing(revision);
       this.#seen = revision;
       this.#held.push({ revision, stampMs, records });
@@ -232,26 +233,35 @@ class Archive {
   async #writeHeld(): Promise<void> {
     if (this.#held.length === 0) return;
     await this.#checkCluster();
-    const revisions = this.#held;
-    const [first, last] = [revisions[0], revisions.at(-1)];
+    const held = [...this.#held];
+    const [first, last] = [held[0], held.at(-1)];
     if (first === undefined || last === undefined) return;
-    this.#held = [];
-    this.#heldBytes = 0;
-    const stamps = revisions.map(({ stampMs }) => stampMs);
-    const stamped = { minStampMs: Math.min(...stamps), maxStampMs: Math.max(...stamps) };
-    await this.#create({ from: first.revision, to: last.revision, ...stamped }, revisions);
+    const span = { from: first.revision, to: last.revision };
+    const times = await leaderTimes(this.#modules, { after: span.from - 1, to: span.to });
+    // Only now: what cannot be stamped waits.
+    this.#release(held);
+    await this.#create(span, stamped(held, { times, present: this.#present }));
     this.#silentMs = performance.now();
     await this.#forgetSilence(undefined);
   }
 
+  /** What comes while these are written waits for the next object. */
+  #release(taken: readonly RevisionChanges[]): void {
+    this.#held = this.#held.slice(taken.length);
+    this.#heldBytes = 0;
+    for (const { records } of this.#held) this.#heldBytes += bytesOf(records);
+  }
+
   /** A time without changes can be restored as well: the archive says that there were none. */
   async #writeSilence(): Promise<void> {
-    const stampMs = this.#modules.wallMs();
+    const ownMs = this.#modules.wallMs();
+    const seen = this.#seen;
     const revision = await this.#checkCluster();
+    const times = await leaderTimes(this.#modules, { after: seen, to: seen });
     // What happened since comes by the watch, and is written soon.
-    if (revision !== this.#seen || this.#held.length > 0) return;
+    if ((times?.revision ?? revision) !== this.#seen || this.#held.length > 0) return;
     const span = { from: this.#seen + 1, to: this.#seen };
-    const name = await this.#create({ ...span, minStampMs: stampMs, maxStampMs: stampMs }, []);
+    const name = await this.#create(span, noChanges(times?.askedMs ?? ownMs));
     this.#silentMs = performance.now();
     await this.#forgetSilence(name);
   }
@@ -274,28 +284,33 @@ class Archive {
   }
 
   async #create(
-    span: { from: number; to: number; minStampMs: number; maxStampMs: number },
-    revisions: readonly RevisionChanges[],
+    { from, to }: { readonly from: number; readonly to: number },
+    { revisions, lateTo, minStampMs, maxStampMs }: StampedChanges,
   ): Promise<string> {
     const { target } = this.#modules;
     const { cluster = this.#uid, key, onWritten } = this.#options;
     const clusterId = this.#clusterId;
-    const { from, to } = span;
-    const lateTo = Math.min(this.#present, to);
     const of = { cluster, clusterUid: this.#uid, clusterId };
     const head = changesHead({ ...of, from, to, lateTo });
     const content = encodeChanges(head, revisions);
     const name = changesName(this.#uid, {
-      ...span,
+      from,
+      to,
+      minStampMs,
+      maxStampMs,
       clusterId,
       word: randomWord(),
       isEncrypted: key !== undefined,
     });
     await target.create(name, key === undefined ? content : await sealed(content, key), clusterId);
-    this.#written = { from, to, archivedAt: new Date(span.maxStampMs).toISOString() };
+    this.#written = { from, to, archivedAt: new Date(maxStampMs).toISOString() };
     onWritten(this.#written);
     return name;
   }
+}
+
+function bytesOf(records: readonly Uint8Array[]): number {
+  return records.reduce((sum, { length }) => sum + length, 0);
 }
 
 async function sealed(content: Buffer, key: EncryptionKey): Promise<Buffer> {

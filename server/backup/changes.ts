@@ -14,7 +14,7 @@ import { formatVersion, jsonOf, refuseNewer } from './manifest.ts';
 /** Everything that one transaction changed. */
 export interface RevisionChanges {
   readonly revision: number;
-  /** When it was archived, by the clock of who did it; milliseconds since the epoch. */
+  /** When the leader had applied it, by its clock; or when it came to the archive. Milliseconds since the epoch. */
   readonly stampMs: number;
   /** As the store keeps them, in the order of the transaction's operations. */
   readonly records: readonly Uint8Array[];
@@ -31,7 +31,7 @@ export interface ChangesHead {
   /** `to` is before `from` where there is nothing but the word that nothing happened. */
   readonly from: number;
   readonly to: number;
-  /** Up to here they were history when they were archived: their stamps are later than they are. */
+  /** Up to here there may be some that were history when they came, with no stamp of the leader's: it is later than they are. */
   readonly lateTo: number;
 }
 

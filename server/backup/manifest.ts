@@ -11,6 +11,8 @@ export interface Manifest {
   /** Of the one who asked for it: a retry has the same. */
   readonly id: string;
   readonly cluster: string;
+  /** Of Kubernetes; backups of before have none. */
+  readonly namespace?: string;
   readonly clusterUid: string;
   /** Of the store, hex: another one after each restore. Changes of one do not fit backups of another. */
   readonly clusterId: string;
@@ -33,7 +35,7 @@ export interface Manifest {
   readonly storedSha256: string;
   readonly encryption?: { readonly algorithm: 'AES-256-GCM'; readonly keyId: string };
   readonly storageVersion: string;
-  /** RFC 3339. `pinnedAt`: nothing that was written later is in it. */
+  /** RFC 3339. `pinnedAt`, by the leader's clock where it tells: nothing that was written later is in it. */
   readonly startedAt: string;
   readonly pinnedAt: string;
   readonly finishedAt: string;

@@ -26,7 +26,7 @@ export interface RestorePoint {
   readonly revision: number;
   /** In order; the last one may go beyond the revision. */
   readonly changes: readonly ChangeObject[];
-  /** The revision was stamped later than it came to be: the archive was behind. */
+  /** What comes next was stamped later than it came to be: it may have been there at that time. */
   readonly isLate: boolean;
 }
 
@@ -56,7 +56,7 @@ export async function restorePoint(
     const objects = known.get(folder) ?? (await changeObjects(target, folder));
     known.set(folder, objects);
     const chain = chainFrom(objects, { revision: manifest.revision, pinnedMs: base.pinnedMs });
-    if (isBehindArchive(base, point, objects)) continue;
+    if (await isBehindArchive(target, { base, point, objects, keys })) continue;
     if (reaches(chain, point)) return pointOn(target, { base, chain, point, keys });
     const until = new Date(chain.untilMs).toISOString();
     ends.push(
@@ -75,17 +75,28 @@ function isBehind({ manifest, pinnedMs }: Base, point: Point): boolean {
   return point.kind === 'revision' ? manifest.revision > point.revision : pinnedMs > point.timeMs;
 }
 
-/** Clocks differ: by the archive's, which stamps, the backup has what came after the moment. */
-function isBehindArchive(
-  { manifest }: Base,
-  point: Point,
-  objects: readonly ChangeObject[],
-): boolean {
+/** By the stamp of its revision, where that was archived: the backup has what came after the moment. */
+async function isBehindArchive(
+  target: Target,
+  of: {
+    base: Base;
+    point: Point;
+    objects: readonly ChangeObject[];
+    keys: readonly EncryptionKey[];
+  },
+): Promise<boolean> {
+  const { base, point, objects, keys } = of;
   if (point.kind === 'revision') return false;
-  const { revision } = manifest;
-  return objects.some(
-    ({ from, to, minStampMs }) => from <= revision && revision <= to && minStampMs > point.timeMs,
-  );
+  const { revision } = base.manifest;
+  for (const object of objects) {
+    if (revision < object.from || revision > object.to) continue;
+    if (object.minStampMs > point.timeMs) return true;
+    if (object.maxStampMs <= point.timeMs) continue;
+    const { revisions } = await readChanges(target, object, keys);
+    const own = revisions.find((each) => each.revision === revision);
+    if (own !== undefined && own.stampMs > point.timeMs) return true;
+  }
+  return false;
 }
 
 function reaches(chain: ChangeChain, point: Point): boolean {
@@ -106,14 +117,23 @@ async function pointOn(
   }
   const last = chain.objects.findLastIndex(({ minStampMs }) => minStampMs <= point.timeMs);
   const object = chain.objects[last];
-  const none = { found, manifest, revision: manifest.revision, changes: [], isLate: false };
-  if (object === undefined) return none;
-  const { head, revisions } = await readChanges(target, object, keys);
-  const stamped = revisions.findLast(({ stampMs }) => stampMs <= point.timeMs);
+  const revisions = object && (await readChanges(target, object, keys)).revisions;
+  const stamped = revisions?.findLast(({ stampMs }) => stampMs <= point.timeMs);
   const revision = Math.max(manifest.revision, stamped?.revision ?? 0);
-  if (revision === manifest.revision) return none;
-  const changes = chain.objects.slice(0, last + 1);
-  return { found, manifest, revision, changes, isLate: revision <= head.lateTo };
+  const changes = revision > manifest.revision ? chain.objects.slice(0, last + 1) : [];
+  const isLate = await isNextLate(target, { chain, revision, keys });
+  return { found, manifest, revision, changes, isLate };
+}
+
+/** The next revision may have been there at a time to which this one is the last by its stamp. */
+async function isNextLate(
+  target: Target,
+  of: { chain: ChangeChain; revision: number; keys: readonly EncryptionKey[] },
+): Promise<boolean> {
+  const next = of.chain.objects.find(({ to }) => to > of.revision);
+  if (next === undefined) return false;
+  const { head } = await readChanges(target, next, of.keys);
+  return head.lateTo > of.revision;
 }
 
 /** The changes behind the backup's revision, up to the point's, each once and none missing. */

@@ -1,7 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { EncryptionKey } from '../base/encryption-key.ts';
-import type { RestoredMember } from '../member/restored-data.ts';
+import { type RestoredData, type RestoredMember, restoredBefore } from '../member/restored-data.ts';
+import type { RevisionBump } from '../snapshot/restored-records.ts';
 import type { RevisionChanges } from './changes.ts';
 import { contentOf } from './content.ts';
 import { withDownload } from './download.ts';
@@ -11,7 +12,7 @@ import { LaterVersions } from './later-versions.ts';
 import type { Manifest } from './manifest.ts';
 import { type FoundBackup, findBackup, manifestOf } from './repository.ts';
 import { basesOf, changesTo, type Point, restorePoint } from './restore-point.ts';
-import { type RestoredIds, restoreFile } from './restored-member.ts';
+import { restoreFile } from './restored-member.ts';
 import type { Target } from './target.ts';
 
 /** What is to be restored. */
@@ -34,7 +35,7 @@ export interface RestorePlan {
   readonly revision: number | undefined;
   /** What comes behind the content. */
   readonly changes: (() => AsyncIterable<RevisionChanges>) | undefined;
-  /** The revision was stamped later than it came to be, so what was there at the time may be more. */
+  /** What comes next was stamped later than it came to be, so what was there at the time may be more. */
   readonly isLate: boolean;
 }
 
@@ -109,9 +110,10 @@ async function objectPlan(
   return { ...unknown, name, content, sizeBytes };
 }
 
-export interface RestoreOptions {
+export interface RestoreOptions extends RevisionBump {
   readonly member: RestoredMember;
-  readonly bumpRevision: number;
+  /** Makes a retry one: what a restore with this id has done of the directory is not done again. */
+  readonly id: string | undefined;
   readonly onProgress: (
     step: 'reading' | 'restoring',
     doneBytes: number,
@@ -119,29 +121,37 @@ export interface RestoreOptions {
   ) => void;
 }
 
-/** Makes a member's data directory of a plan. What is read stands beside the directory until it is done. */
+/**
+ * Makes a member's data directory of a plan, or finds that it was made before. What is read stands beside the directory
+ * until it is done.
+ */
 export async function restoreBackup(
   target: Target,
   plan: RestorePlan,
-  { member, bumpRevision, onProgress }: RestoreOptions,
-): Promise<RestoredIds> {
+  { member, id, bumpRevision, aboveRevision, onProgress }: RestoreOptions,
+): Promise<RestoredData & { readonly wasThere: boolean }> {
+  const before = id === undefined ? undefined : restoredBefore(member, id);
+  if (before !== undefined) return { ...before, wasThere: true };
   mkdirSync(dirname(member.dataDir), { recursive: true, mode: 0o700 });
   const path = join(dirname(member.dataDir), `.${plan.name.replaceAll('/', '-')}.download`);
   return withDownload(path, readContent(plan, onProgress), async () => {
     const later = plan.changes && (await LaterVersions.write(`${path}.changes`, plan.changes()));
     try {
       let doneBytes = 0;
-      return await restoreFile({
+      const restored = await restoreFile({
         path,
         what: `${target.place}/${plan.manifest?.data ?? plan.name}`,
         member,
+        id,
         bumpRevision,
+        aboveRevision,
         ...(later !== undefined && { laterVersions: later }),
         onBytes: (bytes, totalBytes) => {
           doneBytes += bytes;
           onProgress('restoring', doneBytes, totalBytes);
         },
       });
+      return { ...restored, wasThere: false };
     } finally {
       later?.remove();
     }

@@ -10,38 +10,45 @@ import { Lessor } from '../lease/lessor.ts';
 import { LevelStateStores } from '../member/level-state-stores.ts';
 import { Membership } from '../member/membership.ts';
 import { nodeClock } from '../member/node-ports.ts';
-import { DataDirectoryError, type RestoredMember, restoreData } from '../member/restored-data.ts';
+import {
+  DataDirectoryError,
+  type RestoredData,
+  type RestoredMember,
+  restoreData,
+} from '../member/restored-data.ts';
 import { isTombstoneRecord } from '../mvcc/record-codec.ts';
 import { etcdRevisionKey, parseRevisionKey } from '../mvcc/revision.ts';
 import { BoltDamageError } from '../snapshot/bolt-reader.ts';
-import { type LaterVersion, RevisionOverflowError } from '../snapshot/restored-records.ts';
+import {
+  type LaterVersion,
+  type RevisionBump,
+  RevisionOverflowError,
+} from '../snapshot/restored-records.ts';
 import { SnapshotChecksumError, SnapshotFile } from '../snapshot/snapshot-file.ts';
 import { BackupError } from './failure.ts';
 import { needsEarlyTable, PassingHash, PassingVersions } from './kv-facts.ts';
 
-export interface RestoringFile {
+export interface RestoringFile extends RevisionBump {
   readonly path: string;
   /** For messages: what is in the file. */
   readonly what: string;
   readonly member: RestoredMember;
-  readonly bumpRevision: number;
+  /** Makes a retry one. */
+  readonly id?: string | undefined;
   readonly laterVersions?: Iterable<LaterVersion>;
   readonly onBytes: (sizeBytes: number, totalBytes: number) => void;
 }
 
-export interface RestoredIds {
-  readonly clusterId: bigint;
-  readonly memberId: bigint;
-}
-
 /** Makes a data directory of a snapshot in a file, whose checksum has to be right. Rejects with a {@link BackupError}. */
-export async function restoreFile(restoring: RestoringFile): Promise<RestoredIds> {
-  const { path, what, member, bumpRevision, laterVersions, onBytes } = restoring;
+export async function restoreFile(restoring: RestoringFile): Promise<RestoredData> {
+  const { path, what, member, id, bumpRevision, aboveRevision, laterVersions, onBytes } = restoring;
   const file = new SnapshotFile(path);
   try {
     await file.verify();
     return await restoreData(file.database(), member, {
+      id,
       bumpRevision,
+      aboveRevision,
       laterVersions,
       onRecord: (bytes) => onBytes(bytes, file.sizeBytes),
     });

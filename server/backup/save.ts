@@ -8,6 +8,7 @@ import { contentOf, withoutTail } from './content.ts';
 import { encrypted, encryptedBytes } from './encryption.ts';
 import { BackupError } from './failure.ts';
 import { type KvFacts, needsEarlyTable } from './kv-facts.ts';
+import { leaderTimes } from './leader-clock.ts';
 import { encodeManifest, formatVersion, type Manifest } from './manifest.ts';
 import {
   type BackupStem,
@@ -28,6 +29,8 @@ export interface SaveOptions {
   readonly id: string;
   /** For people; the UID by default. */
   readonly cluster?: string | undefined;
+  /** Of Kubernetes: tells stores of one name apart. */
+  readonly namespace?: string | undefined;
   /** Under which the backup is kept; by default the store's own id. */
   readonly clusterUid?: string | undefined;
   readonly key?: EncryptionKey | undefined;
@@ -127,7 +130,7 @@ class Saving {
 
   async run(): Promise<SavedBackup> {
     const { target, wallMs } = this.#modules;
-    const { key, id } = this.#options;
+    const { key, id, namespace } = this.#options;
     const startedMs = wallMs();
     const stem = await this.#newStem(startedMs);
     const data = dataName(this.#uid, stem, key !== undefined);
@@ -144,6 +147,7 @@ class Saving {
         kind: 'mainstay-backup',
         id,
         cluster: this.#options.cluster ?? this.#uid,
+        ...(namespace === undefined ? {} : { namespace }),
         clusterUid: this.#uid,
         clusterId: this.#member.clusterId,
         ...facts,
@@ -213,17 +217,30 @@ class Saving {
 
   /** The snapshot has begun: how large it will be is known, and what comes is of this moment or before. */
   async #opened(): Promise<{ content: AsyncIterable<Uint8Array>; close: () => Promise<void> }> {
-    const { client, wallMs } = this.#modules;
+    const { client } = this.#modules;
     const { endpoint } = this.#member;
     const parts = client.snapshotParts({ endpoint, signal: this.#options.signal });
     const first = await parts.next().catch((error: unknown) => this.#failed(error));
     if (first.done === true) throw unreachable(`${endpoint} sends nothing`);
-    this.#pinnedMs = wallMs();
     this.#version = first.value.version;
     this.#totalBytes = first.value.blob.length + first.value.remainingBytes + checksumBytes;
     // Where the content is never asked for, the member must not wait for that.
     const close = async () => void (await parts.return());
+    try {
+      this.#pinnedMs = await this.#leaderMs();
+    } catch (error) {
+      await close();
+      throw error;
+    }
     return { content: this.#checked(first.value.blob, parts), close };
+  }
+
+  /** As the leader's clock has it, which stamps what is archived; by the own one where no leader tells. */
+  async #leaderMs(): Promise<number> {
+    const newest = Number.MAX_SAFE_INTEGER;
+    const asked = leaderTimes(this.#modules, { after: newest, to: newest });
+    const times = await asked.catch((error: unknown) => this.#failed(error));
+    return times?.nowMs ?? this.#modules.wallMs();
   }
 
   /** The database, and its checksum in the end, which was compared. */

@@ -17,6 +17,7 @@ import {
   type SnapshotResponse,
   type StatusResponse,
 } from '../proto/gen/rpc.ts';
+import { type StampListResponse, Stamps } from '../proto/gen/stamps.ts';
 import type { Method } from '../proto/wire.ts';
 import { AuthAdmin } from './auth-admin.ts';
 import {
@@ -230,6 +231,11 @@ export class Client extends KeySpace {
   }
 
   // The cluster
+
+  /** When the leader applied the revisions behind one; the first page of them. Mainstay's alone. */
+  stamps(after: number, options: CallOptions = {}): Promise<StampListResponse> {
+    return this.#calls.unary(Stamps.methods.list, { after }, read, options);
+  }
 
   alarms(options: CallOptions = {}): Promise<AlarmResponse> {
     const request = { action: AlarmAction.GET, memberID: 0n, alarm: AlarmType.NONE };

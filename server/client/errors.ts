@@ -1,3 +1,4 @@
+import { status } from '@grpc/grpc-js';
 import { isPassing, isUncertainCode, refusedBeforeProposing } from './retry.ts';
 
 /** How a call failed. Decide by `code` and `text`, which are the server's where it answered: {@link etcdTexts}. */
@@ -21,6 +22,11 @@ export class ClientError extends Error {
     this.text = what.text;
     this.endpoint = what.endpoint;
     this.isUncertain = what.isUncertain;
+  }
+
+  /** The server does not know the call: it is of another kind, or of an earlier release. */
+  get isUnknownCall(): boolean {
+    return this.code === status.UNIMPLEMENTED;
   }
 
   /** Whether the same request, a write too, can be sent again: it had no effect, and another time it may be taken. */

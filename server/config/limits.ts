@@ -87,6 +87,11 @@ export const recentValuesMax = 65_536;
 export const recentValuesBytesMax = 64 * mebibyte;
 /** Births and deaths of keys that are remembered, to count ranges at a revision a while ago. */
 export const lifeLogMax = 65_536;
+/** Moments that are remembered at which revisions were applied, and how long revisions share one: nearly two hours of changes. */
+export const revisionStampsMax = 65_536;
+export const stampSpanMs = 100;
+/** Of these, what is told at once. */
+export const stampsToldMax = 4_096;
 
 // The client port
 

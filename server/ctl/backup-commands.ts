@@ -24,6 +24,7 @@ import type { CommandLine } from '../client/ctl/command-line.ts';
 import { type Flag, UsageError } from '../client/ctl/flags.ts';
 import { table } from '../client/ctl/table.ts';
 import { jsonOf, sizeText } from '../client/ctl/text.ts';
+import type { RevisionBump } from '../snapshot/restored-records.ts';
 import { type Outcome, progressOf, reported, writeResult } from './backup-report.ts';
 import { backupFlags, duration, encryptionKeysOf, targetOf } from './backup-target.ts';
 import { memberFlags, memberOf } from './snapshot-commands.ts';
@@ -39,6 +40,11 @@ const clusterFlag: Flag = {
   name: 'cluster',
   value: 'NAME',
   summary: 'what people call the cluster',
+};
+const namespaceFlag: Flag = {
+  name: 'namespace',
+  value: 'NAMESPACE',
+  summary: 'where in Kubernetes the cluster is',
 };
 const createTargetFlag: Flag = {
   name: 'create-target',
@@ -75,6 +81,7 @@ export const backupCommands: readonly CommandSpec[] = [
           summary: 'a retry with the same one makes no second backup',
         },
         clusterFlag,
+        namespaceFlag,
         createTargetFlag,
       ],
       examples: [
@@ -97,6 +104,11 @@ export const backupCommands: readonly CommandSpec[] = [
           name: 'cluster',
           value: 'NAME',
           summary: 'with --brief: of the cluster that people call so, whatever its UID',
+        },
+        {
+          name: 'namespace',
+          value: 'NAMESPACE',
+          summary: 'with --brief: and of no other namespace, where it is known of which they are',
         },
         createTargetFlag,
       ],
@@ -159,6 +171,11 @@ export const backupCommands: readonly CommandSpec[] = [
           name: 'bump-revision',
           value: 'COUNT',
           summary: "the same, by so many more than the backup's revision",
+        },
+        {
+          name: 'restore-id',
+          value: 'ID',
+          summary: 'makes a retry one: a directory that a restore with this id has made is let be',
         },
         { name: 'dry-run', summary: 'read and check everything, change nothing' },
       ],
@@ -289,6 +306,7 @@ async function save(command: Command, target: Target): Promise<Outcome> {
     {
       id: checkedId(id, '--backup-id'),
       cluster: line.text('cluster'),
+      namespace: line.text('namespace'),
       clusterUid: uidOf(line),
       key,
       onProgress: progressOf(command),
@@ -335,7 +353,8 @@ const briefMax = 5;
 
 /** Whoever has forgotten all finds it again here, five at a time from the newest on. */
 async function listBriefly(line: CommandLine, target: Target): Promise<Outcome> {
-  const [cluster, before] = [line.text('cluster'), line.text('before')];
+  const [cluster, namespace] = [line.text('cluster'), line.text('namespace')];
+  const before = line.text('before');
   const { backups } = await inventoryOf(target, uidOf(line));
   const newestFirst = backups.toSorted((a, b) => (a.name > b.name ? -1 : 1));
   const listed: ListedBackup[] = [];
@@ -345,8 +364,7 @@ async function listBriefly(line: CommandLine, target: Target): Promise<Outcome> 
     if (before !== undefined && found.name >= before) continue;
     const manifest = await manifestOrFailure(target, found);
     if (manifest instanceof BackupError) unreadable++;
-    else if (cluster === undefined || manifest.cluster === cluster)
-      listed.push({ found, manifest });
+    else if (isOf(manifest, { cluster, namespace })) listed.push({ found, manifest });
   }
   const cannot =
     unreadable === 0 ? '' : `Cannot be read: ${unreadable} (mainstayctl backup list)\n`;
@@ -354,6 +372,15 @@ async function listBriefly(line: CommandLine, target: Target): Promise<Outcome> 
     fields: { backups: listed.map(briefFields), unreadable },
     text: table([listHead, ...listed.map(listRow)]) + cannot,
   };
+}
+
+/** What does not say of which namespace it is may be of any. */
+function isOf(
+  manifest: Manifest,
+  wanted: { readonly cluster: string | undefined; readonly namespace: string | undefined },
+): boolean {
+  const { cluster = manifest.cluster, namespace = manifest.namespace } = wanted;
+  return manifest.cluster === cluster && (manifest.namespace ?? namespace) === namespace;
 }
 
 function briefFields({ found, manifest }: ListedBackup): Record<string, unknown> {
@@ -394,7 +421,8 @@ function listedFields({ found, manifest }: ListedBackup): Record<string, unknown
 const listHead = ['NAME', 'CLUSTER', 'UID', 'REVISION', 'KEYS', 'SIZE', 'TAKEN', 'KEY', 'VERIFIED'];
 
 function listRow({ found, manifest }: ListedBackup): string[] {
-  const { cluster, clusterUid, revision, keys, sizeBytes, startedAt, encryption } = manifest;
+  const { namespace, clusterUid, revision, keys, sizeBytes, startedAt, encryption } = manifest;
+  const cluster = `${namespace === undefined ? '' : `${namespace}/`}${manifest.cluster}`;
   return [
     found.name,
     cluster,
@@ -440,15 +468,17 @@ async function restore(command: Command, target: Target): Promise<Outcome> {
   }
   if (line.text('data-dir') === undefined) throw new UsageError('--data-dir is missing');
   const member = memberOf(line);
-  const { clusterId, memberId } = await restoreBackup(target, plan, {
+  const id = line.text('restore-id');
+  const { clusterId, memberId, wasThere } = await restoreBackup(target, plan, {
     member,
-    bumpRevision: bumpOf(line, plan),
+    id: id === undefined ? undefined : checkedId(id, '--restore-id'),
+    ...bumpOf(line),
     onProgress: progressOf(command),
   });
   const ids = `cluster ${hexId(clusterId)}, member ${hexId(memberId)}`;
   return {
-    fields: { ...planFields(plan), dataDir: member.dataDir, clusterId, memberId },
-    text: `Restored ${planText(plan)} into ${member.dataDir}: ${ids}\n`,
+    fields: { ...planFields(plan), wasThere, dataDir: member.dataDir, clusterId, memberId },
+    text: `${wasThere ? 'There already: ' : 'Restored '}${planText(plan)} into ${member.dataDir}: ${ids}\n`,
   };
 }
 
@@ -497,14 +527,13 @@ function planText({ name, revision, manifest, isLate }: RestorePlan): string {
 }
 
 /** By how much the revision grows. */
-function bumpOf(line: CommandLine, { revision }: RestorePlan): number {
-  const [bump, above] = [line.whole('bump-revision'), line.text('above-revision')];
-  if (above === undefined) return bump;
-  if (bump > 0) throw new UsageError('--bump-revision and --above-revision exclude each other');
-  if (revision === undefined) {
-    throw new UsageError('--above-revision needs a backup: of an object the revision is not known');
+function bumpOf(line: CommandLine): RevisionBump {
+  const bumpRevision = line.whole('bump-revision');
+  if (line.text('above-revision') === undefined) return { bumpRevision };
+  if (bumpRevision > 0) {
+    throw new UsageError('--bump-revision and --above-revision exclude each other');
   }
-  return Math.max(1, line.whole('above-revision') - revision);
+  return { bumpRevision, aboveRevision: line.whole('above-revision') };
 }
 
 async function archive(command: Command, target: Target): Promise<Outcome> {

@@ -1,5 +1,6 @@
 import type {
   DbSize,
+  LeaderStamps,
   MemberPort,
   MembershipChange,
   RaftStatus,
@@ -18,6 +19,7 @@ import { type ErrorName, EtcdError } from '../base/errors.ts';
 import { type MemberId, noMember, type Revision } from '../base/ids.ts';
 import type { Random } from '../base/random.ts';
 import { randomId } from '../base/random.ts';
+import { stampsToldMax } from '../config/limits.ts';
 import { effectiveTtl } from '../lease/ttl.ts';
 import type { KvHash } from '../mvcc/hash.ts';
 import { keyRange } from '../mvcc/key-range.ts';
@@ -232,6 +234,12 @@ export class LocalMember implements MemberPort {
     return answer as { ttl: number; grantedTtl: number };
   }
 
+  async leaderStamps(after: Revision): Promise<LeaderStamps> {
+    const answer = await this.#askLeader({ kind: 'stamps', revision: after });
+    const { leader, ...told } = answer as Omit<LeaderStamps, 'leader'> & { leader: string };
+    return { ...told, leader: BigInt(leader) };
+  }
+
   leaseKeys(id: bigint): Uint8Array[] {
     return this.#replica.state.lessor.keysOf(id).map(fromLatin1);
   }
@@ -276,6 +284,8 @@ export class LocalMember implements MemberPort {
         return {};
       case 'hash':
         return this.hash(question.revision);
+      case 'stamps':
+        return this.#stampsAsLeader(question.revision);
     }
     return unreachable(question);
   }
@@ -316,6 +326,17 @@ export class LocalMember implements MemberPort {
     const ttl = lessor.remaining(id);
     if (ttl === undefined) throw new EtcdError('NotLeader');
     return { ttl, grantedTtl };
+  }
+
+  /** Of everything that was acknowledged before: the barrier asks a quorum. What was, after a pause, is not told of now. */
+  async #stampsAsLeader(after: Revision): Promise<object> {
+    const { stamps, raft } = this.#replica;
+    const { clock } = this.#modules;
+    const askedMs = stamps.now(clock.wallMs());
+    await this.linearizableRead();
+    if (raft.role !== 'leader') throw new EtcdError('NotLeader');
+    const told = stamps.after(after, clock.wallMs(), stampsToldMax);
+    return { ...told, askedMs, revision: this.revision(), leader: String(this.memberId) };
   }
 
   // --- membership ------------------------------------------------------------------------------

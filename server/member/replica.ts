@@ -26,6 +26,7 @@ import {
   readsWaitingMax,
   uncommittedBytesMax,
 } from '../config/limits.ts';
+import { RevisionStamps } from '../mvcc/revision-stamps.ts';
 import type { ProposalDone } from '../propose/proposer.ts';
 import { Proposer } from '../propose/proposer.ts';
 import type { BarrierDone } from '../propose/read-barrier.ts';
@@ -149,6 +150,8 @@ export class Replica {
   readonly #wal: Wal;
   readonly #state: MemberState;
   readonly counters = new ReplicaCounters();
+  /** Of this member's clock, which nothing replicated sees. */
+  readonly stamps: RevisionStamps;
   readonly #proposer: Proposer;
   readonly #reads: ReadBarrier;
   readonly #quota: Quota;
@@ -180,6 +183,7 @@ export class Replica {
     this.#wal = parts.wal;
     this.#state = parts.state;
     this.#identity = parts.identity;
+    this.stamps = new RevisionStamps(parts.state.store.revision);
     this.#leaderSinceMs = ports.clock.nowMs();
     const { clock, random } = ports;
     const wake = (): void => this.#wake();
@@ -569,6 +573,7 @@ export class Replica {
 
   #apply(entry: Entry): Effect {
     const effect = this.#state.apply(entry);
+    this.#stamp(entry);
     const { id, applied, changesMembership, costBytes } = effect;
     this.#raft.appliedTo(entry.index);
     if (changesMembership) this.#membershipChanged();
@@ -576,6 +581,14 @@ export class Replica {
     if (applied !== undefined) this.#proposer.applied(id, applied);
     this.#proposer.appliedTermIs(entry.term);
     return effect;
+  }
+
+  /** Before anybody is told that it is done. What an earlier term left is not this leader's: it may be of long ago. */
+  #stamp({ term }: Entry): void {
+    const { revision } = this.#state.store;
+    if (revision === this.stamps.revision) return;
+    const isLeaders = this.#raft.role === 'leader' && this.#raft.term === term;
+    this.stamps.add(revision, this.#ports.clock.wallMs(), isLeaders);
   }
 
   #countApply({ kind, applied }: Effect, tookMs: number): void {
@@ -644,6 +657,7 @@ export class Replica {
     }
     if (this.#isStopped) return;
     this.#isInstalling = false;
+    this.stamps.restart(this.#state.store.revision);
     this.#ports.logger.info(
       { 'snapshot-index': snapshot.index },
       'installed a snapshot of the leader',

@@ -5,7 +5,8 @@ import { BulkLoad } from '../backend/bulk-load.ts';
 import type { OrderedStore, StoreRecord } from '../backend/ordered-store.ts';
 import { seal } from '../backend/record.ts';
 import { bucketKey, formatKey, formatVersion, prefix } from '../backend/schema.ts';
-import type { ClusterId, EntryId, MemberId } from '../base/ids.ts';
+import { asBuffer } from '../base/bytes.ts';
+import { type ClusterId, type EntryId, hexId, type MemberId } from '../base/ids.ts';
 import type { Config } from '../config/config.ts';
 import {
   scanChunkBytesMax,
@@ -39,8 +40,17 @@ interface FirstMember {
   readonly peerUrls: readonly string[];
 }
 
+/** A member's data directory that a restore has made. */
+export interface RestoredData {
+  readonly clusterId: ClusterId;
+  readonly memberId: MemberId;
+}
+
 /** Until everything in it is durable: only then it becomes `member`, at once. */
 const unfinishedName = 'member.restoring';
+
+/** In `member`: which restore has made it, where that has a name. */
+const restoredName = 'restored.json';
 
 /** Throws {@link DataDirectoryError} when a restore into the directory did not come to its end. */
 export function refuseUnfinishedRestore(dataDir: string): void {
@@ -52,14 +62,17 @@ export function refuseUnfinishedRestore(dataDir: string): void {
 
 /**
  * Makes a new data directory for a member of a new cluster, whose state is what the file holds. A restore that is
- * killed leaves nothing that a member would start from. Throws {@link DataDirectoryError}, {@link BoltDamageError}, or
- * the system's error.
+ * killed leaves nothing that a member would start from. `id`: makes a retry one, see {@link restoredBefore}. Throws
+ * {@link DataDirectoryError}, {@link BoltDamageError}, or the system's error.
  */
 export async function restoreData(
   file: BoltFile,
   member: RestoredMember,
-  options: RestoreOptions & { readonly onRecord?: (sizeBytes: number) => void },
-): Promise<{ readonly clusterId: ClusterId; readonly memberId: MemberId }> {
+  options: RestoreOptions & {
+    readonly id?: string | undefined;
+    readonly onRecord?: (sizeBytes: number) => void;
+  },
+): Promise<RestoredData> {
   const { dataDir, initialClusterToken: token } = member;
   const place = `${dataDir}/${unfinishedName}`;
   prepareDirectory(dataDir);
@@ -79,10 +92,37 @@ export async function restoreData(
     digest,
   );
   await beginLog(`${place}/wal`, { clusterId, memberId, members, applied });
+  if (options.id !== undefined) {
+    recordRestore(`${place}/${restoredName}`, { id: options.id, clusterId, memberId });
+  }
   nodeFileSystem.syncDirectory(place);
   nodeFileSystem.rename(place, `${dataDir}/member`);
   nodeFileSystem.syncDirectory(dataDir);
   return { clusterId, memberId };
+}
+
+/**
+ * What a restore with this id, for this member, has made of the directory; undefined where none has. Whoever asked for it
+ * may not have heard that it was done.
+ */
+export function restoredBefore(
+  { dataDir, advertisePeerUrls, initialClusterToken: token }: RestoredMember,
+  id: string,
+): RestoredData | undefined {
+  const path = `${dataDir}/member/${restoredName}`;
+  if (!nodeFileSystem.exists(path)) return undefined;
+  const restored = JSON.parse(asBuffer(nodeFileSystem.read(path)).toString());
+  const memberId = memberIdOf(advertisePeerUrls, { token });
+  if (restored.id !== id || restored.memberId !== hexId(memberId)) return undefined;
+  return { clusterId: BigInt(`0x${restored.clusterId}`), memberId };
+}
+
+function recordRestore(path: string, { id, ...ids }: RestoredData & { readonly id: string }): void {
+  const json = { id, clusterId: hexId(ids.clusterId), memberId: hexId(ids.memberId) };
+  const file = nodeFileSystem.create(path);
+  file.writeSync(Buffer.from(JSON.stringify(json)), 0);
+  file.datasyncSync();
+  file.close();
 }
 
 function prepareDirectory(dataDir: string): void {

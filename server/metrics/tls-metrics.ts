@@ -13,15 +13,20 @@ export function tlsFamilies({ client, peer }: CertificateSource): Family[] {
     ['client', client.loaded],
     ['peer', peer.loaded],
   ] as const;
+  const ofOwn = (valueOf: (own: NonNullable<LoadedCertificates['own']>) => number): Sample[] =>
+    sides.flatMap(([listener, { own }]) =>
+      own === undefined ? [] : [{ labels: { listener, serial: own.serial }, value: valueOf(own) }],
+    );
   return [
     gauge(
       'mainstay_tls_certificate_expiry_seconds',
       'The unix time when the certificate that a listener shows ends.',
-      sides.flatMap(([listener, { own }]): Sample[] =>
-        own === undefined
-          ? []
-          : [{ labels: { listener, serial: own.serial }, value: own.expirySeconds }],
-      ),
+      ofOwn(({ expirySeconds }) => expirySeconds),
+    ),
+    gauge(
+      'mainstay_tls_certificate_lifetime_seconds',
+      'How long the certificate that a listener shows is valid, from its beginning to its end.',
+      ofOwn(({ lifetimeSeconds }) => lifetimeSeconds),
     ),
     gauge(
       'mainstay_tls_trust_bundle_info',

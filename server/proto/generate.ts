@@ -19,6 +19,7 @@ export const protoNames = [
   'lock',
   'election',
   'health',
+  'stamps',
   'internal',
   'snapshot',
 ] as const;

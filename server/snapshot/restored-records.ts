@@ -19,9 +19,15 @@ export class RevisionOverflowError extends Error {
   override name = 'RevisionOverflowError';
 }
 
-export interface RestoreOptions {
-  /** Added to the last revision; what comes out is then compacted, so that whoever watched or cached starts anew. 0: not. */
+/** How far the restored revision is put on. What comes out is then compacted, so that whoever watched or cached starts anew. */
+export interface RevisionBump {
+  /** Added to the last revision. 0: as it is. */
   readonly bumpRevision: number;
+  /** The next revision is above it. */
+  readonly aboveRevision?: Revision | undefined;
+}
+
+export interface RestoreOptions extends RevisionBump {
   /** Versions that came after the file's own, in the order of their revisions: put behind them. */
   readonly laterVersions?: Iterable<LaterVersion> | undefined;
 }
@@ -51,8 +57,8 @@ export function* restoredRecords(file: BoltFile, options: RestoreOptions): Gener
         latest = { main, sub };
         yield [revisionKey(main, sub), record];
       }
-      if (options.bumpRevision > 0) {
-        bumped = bumpedRevision(latest.main, options);
+      bumped = bumpedRevision(latest.main, options);
+      if (bumped !== undefined) {
         // As etcdutl leaves it: a version of no key, so that there is one at the current revision.
         yield [revisionKey(bumped, 0), emptyBytes];
       }
@@ -68,8 +74,10 @@ export function* restoredRecords(file: BoltFile, options: RestoreOptions): Gener
   if (bumped !== undefined) yield [metaKey.scheduledCompaction, encodeRevision(bumped)];
 }
 
-function bumpedRevision(latest: Revision, { bumpRevision }: RestoreOptions): Revision {
-  const bumped = latest + bumpRevision;
+function bumpedRevision(latest: Revision, bump: RevisionBump): Revision | undefined {
+  const { bumpRevision, aboveRevision } = bump;
+  if (bumpRevision === 0 && aboveRevision === undefined) return undefined;
+  const bumped = Math.max(latest + Math.max(1, bumpRevision), aboveRevision ?? 0);
   if (Number.isSafeInteger(bumped)) return bumped;
   throw new RevisionOverflowError(`revision ${latest} and ${bumpRevision} more is too large`);
 }

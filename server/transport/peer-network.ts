@@ -402,13 +402,14 @@ export class PeerNetwork {
     }
   }
 
-  /** Asks a peer; an EtcdError of its is thrown here. */
+  /** Asks a peer; an EtcdError of its is thrown here, NotCapable when its release does not know the question. */
   async ask(peer: MemberId, question: PeerQuestion): Promise<unknown> {
     const request = this.#post(peer, { path: '/mainstay/ask', headers: {} });
     const timeoutMs = question.kind === 'hash' ? hashTimeoutMs : questionTimeoutMs;
     request.setTimeout(timeoutMs, () => request.destroy(new Error('timed out')));
     request.end(JSON.stringify(question));
     const { status, text } = await responseOf(request);
+    if (status === 400) throw new EtcdError('NotCapable');
     const answer = JSON.parse(text) as { error?: ErrorName };
     if (status === 409 && answer.error !== undefined) throw new EtcdError(answer.error);
     if (status !== 200) throw new Error(`the peer answered ${status}: ${text}`);

@@ -7,7 +7,9 @@ export type PeerQuestion =
   /** Whether its release knows what an observer is; everybody answers, and one of a release before refuses. */
   | { readonly kind: 'knowsObservers' }
   /** Of its own data; everybody answers. 0: at its current revision. */
-  | { readonly kind: 'hash'; readonly revision: number };
+  | { readonly kind: 'hash'; readonly revision: number }
+  /** When it applied the revisions behind one. */
+  | { readonly kind: 'stamps'; readonly revision: number };
 
 /** From JSON. Undefined when it is no question of this version. */
 export function readQuestion(text: string): PeerQuestion | undefined {
@@ -22,6 +24,7 @@ export function readQuestion(text: string): PeerQuestion | undefined {
     case 'knowsObservers':
       return { kind };
     case 'hash':
+    case 'stamps':
       return isRevision(revision) ? { kind, revision } : undefined;
     default:
       return undefined;

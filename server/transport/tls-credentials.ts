@@ -34,7 +34,15 @@ export interface Trust {
 /** What can be told of certificates in use. */
 export interface LoadedCertificates {
   /** Of the listener; the serial in lower-case hexadecimal. */
-  readonly own: { readonly serial: string; readonly expirySeconds: number } | undefined;
+  readonly own:
+    | {
+        readonly serial: string;
+        /** Unix time. */
+        readonly expirySeconds: number;
+        /** From its beginning to its end. */
+        readonly lifetimeSeconds: number;
+      }
+    | undefined;
   /** Of the file with those that are trusted. */
   readonly trustSha256: string | undefined;
 }
@@ -108,11 +116,17 @@ export class TlsCredentials {
 function loadedOf({ server, ca }: Trust): LoadedCertificates {
   const own = server && certificates(server.cert)[0];
   return {
-    own: own && {
-      serial: own.serialNumber.toLowerCase(),
-      expirySeconds: Date.parse(own.validTo) / 1_000,
-    },
+    own: own && ownOf(own),
     trustSha256: ca && createHash('sha256').update(ca).digest('hex'),
+  };
+}
+
+function ownOf({ serialNumber, validFrom, validTo }: X509Certificate): LoadedCertificates['own'] {
+  const [beginMs, endMs] = [Date.parse(validFrom), Date.parse(validTo)];
+  return {
+    serial: serialNumber.toLowerCase(),
+    expirySeconds: endMs / 1_000,
+    lifetimeSeconds: (endMs - beginMs) / 1_000,
   };
 }
 

@@ -8,6 +8,7 @@ import { Election } from '../../server/proto/gen/election.ts';
 import { Health } from '../../server/proto/gen/health.ts';
 import { Lock } from '../../server/proto/gen/lock.ts';
 import { Auth, Cluster, KV, Lease, Maintenance, Watch } from '../../server/proto/gen/rpc.ts';
+import { Stamps } from '../../server/proto/gen/stamps.ts';
 import { FakeMember } from '../server/api/fake-member.ts';
 import { needs, toolPath } from '../support/tools.ts';
 import { isOracle, withStore } from './support.ts';
@@ -43,7 +44,7 @@ const ours = { skip: isOracle ? 'not about etcd' : false };
 
 test('every RPC stands in the document, and is served as it says', ours, () => {
   const services = servicesOf(new FakeMember(), { txnOpsMax: 1, messageBytesMax: 1 });
-  const known = [KV, Watch, Lease, Cluster, Maintenance, Auth, Lock, Election, Health]
+  const known = [KV, Watch, Lease, Cluster, Maintenance, Auth, Lock, Election, Health, Stamps]
     .flatMap(({ methods }) => Object.values<{ path: string }>(methods))
     .map(({ path }) => path.slice(1));
   const rows = table('RPCs');

@@ -140,7 +140,11 @@ async function makeReady({ kube }: BareKube, command: string, end: AbortSignal):
   const path = objectPath(kind, { namespace, name });
   const lastTransitionTime = '2026-01-01T00:00:00Z';
   const ready = { type, status: 'True', reason: 'Converged', message: '' };
-  const status = { conditions: [{ ...ready, lastTransitionTime }] };
+  const restore = { id: 'r1', aboveRevision: 1, parked: ['demo-1', 'demo-2', 'demo-3'] };
+  const status = {
+    conditions: [{ ...ready, lastTransitionTime }],
+    ...(kind === 'StoreCluster' && { restore }),
+  };
   while (!end.aborted) {
     const object = await kube.get<KubeObject>(path);
     if (object !== undefined) {

@@ -160,6 +160,9 @@ function documentedLabels(): [string, ReadonlySet<string>][] {
   });
   return [
     ...operator,
-    ['mainstay_tls_certificate_expiry_seconds', new Set(['listener', 'serial'])],
+    ...['expiry', 'lifetime'].map((what): [string, ReadonlySet<string>] => [
+      `mainstay_tls_certificate_${what}_seconds`,
+      new Set(['listener', 'serial']),
+    ]),
   ];
 }

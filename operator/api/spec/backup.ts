@@ -225,13 +225,20 @@ export const bootstrap = {
 export const restoreInPlace = {
   type: 'object',
   description:
-    'Puts a backup in the place of what the store has now. Name, Service and credentials stay; the old volumes are kept aside, without a label of this cluster, until they are deleted by hand.',
+    'Puts a backup in the place of what the store has now. Name, Service and credentials stay; the old volumes are kept aside, without a label of this cluster, until confirmRestored says that they are not needed.',
   required: ['confirmUID'],
   properties: {
     ...sourceFields,
     confirmUID: {
       type: 'string',
       description: 'The metadata.uid of this object, as a word that it is meant.',
+      minLength: 1,
+      maxLength: 64,
+    },
+    confirmRestored: {
+      type: 'string',
+      description:
+        'The status.restore.id, as a word that what was restored is what is wanted: the volumes that were kept aside are deleted.',
       minLength: 1,
       maxLength: 64,
     },

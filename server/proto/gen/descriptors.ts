@@ -6,6 +6,7 @@ import { AlarmAction, AlarmMember, AlarmRequest, AlarmResponse, AlarmType, AuthD
 import { LockRequest, LockResponse, UnlockRequest, UnlockResponse } from './lock.ts';
 import { CampaignRequest, CampaignResponse, LeaderKey, LeaderRequest, LeaderResponse, ProclaimRequest, ProclaimResponse, ResignRequest, ResignResponse } from './election.ts';
 import { HealthCheckRequest, HealthCheckResponse, ServingStatus } from './health.ts';
+import { Stamp, StampListRequest, StampListResponse } from './stamps.ts';
 
 export const descriptors: readonly MessageDescriptor[] = [
   {
@@ -986,6 +987,35 @@ export const descriptors: readonly MessageDescriptor[] = [
     type: HealthCheckResponse,
     fields: [
       { name: 'status', property: 'status', isRepeated: false, type: 'enum', values: ServingStatus },
+    ],
+  },
+  {
+    fullName: 'mainstaypb.StampListRequest',
+    type: StampListRequest,
+    fields: [
+      { name: 'after', property: 'after', isRepeated: false, type: 'int64Number' },
+    ],
+  },
+  {
+    fullName: 'mainstaypb.StampListResponse',
+    type: StampListResponse,
+    fields: [
+      { name: 'header', property: 'header', isRepeated: false, type: 'message', message: 'etcdserverpb.ResponseHeader' },
+      { name: 'leader', property: 'leader', isRepeated: false, type: 'uint64' },
+      { name: 'asked_ms', property: 'askedMs', isRepeated: false, type: 'int64Number' },
+      { name: 'now_ms', property: 'nowMs', isRepeated: false, type: 'int64Number' },
+      { name: 'revision', property: 'revision', isRepeated: false, type: 'int64Number' },
+      { name: 'unknown_to', property: 'unknownTo', isRepeated: false, type: 'int64Number' },
+      { name: 'stamps', property: 'stamps', isRepeated: true, type: 'message', message: 'mainstaypb.Stamp' },
+    ],
+  },
+  {
+    fullName: 'mainstaypb.Stamp',
+    type: Stamp,
+    fields: [
+      { name: 'revision', property: 'revision', isRepeated: false, type: 'int64Number' },
+      { name: 'stamp_ms', property: 'stampMs', isRepeated: false, type: 'int64Number' },
+      { name: 'by_leader', property: 'byLeader', isRepeated: false, type: 'bool' },
     ],
   },
 ];

@@ -921,6 +921,15 @@ const restoreCases: Readonly<Record<string, FieldCase>> = {
     ],
     beside: { restore: { backup: 'b' } },
   },
+  'restore.confirmRestored': {
+    valid: 'a1',
+    edge: [x(64)],
+    invalid: [
+      ['', empty],
+      [x(65), tooLong],
+    ],
+    beside: confirmed({ backup: 'b' }),
+  },
 };
 
 const source = { endpoints: ['http://old:2379'] };

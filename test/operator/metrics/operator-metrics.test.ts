@@ -112,29 +112,35 @@ test('a mirror tells its phase, and how far behind it is until it is done', () =
 
 test('certificates tell when they end and what they are for, until they are gone', () => {
   const metrics = new OperatorMetrics(new VirtualClock());
-  const expires = '2026-03-01T00:00:00.000Z';
+  const [begins, expires] = ['2026-02-26T00:00:00.000Z', '2026-03-01T00:00:00.000Z'];
   const names = ['demo-ca', 'demo-client-tls', 'peers', 'demo-operator-tls', 'demo-app-connection'];
   const certificates = [
-    ...names.map((name) => ({ name, expires })),
-    { name: 'odd', expires: 'never' },
+    ...names.map((name) => ({ name, begins, expires })),
+    { name: 'odd', begins, expires: 'never' },
   ];
   const tls = { client: {}, peer: { secretName: 'peers' } };
-  metrics.clusterSeen({
-    ...demo,
-    spec: { ...demo.spec, tls },
-    status: { ...demo.status, certificates },
-  });
+  const secured = { ...demo, spec: { ...demo.spec, tls } };
+  metrics.clusterSeen({ ...secured, status: { ...demo.status, certificates } });
 
-  const sample = (kind: string, secret: string) =>
-    'mainstay_operator_certificate_expiry_timestamp_seconds' +
+  const sample = (what: string, kind: string, secret: string) =>
+    `mainstay_operator_certificate_${what}` +
     `{namespace="ns",cluster="demo",kind="${kind}",secret="${secret}"}`;
   const kinds = ['clientCA', 'client', 'peer', 'operator', 'user'];
   for (const [at, kind] of kinds.entries()) {
-    assert.equal(valueOf(metrics, sample(kind, names[at] ?? '')), Date.parse(expires) / 1000, kind);
+    const name = names[at] ?? '';
+    const end = valueOf(metrics, sample('expiry_timestamp_seconds', kind, name));
+    assert.equal(end, Date.parse(expires) / 1000, kind);
+    assert.equal(valueOf(metrics, sample('lifetime_seconds', kind, name)), 3 * 86_400, kind);
   }
-  assert.equal(exposition(metrics.families()).match(/certificate_expiry\w+\{/g)?.length, 5);
+  assert.equal(exposition(metrics.families()).match(/certificate_\w+\{/g)?.length, 2 * 5);
+  const ofBefore = [{ name: 'of before', expires }];
+  metrics.clusterSeen({ ...secured, status: { ...demo.status, certificates: ofBefore } });
+  // A status that an operator of before has written.
+  assert.deepEqual(exposition(metrics.families()).match(/certificate_\w+(?=\{)/g), [
+    'certificate_expiry_timestamp_seconds',
+  ]);
   metrics.clusterSeen(demo);
-  assert.doesNotMatch(exposition(metrics.families()), /certificate_expiry\w+\{/);
+  assert.doesNotMatch(exposition(metrics.families()), /certificate_\w+\{/);
 });
 
 test('a Secret of a person tells what it is for, whatever they have named it', () => {
@@ -145,11 +151,8 @@ test('a Secret of a person tells what it is for, whatever they have named it', (
     name,
     expires: '2026-03-01T00:00:00.000Z',
   }));
-  metrics.clusterSeen({
-    ...demo,
-    spec: { ...demo.spec, tls },
-    status: { ...demo.status, certificates },
-  });
+  const secured = { ...demo, spec: { ...demo.spec, tls } };
+  metrics.clusterSeen({ ...secured, status: { ...demo.status, certificates } });
   const text = exposition(metrics.families());
   assert.match(text, /kind="client",secret="demo-ca"/);
   assert.match(text, /kind="peer",secret="demo-operator-tls"/);

@@ -15,7 +15,7 @@ import { foundAnnotation } from '../../../operator/resources/found-backup.ts';
 // have a date; what is left out is as it should be.
 //
 //   now 10:00                                             10:00 by default
-//   cluster missing|starting|changing|restoring           Available by default; `changing` to another image
+//   cluster missing|starting|changing|restoring|old       Available by default; `changing` to another image, `old`: of 0.1.0
 //   spec {keep: {last: 3}}, status {scheduledAt: 09:00}   fields in YAML's flow style, over the usual ones
 //   created 08:00
 //   sharing NAME                                          (another schedule of the store with the same target)
@@ -121,9 +121,13 @@ function common(lines: readonly string[]) {
   const now = timeOf(words('now') ?? '10:00');
   const state = words('cluster');
   const found = { ...cluster, ...states[state ?? ''] };
+  const ofStore = state === 'old' ? { ...spec, image: 'mainstay:0.1.0' } : spec;
   return {
     now,
-    about: state === 'missing' ? { cluster: undefined, spec: undefined } : { cluster: found, spec },
+    about:
+      state === 'missing'
+        ? { cluster: undefined, spec: undefined }
+        : { cluster: found, spec: ofStore },
     fields: (what: 'spec' | 'status') => yaml<object>(words(what)),
     pod: (name: string) => {
       const line = words(`pod ${name}`);

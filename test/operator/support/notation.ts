@@ -64,6 +64,7 @@ import { parseSecurity } from './secret-notation.ts';
 //   alarm NOSPACE 2
 //   prior Wait MemberNotHealthy 09:50
 //   source ID                                               (what a restore that is wanted is from)
+//   parked NAME [terminating]                               (a volume that a restore has put aside)
 //   schedule NAME                                           (a StoreBackupSchedule of this store)
 //   before Complete|Failed|... why                          (the StoreBackup that is made before a change of the image)
 //   work NAME[@ID] running|terminating|done|failed|waiting why   (a pod that works on a backup; of the restore ID, of `source` by default)
@@ -117,6 +118,7 @@ export function parseObservation(lines: readonly string[]): Observation {
     nodes: parseNodes(words),
     networkPolicy: undefined,
     restore: parseSource(words),
+    parked: parseParked(words),
     backupFirst: parseBackupFirst(words),
     ...security,
     mirror: parseMirror(cluster, words, security.secrets),
@@ -131,6 +133,21 @@ function parseSource(lines: readonly string[][]): RestoreSource | undefined {
   if (id === undefined) return undefined;
   const target = { volume: { claimName: 'backups' } };
   return { id, target, encryption: undefined, which: [`backup-of-${id}`] };
+}
+
+function parseParked(lines: readonly string[][]): PersistentVolumeClaim[] {
+  return lines
+    .filter(([first]) => first === 'parked')
+    .map(([, name = '', state]) => ({
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: {
+        name,
+        namespace: 'default',
+        ...(state === 'terminating' ? { deletionTimestamp: '2026-01-01T09:59:00Z' } : {}),
+      },
+      spec: { accessModes: [], resources: { requests: { storage: '1Gi' } } },
+    }));
 }
 
 function parseBackupFirst(lines: readonly string[][]): BackupFirst | undefined {

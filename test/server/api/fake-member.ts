@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { CallContext, Requests, Responses } from '../../../server/api/call.ts';
 import type {
+  LeaderStamps,
   MemberPort,
   MembershipChange,
   RaftStatus,
@@ -105,6 +106,20 @@ export class FakeMember implements MemberPort {
   *rangeSteps(request: RangeRequest): Generator<void, RangeResponse> {
     yield;
     return this.range(request);
+  }
+
+  stamps: LeaderStamps = {
+    leader: 0xa1n,
+    askedMs: 8_999,
+    nowMs: 9_000,
+    revision: 5,
+    unknownTo: 2,
+    stamps: [],
+  };
+
+  async leaderStamps(after: number): Promise<LeaderStamps> {
+    this.calls.push(`leaderStamps ${after}`);
+    return this.stamps;
   }
 
   keys = 0;

@@ -29,6 +29,7 @@ import {
   Watch,
   WatchCreateRequest,
 } from '../../../server/proto/gen/rpc.ts';
+import { Stamps } from '../../../server/proto/gen/stamps.ts';
 import { encodeJson } from '../../../server/proto/json-encode.ts';
 import type { Method } from '../../../server/proto/wire.ts';
 import { isWhole } from '../../support/whole.ts';
@@ -228,7 +229,7 @@ function as<Request>(
   const [route] = [...gateway.paths].find(([, of]) => of === path) ?? [];
   const found = gateway.find(route ?? '');
   const descriptor = descriptors.find((each) => each.type === type);
-  // Health is not served there.
+  // Health and Stamps are not served there.
   if (found === undefined || descriptor === undefined) return request;
   return found.decode(Buffer.concat(encodeJson(byName, descriptor, request as object))) as Request;
 }
@@ -428,6 +429,7 @@ const methodNeeds: Readonly<Record<string, 'open' | 'user' | 'root' | 'keys' | '
   '/v3electionpb.Election/Resign': 'parts',
   '/grpc.health.v1.Health/Check': 'open',
   '/grpc.health.v1.Health/Watch': 'open',
+  '/mainstaypb.Stamps/List': 'keys',
 };
 
 /** Where an empty request would be refused for another reason, in the words of a want of rights. */
@@ -453,6 +455,7 @@ const methods: readonly AnyMethod[] = [
   Lock,
   Election,
   Health,
+  Stamps,
 ].flatMap((service) => Object.values(service.methods) as unknown as AnyMethod[]);
 
 // AuthDisable would end the test, and what needs keys or is made of other calls has its own.
@@ -596,6 +599,11 @@ suite('privileges', () => {
   }
 
   test('of leases', () => check(leaseCells()));
+
+  test('of stamps, for whoever may read all', () => {
+    const needs: Need[] = [{ need: 'read', range: ['\0', '\0'] }, { need: 'currentRevision' }];
+    return check([unary('stamps', needs, Stamps.methods.list, {})]);
+  });
 
   test('of methods without keys', () => check(methodCells()));
 

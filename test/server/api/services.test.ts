@@ -26,6 +26,7 @@ import {
   type WatchRequest,
   type WatchResponse,
 } from '../../../server/proto/gen/rpc.ts';
+import { Stamps } from '../../../server/proto/gen/stamps.ts';
 import type { Method } from '../../../server/proto/wire.ts';
 import { contextOf, FakeMember, FakeResponses } from './fake-member.ts';
 
@@ -573,5 +574,25 @@ suite('Cluster and Maintenance', () => {
     const { requests, responses } = open(new FakeMember(), Health.methods.watch);
     for (let n = 0; n < 3; n++) await requests.next({ service: '' });
     assert.deepEqual(responses.sent, [{ status: 1 }]);
+  });
+
+  test('stamps are told as the leader has them; one of an older release is as a service that is not there', async () => {
+    const member = new FakeMember();
+    const stamp = { revision: 5, stampMs: 8_000, isLeaders: true };
+    member.stamps = { ...member.stamps, leader: 0xb2n, revision: 6, stamps: [stamp] };
+    const list = (after: number) => call(member, Stamps.methods.list, { after });
+    assert.deepEqual(await list(3), {
+      header: { clusterId: 0xc1n, memberId: 0xa1n, revision: 5, raftTerm: 7 },
+      leader: 0xb2n,
+      askedMs: 8_999,
+      nowMs: 9_000,
+      revision: 6,
+      unknownTo: 2,
+      stamps: [{ revision: 5, stampMs: 8_000, byLeader: true }],
+    });
+    await list(-1);
+    assert.deepEqual(member.calls, ['leaderStamps 3', 'leaderStamps 0']);
+    member.leaderStamps = () => Promise.reject(new EtcdError('NotCapable'));
+    assert.equal(await failure(list(0)), '12 the leader is of a release that tells no stamps');
   });
 });

@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { DirectoryTarget } from '../../../server/backup/directory-target.ts';
+import { openRestored } from '../../../server/backup/restored-member.ts';
 import { saveBackup } from '../../../server/backup/save.ts';
 import { Client } from '../../../server/client/client.ts';
 import { oneKey } from '../../../server/client/keys.ts';
@@ -123,6 +124,31 @@ suite('mainstayctl backup', { timeout: 540_000 }, () => {
       names.slice(4),
     );
     assert.deepEqual(await brief('--before', String(names[4])), []);
+  });
+
+  test('stores of one name in several namespaces are told apart, where their backups say which', async () => {
+    const target = newTarget();
+    const save = async (uid: string, ...namespace: string[]) => {
+      const of = ['--backup-id', uid, '--cluster', 'demo', '--cluster-uid', uid, ...namespace];
+      const { name } = await outcomeOf('save', '--target', target, ...of);
+      return String(name);
+    };
+    const [former, here, elsewhere] = [
+      await save('u1'),
+      await save('u2', '--namespace', 'here'),
+      await save('u3', '--namespace', 'elsewhere'),
+    ];
+    const listed = async (...more: string[]) => {
+      const of = ['--target', target, '--brief', '--cluster', 'demo', ...more];
+      const { backups } = (await outcomeOf('list', ...of)) as { backups: { name: string }[] };
+      return backups.map(({ name }) => name);
+    };
+    assert.deepEqual(await listed('--namespace', 'here'), [here, former]);
+    assert.deepEqual(await listed('--namespace', 'elsewhere'), [elsewhere, former]);
+    assert.deepEqual(await listed(), [elsewhere, here, former]);
+    const { out } = await ctl('backup', 'list', '--target', target);
+    const clusters = [...out.matchAll(/^\S+\s+(\S*demo)\s/gm)].map(([, cluster]) => cluster);
+    assert.deepEqual(clusters, ['demo', 'here/demo', 'elsewhere/demo']);
   });
 
   test('a list in brief counts what it cannot read', async () => {
@@ -277,6 +303,31 @@ suite('mainstayctl backup', { timeout: 540_000 }, () => {
     assert.notEqual(ids[0]?.['clusterId'], object['clusterId']);
     const again = await outcomeOf('restore', '--target', target, '--data-dir', join(target, 'a'));
     assert.deepEqual([again['failure'], again['ok']], ['DirectoryRefused', false]);
+  });
+
+  test('one with an id, asked for again, is let be; with another id or for another member it is refused', async () => {
+    const target = newTarget();
+    await outcomeOf('save', '--target', target);
+    const dataDir = join(target, 'data');
+    const restore = (id: string, ...flags: string[]) =>
+      outcomeOf('restore', '--target', target, '--data-dir', dataDir, '--restore-id', id, ...flags);
+    const first = await restore('one');
+    assert.deepEqual([first['ok'], first['wasThere']], [true, false]);
+    const log = readdirSync(join(dataDir, 'member/wal'));
+    assert.deepEqual(await restore('one'), { ...first, wasThere: true });
+    assert.deepEqual(readdirSync(join(dataDir, 'member/wal')), log);
+    const refused = [await restore('two'), await restore('one', '--initial-cluster-token', 'x')];
+    for (const { failure } of refused) assert.equal(failure, 'DirectoryRefused');
+  });
+
+  test('a snapshot of anybody is put above a revision too', async () => {
+    const target = newTarget();
+    const saved = await outcomeOf('save', '--target', target);
+    copyFileSync(join(target, saved['data'] as string), join(target, 'foreign.db'));
+    const dataDir = join(target, 'data');
+    const where = ['--target', target, '--object', 'foreign.db', '--data-dir', dataDir];
+    await outcomeOf('restore', ...where, '--above-revision', '5000');
+    assert.equal((await openRestored(dataDir)).revision, 5000);
   });
 
   test('a wrong key, a damaged object, a newer format: refused with a sentence, and nothing is restored', async () => {

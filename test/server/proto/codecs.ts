@@ -8,6 +8,7 @@ import * as kv from '../../../server/proto/gen/kv.ts';
 import * as lock from '../../../server/proto/gen/lock.ts';
 import * as rpc from '../../../server/proto/gen/rpc.ts';
 import * as snapshot from '../../../server/proto/gen/snapshot.ts';
+import * as stamps from '../../../server/proto/gen/stamps.ts';
 import { protoDirectory, protoNames } from '../../../server/proto/generate.ts';
 import { loadProtos, lowerCamel, typeName } from '../../../server/proto/schema.ts';
 import type { MessageType } from '../../../server/proto/wire.ts';
@@ -30,6 +31,7 @@ const modules: Record<string, object> = {
   lock,
   rpc,
   snapshot,
+  stamps,
 };
 
 export const codecs: readonly Codec[] = loadCodecs();

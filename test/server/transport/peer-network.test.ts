@@ -108,6 +108,13 @@ suite('what a peer asks', () => {
       mock.timers.reset();
     }
   });
+
+  test('a peer of a release that does not know the question is not capable of it', async () => {
+    network.setPeers([{ id: 3n, urls: [`http://127.0.0.1:${port}`] }]);
+    const later = { kind: 'of a later release' } as unknown as PeerQuestion;
+    await assert.rejects(network.ask(3n, later), { error: 'NotCapable' });
+    network.setPeers([]);
+  });
 });
 
 suite('messages of a peer', () => {

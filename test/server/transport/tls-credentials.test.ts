@@ -74,12 +74,16 @@ suite('credentials', () => {
     await noticed();
     const { own, trustSha256 } = credentials.loaded;
     assert.equal(own?.serial, '5a17');
-    assert.equal(own.expirySeconds, Date.parse(new X509Certificate(pair.cert).validTo) / 1_000);
+    const { validFrom, validTo } = new X509Certificate(pair.cert);
+    assert.equal(own.expirySeconds, Date.parse(validTo) / 1_000);
+    assert.equal(own.lifetimeSeconds, (Date.parse(validTo) - Date.parse(validFrom)) / 1_000);
     assert.equal(trustSha256, sha256(both));
     const metrics = tlsFamilies({ client: credentials, peer: { loaded: before } });
     assert.deepEqual(
       metrics.flatMap(({ samples }) => samples.map(({ labels }) => labels)),
       [
+        { listener: 'client', serial: '5a17' },
+        { listener: 'peer', serial: before.own?.serial },
         { listener: 'client', serial: '5a17' },
         { listener: 'peer', serial: before.own?.serial },
         { listener: 'client', sha256: sha256(both) },

@@ -1,0 +1,69 @@
+import { readdirSync, readFileSync } from 'node:fs';
+
+// How much memory processes of this machine have: on localkube, and on a cluster of which this machine is a node, those of
+// pods are among them.
+
+/** Follows the memory of the processes of Node whose command line has all of these words. */
+export class ProcessMemory {
+  readonly #words: readonly string[];
+  readonly #firstBytes = new Map<string, number>();
+  #peakBytes = 0;
+  #growthBytes = 0;
+
+  constructor(...words: readonly string[]) {
+    this.#words = words;
+  }
+
+  /** Has to be called again and again. */
+  look(): void {
+    for (const pid of this.#pids()) {
+      const bytes = memoryOf(pid);
+      if (bytes === undefined) continue;
+      const firstBytes = this.#firstBytes.get(pid) ?? bytes;
+      this.#firstBytes.set(pid, firstBytes);
+      this.#peakBytes = Math.max(this.#peakBytes, bytes);
+      this.#growthBytes = Math.max(this.#growthBytes, bytes - firstBytes);
+    }
+  }
+
+  /** Whether there was any. */
+  get isSeen(): boolean {
+    return this.#firstBytes.size > 0;
+  }
+
+  /** The most that one of them had. */
+  get peakBytes(): number {
+    return this.#peakBytes;
+  }
+
+  /** The most that one of them had more than at first. */
+  get growthBytes(): number {
+    return this.#growthBytes;
+  }
+
+  #pids(): string[] {
+    return readdirSync('/proc').filter((name) => {
+      if (!/^[0-9]+$/.test(name)) return false;
+      const command = textOf(`/proc/${name}/cmdline`)?.split('\0') ?? [];
+      return (
+        command[0]?.endsWith('node') === true &&
+        this.#words.every((word) => command.some((part) => part.includes(word)))
+      );
+    });
+  }
+}
+
+/** Without the pages of mapped files, such as LevelDB's tables: the system takes those back when it needs them. */
+function memoryOf(pid: string): number | undefined {
+  const found = /^RssAnon:\s+(\d+) kB$/m.exec(textOf(`/proc/${pid}/status`) ?? '');
+  return found === null ? undefined : 1024 * Number(found[1]);
+}
+
+/** undefined when the process has ended. */
+function textOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
