@@ -53,13 +53,17 @@ export const mirror: Rule = (view) => {
   if (!canMirror(spec) || firstRefused(view, mirrorSecrets(spec)) !== undefined) return undefined;
   const { secrets } = view.observation;
   const follower = buildFollowerPod(cluster, spec, source, secrets);
-  const following = keep(work.follower, follower, ['MirrorStarted', 'The source is followed.']);
+  const following = keep(view.observation, work.follower, {
+    wanted: follower,
+    event: ['MirrorStarted', 'The source is followed.'],
+  });
   if (following !== undefined || source.cutOver !== true) return following;
   const cutOver = buildCutOverPod(cluster, spec, source, secrets);
-  return keep(work.cutOver, cutOver, [
-    'CutOverBegun',
-    'Once nothing writes to the source and both are equal, the mirror ends.',
-  ]);
+  const message = 'Once nothing writes to the source and both are equal, the mirror ends.';
+  return keep(view.observation, work.cutOver, {
+    wanted: cutOver,
+    event: ['CutOverBegun', message],
+  });
 };
 
 /** What is awaited, or keeps the mirror from going on. */
@@ -156,11 +160,20 @@ function isDown({ status }: Pod): boolean {
   return state?.waiting !== undefined || state?.terminated !== undefined;
 }
 
+/** A pod that has ended is made anew when it is so old. */
+const anewMsMin = 30_000;
+
+interface Kept {
+  readonly wanted: Pod;
+  /** Of its creation. */
+  readonly event: readonly [reason: string, message: string];
+}
+
 /** One that is there, and as it would be made now. */
 function keep(
+  { now }: Observation,
   pod: Pod | undefined,
-  wanted: Pod,
-  [reason, message]: readonly [string, string],
+  { wanted, event: [reason, message] }: Kept,
 ): Decision | undefined {
   const { name } = wanted.metadata;
   if (pod === undefined) {
@@ -171,6 +184,9 @@ function keep(
   }
   if (isTerminating(pod)) return undefined;
   if (hasEnded(pod)) {
+    // One that ends at once, every time, must not keep the store from its repairs.
+    const { creationTimestamp = '' } = pod.metadata;
+    if (Date.parse(now) - Date.parse(creationTimestamp) < anewMsMin) return undefined;
     const why = pod.status?.reason ?? pod.status?.phase;
     const told = `The pod ${name} has ended (${why}); it will be started anew.`;
     return act('PodDeleted', told, { kind: 'deletePod', pod });

@@ -225,6 +225,7 @@ async function run(command: Command, destination: Client): Promise<boolean> {
   );
   const status = await mirror.run();
   terminal.progress?.('');
+  writeResult(command, { ok: true, kind: 'mirror', ...status });
   tell(status);
   return true;
 }
@@ -238,12 +239,16 @@ function textOf(status: MirrorStatus): string {
   return `revision ${revision}: ${behind}; ${counts}${waiting}`;
 }
 
-async function check({ line, client, terminal }: Command, destination: Client): Promise<boolean> {
+async function check(command: Command, destination: Client): Promise<boolean> {
+  const { line, client, terminal } = command;
   const compared = await compareSides(
     { source: client, destination },
     { ...mappingOf(line), differencesMax, patienceMs: line.timeoutMs, signal: terminal.signal },
   );
-  const isEqual = compared.differences.length === 0;
+  const { differences, ...about } = compared;
+  const isEqual = differences.length === 0;
+  const texts = differences.map(differenceText);
+  writeResult(command, { ok: isEqual, kind: 'check', ...about, differences: texts });
   if (line.format('simple') === 'json') terminal.write(jsonOf({ isEqual, ...compared }));
   else terminal.write(comparisonText(compared));
   return isEqual;

@@ -110,12 +110,14 @@ class Attempt {
       const before = await this.#disturbance(() => quiet.lasts(this.#options.stillMs), newest);
       if (before !== undefined) return before;
       const modules = { source: this.#source, destination: this.#destination };
-      const compared = await compareAt(pair, modules, this.#options);
+      // Nothing has changed since the checkpoint, by the word of the watch; what is read says so by itself.
+      const revision = Math.max(newest, pair.revision);
+      const compared = await compareAt({ ...pair, revision }, modules, this.#options);
       const { differences, keys, leases } = compared;
       const meanwhile = await this.#disturbance(() => quiet.upToNow(), newest);
       if (meanwhile !== undefined) return meanwhile;
       if (differences.length > 0) return { kind: 'different', differences };
-      const { revision, destinationRevision } = pair;
+      const { destinationRevision } = pair;
       return await this.#end(clusterId, { revision, destinationRevision, keys, leases });
     } finally {
       quiet.close();

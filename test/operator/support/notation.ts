@@ -68,7 +68,7 @@ import { parseSecurity } from './secret-notation.ts';
 //   schedule NAME                                           (a StoreBackupSchedule of this store)
 //   before Complete|Failed|... why                          (the StoreBackup that is made before a change of the image)
 //   work NAME[@ID] running|terminating|done|failed|waiting why   (a pod that works on a backup; of the restore ID, of `source` by default)
-//   follower running|old|ended|terminating|pending why|down {...}|again {...}   (the pod that follows a source; the result of its last life)
+//   follower running|old|ended [justnow]|terminating|pending why|down {...}|again {...}   (the pod that follows a source; the result of its last life)
 //   cutover running|done {...}|down {...}|terminating      (the one that cuts over)
 //   said copying|following REVISION/SOURCE LAG [what it waits for]     (the last line of the follower)
 //   notyet behind|written|different why                    (the last line of the cut-over)
@@ -259,7 +259,8 @@ function mirrorPod(built: Pod, [, state = '', ...words]: readonly string[]): Pod
     again: { phase: 'Running', containerStatuses: [{ ...down, state: {} }] },
   };
   const annotations = state === 'old' ? {} : built.metadata.annotations;
-  const metadata = { ...built.metadata, ...(annotations && { annotations }) };
+  const creationTimestamp = words.includes('justnow') ? now : '2026-01-01T09:00:00Z';
+  const metadata = { ...built.metadata, creationTimestamp, ...(annotations && { annotations }) };
   const status = statuses[state] ?? { phase: 'Running' };
   return withFlags({ ...built, metadata, status }, [state]);
 }
