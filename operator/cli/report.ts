@@ -5,7 +5,7 @@ import type { KubeList, KubeObject } from '../api/objects.ts';
 import type { StoreCluster } from '../api/types.ts';
 import type { HttpKubeClient } from '../kube/client.ts';
 import { collectionPath, type Kind, objectPath } from '../kube/paths.ts';
-import { clusterLabel } from '../resources/labels.ts';
+import { clusterLabel, mirrorLabel } from '../resources/labels.ts';
 import { namespaceOf } from '../resources/names.ts';
 import { redactedObject, redactedSecret } from './redact.ts';
 import { statusView } from './status-view.ts';
@@ -50,6 +50,7 @@ class Collector {
   readonly #cluster: StoreCluster;
   readonly #namespace: string;
   readonly #ofCluster: { readonly labelSelector: string };
+  readonly #ofMirror: { readonly labelSelector: string };
   readonly #files: ReportFile[] = [];
   readonly #missing: string[] = [];
 
@@ -58,6 +59,7 @@ class Collector {
     this.#cluster = cluster;
     this.#namespace = namespaceOf(cluster);
     this.#ofCluster = { labelSelector: `${clusterLabel}=${cluster.metadata.name}` };
+    this.#ofMirror = { labelSelector: `${mirrorLabel}=${cluster.metadata.name}` };
   }
 
   add(name: string, text: string): void {
@@ -69,7 +71,10 @@ class Collector {
     let pods: readonly KubeObject[] = [];
     for (const kind of childKinds) {
       const path = collectionPath(kind, this.#namespace);
-      const items = await this.#try(`${kind} objects`, () => this.#list(path, this.#ofCluster));
+      const items = await this.#try(`${kind} objects`, async () => [
+        ...(await this.#list(path, this.#ofCluster)),
+        ...(kind === 'Pod' ? await this.#list(path, this.#ofMirror) : []),
+      ]);
       if (items === undefined) continue;
       if (kind === 'Pod') pods = items;
       this.add(`${kind.toLowerCase()}s.yaml`, yaml(items.map(redactedObject)));
