@@ -150,7 +150,10 @@ async function cutOver(
   application: Application,
 ): Promise<void> {
   await cluster.edit({ bootstrap: { mirrorFrom: { cutOver: true } } });
-  await cluster.untilSaid(/Not cut over while .*stop the application's writes/, cutOverMsMax);
+  await cluster.untilSaid(
+    /Not cut over: the source was written to .*Stop the application's writes/,
+    cutOverMsMax,
+  );
   assert.equal((await cluster.get()).status?.mirror?.phase, 'CuttingOver');
   const { count } = application;
   await application.stop();

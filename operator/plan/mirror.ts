@@ -39,7 +39,7 @@ export const beginMirror: Rule = ({ observation }) => {
   });
 };
 
-/** Acts, and never waits: it comes before the repairs of the store. */
+/** Behind the repairs of the store, which a pod that nobody lets be made must not hold up; it never waits itself. */
 export const mirror: Rule = (view) => {
   const { cluster, spec, mirror: work } = view.observation;
   const source = mirrorFromOf(spec);
@@ -122,11 +122,11 @@ function cutOverText(work: MirrorWork | undefined, notYet: MirrorWork['notYet'])
   const name = work?.cutOver?.metadata.name ?? 'a pod';
   switch (notYet?.why) {
     case undefined:
-      return 'It is looked whether anything writes to the source, and both sides are compared.';
+      return 'A pod looks whether anything still writes to the source, and compares both sides.';
     case 'behind':
       return `The mirror catches up before it is cut over: ${notYet.message}.`;
     case 'written':
-      return `Not cut over while ${notYet.message.replace(/:.*/, '')}: stop the application's writes, and whatever else writes there.`;
+      return `Not cut over: ${notYet.message.replace(/:.*/, '')}. Stop the application's writes, and whatever else writes there.`;
     case 'different':
       return `Not cut over: ${notYet.message}. Nothing writes to the source, so something else has written to this store: stop it, and make it here as it is there. kubectl logs ${name} shows what is left.`;
   }

@@ -85,7 +85,6 @@ const rules: readonly Rule[] = [
   roles,
   budget,
   moveLeaderOffDrain,
-  mirror,
   // One repair, then promotion, then removal.
   freeSpace,
   replaceLost,
@@ -95,6 +94,7 @@ const rules: readonly Rule[] = [
   dropUnjoined,
   observersDown,
   scaleDown,
+  mirror,
   startsRefused,
   restoreWaits,
   settle,
