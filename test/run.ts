@@ -13,8 +13,8 @@ import { takeProgramsFrom } from './support/programs.ts';
 // failures are left in dist/test/failed.txt, in the words that run them again.
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-/** More than the cores of a small machine: members that start, elect and wait take most of the time. */
-const concurrency = Number(process.env['MAINSTAY_TEST_FILES_AT_ONCE'] ?? '3');
+/** Twice the cores of a small machine: files that run members wait for half of their time. */
+const concurrency = Number(process.env['MAINSTAY_TEST_FILES_AT_ONCE'] ?? '4');
 const longestMax = Number(process.env['MAINSTAY_TEST_LONGEST'] ?? '5');
 const fileTimeoutMs = process.env['MAINSTAY_FULL'] === '1' ? 40 * 60_000 : 10 * 60_000;
 
