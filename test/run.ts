@@ -4,6 +4,8 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 import { collectRows, scenarioTable } from '../e2e/scenarios/results.ts';
+import { bundlePrograms } from './bundle.ts';
+import { takeProgramsFrom } from './support/programs.ts';
 
 // Runs every compiled test file, or those whose path contains one of the arguments:
 //   node --enable-source-maps dist/test/run.js [server/wal ...]
@@ -11,8 +13,8 @@ import { collectRows, scenarioTable } from '../e2e/scenarios/results.ts';
 // failures are left in dist/test/failed.txt, in the words that run them again.
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-/** More than the cores of a small machine: members that start, elect and wait take most of the time. */
-const concurrency = Number(process.env['MAINSTAY_TEST_FILES_AT_ONCE'] ?? '3');
+/** Twice the cores of a small machine: files that run members wait for half of their time. */
+const concurrency = Number(process.env['MAINSTAY_TEST_FILES_AT_ONCE'] ?? '4');
 const longestMax = Number(process.env['MAINSTAY_TEST_LONGEST'] ?? '5');
 const fileTimeoutMs = process.env['MAINSTAY_FULL'] === '1' ? 40 * 60_000 : 10 * 60_000;
 
@@ -52,7 +54,7 @@ function longestLine(tookMs: ReadonlyMap<string, number>): string {
   return `Longest: ${longest.map(([name, ms]) => `"${name}" ${(ms / 1000).toFixed(1)} s`).join(', ')}.`;
 }
 
-function main(): void {
+async function main(): Promise<void> {
   const files = testFiles(process.argv.slice(2));
   const missing = files.filter((file) => !existsSync(file));
   if (files.length === 0 || missing.length > 0) {
@@ -63,6 +65,9 @@ function main(): void {
     return;
   }
   collectRows(join(root, `dist/test/scenarios.${process.pid}.jsonl`));
+  const programsDirectory = join(root, 'dist/test/programs');
+  await bundlePrograms(root, programsDirectory);
+  takeProgramsFrom(programsDirectory);
   const skipped = new Map<string, number>();
   const failed = new Set<string>();
   const tookMs = new Map<string, number>();
@@ -95,4 +100,4 @@ function main(): void {
   report.pipe(process.stdout, { end: false });
 }
 
-main();
+await main();

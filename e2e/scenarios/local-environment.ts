@@ -5,10 +5,11 @@ import { versionDefault } from '../../operator/api/defaults.ts';
 import { HttpKubeClient } from '../../operator/kube/client.ts';
 import { loadConnection } from '../../operator/kube/kubeconfig.ts';
 import { silentLogger } from '../../server/base/logger.ts';
+import { programsRoot } from '../../test/support/programs.ts';
 import { startLocalKube } from '../localkube/local-kube.ts';
 import { OperatorProcess } from '../start/operator-process.ts';
 import { accessTo, versionOf } from './access.ts';
-import { applyDefinitions, root } from './definition.ts';
+import { applyDefinitions } from './definition.ts';
 import type { Environment, EnvironmentOptions, OperatorControl, Release } from './environment.ts';
 import { compiledReleaseBefore, releaseBefore } from './release-before.ts';
 
@@ -24,7 +25,7 @@ const flags = ['--reload-seconds=3'];
 /** A localkube of its own, with the operator beside it as a person would run it. */
 export async function openLocalEnvironment(options: EnvironmentOptions): Promise<Environment> {
   const directory = mkdtempSync(join(tmpdir(), 'mainstay-scenario-'));
-  const directories = new Map([[now, root]]);
+  const directories = new Map([[now, programsRoot]]);
   if (options.hasBefore) directories.set(before, compiledReleaseBefore());
   const local = await startLocalKube({
     dataDirectory: directory,
@@ -35,7 +36,7 @@ export async function openLocalEnvironment(options: EnvironmentOptions): Promise
   const { kubeconfigPath } = local;
   const connection = loadConnection(kubeconfigPath);
   const kube = new HttpKubeClient(connection);
-  const roots = { now: root, before: directories.get(before) ?? root };
+  const roots = { now: programsRoot, before: directories.get(before) ?? programsRoot };
   const logFile = join(directory, 'operator.log');
   const operator = new LocalOperator(roots, { kubeconfigPath, logFile });
   await applyDefinitions(kube);

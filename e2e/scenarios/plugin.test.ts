@@ -3,10 +3,10 @@ import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import type { KubeObject } from '../../operator/api/objects.ts';
 import { collectionPath } from '../../operator/kube/paths.ts';
+import { programPath } from '../../test/support/programs.ts';
 import { needs, toolPath } from '../../test/support/tools.ts';
 import { isWhole, onlyWhole } from '../../test/support/whole.ts';
 import { type Stage, scenario } from './scenario.ts';
@@ -14,7 +14,7 @@ import type { TestedCluster } from './store-cluster.ts';
 
 // kubectl mainstay, as people call it.
 
-const program = fileURLToPath(new URL('../../operator/cli/main.js', import.meta.url));
+const program = programPath('operator/cli/main');
 const canary = 'canary-7f3a9';
 
 interface Output {

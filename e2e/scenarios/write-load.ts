@@ -14,7 +14,7 @@ interface Write {
 }
 
 const writers = 4;
-const pauseMs = 10;
+const pauseMs = 25;
 const retryMs = 20;
 const timeoutMs = 5_000;
 const watchMsMax = 60_000;

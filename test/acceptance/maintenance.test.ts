@@ -5,7 +5,6 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { keysFrom, keysUnder } from '../../server/client/keys.ts';
 import {
@@ -19,6 +18,7 @@ import {
 } from '../../server/proto/gen/rpc.ts';
 import { corruptValue } from '../faults/support/corrupt-state.ts';
 import { Etcdctl } from '../support/etcdctl.ts';
+import { programPath } from '../support/programs.ts';
 import type { MemberProcess } from '../support/server-process.ts';
 import { needs, toolPath } from '../support/tools.ts';
 import { isWhole, onlyWhole } from '../support/whole.ts';
@@ -44,7 +44,7 @@ const pageBytes = 4_096;
 const noSpace = '8 etcdserver: mvcc: database space exceeded';
 const compacted = '11 etcdserver: mvcc: required revision has been compacted';
 const run = promisify(execFile);
-const mainstayctlPath = fileURLToPath(new URL('../../server/ctl/main.js', import.meta.url));
+const mainstayctlPath = programPath('server/ctl/main');
 
 const directory = mkdtempSync(join(tmpdir(), 'mainstay-test-acceptance-'));
 after(() => rmSync(directory, { recursive: true, force: true }));

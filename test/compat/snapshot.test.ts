@@ -5,10 +5,10 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Auth, Watch, WatchCreateRequest } from '../../server/proto/gen/rpc.ts';
 import { GrpcChannel } from '../support/grpc.ts';
+import { programPath } from '../support/programs.ts';
 import { type Program, TestCluster, withCluster } from '../support/server-process.ts';
 import { needs, toolPath } from '../support/tools.ts';
 import { type Content, contentOf, must, readerSees, writeHistory, writeUsers } from './contents.ts';
@@ -19,7 +19,7 @@ import { type Content, contentOf, must, readerSees, writeHistory, writeUsers } f
 const options = { ...needs('etcd', 'etcdctl', 'etcdutl'), timeout: 5 * 60_000 };
 const run = promisify(execFile);
 const root = ['--user', 'root:root'];
-const mainstayctlPath = fileURLToPath(new URL('../../server/ctl/main.js', import.meta.url));
+const mainstayctlPath = programPath('server/ctl/main');
 
 const directory = mkdtempSync(join(tmpdir(), 'mainstay-snapshots-'));
 after(() => rmSync(directory, { recursive: true, force: true }));

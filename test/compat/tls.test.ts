@@ -3,10 +3,10 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Authority, Files, type Pair, tlsFlags } from '../support/certificates.ts';
 import { Etcdctl } from '../support/etcdctl.ts';
+import { programPath } from '../support/programs.ts';
 import {
   freePort,
   type MemberProcess,
@@ -239,7 +239,7 @@ function curl(args: readonly string[]): Promise<{ stdout: string }> {
   return run(toolPath('curl'), ['-sS', '--max-time', '10', ...args]);
 }
 
-const ctlMain = fileURLToPath(new URL('../../server/ctl/main.js', import.meta.url));
+const ctlMain = programPath('server/ctl/main');
 
 /** Its exit status, and what it wrote to both outputs. */
 async function mainstayctl(

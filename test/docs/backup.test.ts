@@ -17,6 +17,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { backupCommands } from '../../server/ctl/backup-commands.ts';
 import { FakeS3 } from '../support/fake-s3.ts';
+import { programPath } from '../support/programs.ts';
 import { TestCluster } from '../support/server-process.ts';
 import { needs } from '../support/tools.ts';
 
@@ -41,7 +42,7 @@ suite('the commands of docs/BACKUP.md', { ...needs('openssl'), timeout: 540_000 
     fake = await FakeS3.start();
     mkdirSync(target);
     const ctl = join(directory, 'mainstayctl');
-    const main = join(root, 'dist/server/ctl/main.js');
+    const main = programPath('server/ctl/main');
     writeFileSync(ctl, `#!/bin/sh\nexec "${process.execPath}" "${main}" "$@"\n`);
     chmodSync(ctl, 0o755);
   });

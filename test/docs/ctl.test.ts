@@ -13,6 +13,7 @@ import { commandLineOf } from '../../server/client/ctl/help.ts';
 import { wordsOf } from '../../server/client/ctl/txn-text.ts';
 import { ctlCommands } from '../../server/ctl/commands.ts';
 import { runCommand } from '../support/ctl.ts';
+import { programPath } from '../support/programs.ts';
 import { TestCluster } from '../support/server-process.ts';
 
 // docs/CTL.md is what the table of commands says, and every command in it runs. Those of backups are in docs/BACKUP.md
@@ -73,7 +74,7 @@ suite('the commands of docs/CTL.md', { timeout: 540_000 }, () => {
     cluster = await TestCluster.start({ program: 'mainstay' });
     another = await TestCluster.start({ program: 'mainstay' });
     const program = join(directory, 'mainstayctl');
-    const main = join(root, 'dist/server/ctl/main.js');
+    const main = programPath('server/ctl/main');
     process.chdir(directory);
     writeFileSync(program, `#!/bin/sh\nexec "${process.execPath}" "${main}" "$@"\n`);
     chmodSync(program, 0o755);

@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import type { PinnedState } from '../../server/backend/backend.ts';
 import type { StoreRange, StoreRecord } from '../../server/backend/ordered-store.ts';
 import { roomForSeal } from '../../server/backend/record.ts';
@@ -17,6 +16,7 @@ import { revisionKey } from '../../server/mvcc/revision.ts';
 import { ClientListener } from '../../server/transport/client-listener.ts';
 import { FakeMember } from '../server/api/fake-member.ts';
 import { FakeS3 } from '../support/fake-s3.ts';
+import { programPath } from '../support/programs.ts';
 import { freePort } from '../support/server-process.ts';
 import { isWhole } from '../support/whole.ts';
 
@@ -26,7 +26,7 @@ const mebibyte = 1024 * 1024;
 const valueBytes = 2_000;
 /** With all of Node. */
 const memoryMebibytesMax = 256;
-const ctlMain = fileURLToPath(new URL('../../server/ctl/main.js', import.meta.url));
+const ctlMain = programPath('server/ctl/main');
 
 /** A state that exists only while it is read: so many keys of one version each. */
 function stateOf(keys: number): PinnedState {

@@ -15,13 +15,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import type { StoreRecord } from '../../server/backend/ordered-store.ts';
 import { roomForSeal } from '../../server/backend/record.ts';
 import { Client } from '../../server/client/client.ts';
 import { encodeVersion } from '../../server/mvcc/record-codec.ts';
 import { etcdRevisionKey } from '../../server/mvcc/revision.ts';
 import { type BoltBucket, encodeBolt, layOutBolt } from '../../server/snapshot/bolt-writer.ts';
+import { programPath } from '../support/programs.ts';
 import { TestCluster } from '../support/server-process.ts';
 import { isWhole } from '../support/whole.ts';
 
@@ -33,7 +33,7 @@ const stateBytes = (isWhole ? 2_048 : 120) * mebibyte;
 const growthBytesMax = 128 * mebibyte;
 const valueBytes = 16_000;
 const keyCount = 5_000;
-const mainstayctlPath = fileURLToPath(new URL('../../server/ctl/main.js', import.meta.url));
+const mainstayctlPath = programPath('server/ctl/main');
 
 /** A database of so many versions, as etcd would have it; LevelDB does not get the values any smaller. */
 function database(versions: number): BoltBucket[] {

@@ -6,11 +6,11 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { after, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { Client } from '../../server/client/client.ts';
 import { keysUnder } from '../../server/client/keys.ts';
 import { clientSnapshotOf } from '../../server/snapshot/client-snapshot.ts';
 import { openStore, put } from '../server/mvcc/support.ts';
+import { programPath } from '../support/programs.ts';
 import { type MemberProcess, TestCluster } from '../support/server-process.ts';
 import { needs, toolPath } from '../support/tools.ts';
 import { isWhole } from '../support/whole.ts';
@@ -19,7 +19,7 @@ import { parseTrace, type SystemCall } from './support/strace.ts';
 // mainstayctl snapshot restore, watched and killed: a data directory is there when all of it is durable, and not before.
 
 const keyCount = 400;
-const mainstayctlPath = fileURLToPath(new URL('../../server/ctl/main.js', import.meta.url));
+const mainstayctlPath = programPath('server/ctl/main');
 const directory = mkdtempSync(join(tmpdir(), 'mainstay-restore-kill-'));
 after(() => rmSync(directory, { recursive: true, force: true }));
 const snapshot = join(directory, 'snapshot.db');

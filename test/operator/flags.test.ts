@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { FlagError, help, parseFlags } from '../../operator/flags.ts';
+import { programPath } from '../support/programs.ts';
 
-const main = fileURLToPath(new URL('../../operator/main.js', import.meta.url));
+const main = programPath('operator/main');
 
 test('without flags: the defaults', () => {
   assert.deepEqual(parseFlags([]), {

@@ -19,7 +19,7 @@ import {
 // One operator, 200 stores (fewer by default) of three members that are well: memory and requests that this takes. The
 // members are on paper, but they are asked over gRPC, so that the connections are counted too.
 
-const clusterCount = isWhole ? 200 : 40;
+const clusterCount = isWhole ? 200 : 20;
 const replicas = 3;
 const nodeCount = 20;
 /** Longer than a store that is well is left alone. */

@@ -6,10 +6,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, suite, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { programPath } from '../support/programs.ts';
 import { withCluster } from '../support/server-process.ts';
 
-const main = fileURLToPath(new URL('../../server/main.js', import.meta.url));
+const main = programPath('server/main');
 const directory = mkdtempSync(join(tmpdir(), 'mainstay-main-'));
 const dataDir = join(directory, 'data');
 after(() => {

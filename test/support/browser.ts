@@ -56,6 +56,7 @@ export class Browser {
     { resolve(result: unknown): void; reject(error: Error): void }
   >();
   readonly #pages = new Map<string, Page>();
+  readonly #contexts: string[] = [];
   #stderr = '';
   #lastId = 0;
 
@@ -103,8 +104,17 @@ export class Browser {
     });
     const page = new Page((method, params) => this.send(method, params, sessionId));
     this.#pages.set(sessionId, page);
+    this.#contexts.push(browserContextId);
     await page.prepare(options);
     return page;
+  }
+
+  /** All that there are: an open page goes on asking, and costs as much as the one that is looked at. */
+  async closePages(): Promise<void> {
+    this.#pages.clear();
+    for (const browserContextId of this.#contexts.splice(0)) {
+      await this.send('Target.disposeBrowserContext', { browserContextId });
+    }
   }
 
   async send<Result>(method: string, params: Parameters = {}, sessionId?: string): Promise<Result> {

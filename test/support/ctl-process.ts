@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { programPath } from './programs.ts';
 
-const main = fileURLToPath(new URL('../../server/ctl/main.js', import.meta.url));
+const main = programPath('server/ctl/main');
 const running = new Set<ChildProcess>();
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');

@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { programPath } from './programs.ts';
 import { toolPath } from './tools.ts';
 
 // Real member processes for tests, Mainstay's or etcd's, on free ports of 127.0.0.1. Nothing outlives the test process
@@ -39,7 +39,7 @@ export interface Exit {
   readonly signal: NodeJS.Signals | null;
 }
 
-const mainstayMain = fileURLToPath(new URL('../../server/main.js', import.meta.url));
+const mainstayMain = programPath('server/main');
 const readyLine = 'ready to serve client requests';
 const startTimeoutMs = 30_000;
 const stopTimeoutMs = 10_000;

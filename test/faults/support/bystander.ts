@@ -8,7 +8,7 @@ import type { MemberProcess } from '../../support/server-process.ts';
 import { ok } from './view.ts';
 
 const mebibyte = 1024 * 1024;
-const pauseMs = 5;
+const pauseMs = 10;
 
 /** Milliseconds. */
 interface Latencies {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import {
   type CliFlags,
   commandNames,
@@ -9,8 +8,9 @@ import {
   UsageError,
 } from '../../../operator/cli/flags.ts';
 import { commandHelp, help } from '../../../operator/cli/help.ts';
+import { programPath } from '../../support/programs.ts';
 
-const main = fileURLToPath(new URL('../../../operator/cli/main.js', import.meta.url));
+const main = programPath('operator/cli/main');
 
 function parsed(...args: string[]): CliFlags {
   const flags = parseFlags(args);

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { programPath } from '../../support/programs.ts';
 
-const main = fileURLToPath(new URL('../../../operator/main.js', import.meta.url));
+const main = programPath('operator/main');
 
 /** The operator as a process of its own. */
 export class OperatorProcess {

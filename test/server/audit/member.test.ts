@@ -32,6 +32,7 @@ import {
 } from '../../../server/proto/gen/rpc.ts';
 import type { Method } from '../../../server/proto/wire.ts';
 import { GrpcChannel, type Headers } from '../../support/grpc.ts';
+import { programPath } from '../../support/programs.ts';
 import { type MemberProcess, withCluster } from '../../support/server-process.ts';
 
 // What a real member writes down of what it is asked, by gRPC and by the gateway.
@@ -366,7 +367,12 @@ suite('the audit log of a member', () => {
     const dataDir = join(directory, 'never');
     const { status, stderr } = spawnSync(
       process.execPath,
-      ['dist/server/main.js', `--data-dir=${dataDir}`, '--audit-log-path', join(file, 'a.log')],
+      [
+        programPath('server/main'),
+        `--data-dir=${dataDir}`,
+        '--audit-log-path',
+        join(file, 'a.log'),
+      ],
       { encoding: 'utf8', timeout: 60_000 },
     );
     assert.equal(status, 2, stderr);

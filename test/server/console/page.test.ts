@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, suite, test } from 'node:test';
+import { after, afterEach, before, suite, test } from 'node:test';
 import { Browser, type Page } from '../../support/browser.ts';
 import { Authority, Files } from '../../support/certificates.ts';
 import { TestCluster } from '../../support/server-process.ts';
@@ -79,6 +79,7 @@ suite('the console', { ...needs('chromium'), timeout: 400_000 }, () => {
     ]);
     store = new Store(cluster.member(0).clientUrl);
   });
+  afterEach(() => browser.closePages());
   after(async () => {
     await Promise.all([cluster?.stop(), browser?.close()]);
   });

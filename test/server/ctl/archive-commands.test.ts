@@ -6,19 +6,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { openRestored } from '../../../server/backup/restored-member.ts';
 import { Client } from '../../../server/client/client.ts';
 import { keysUnder, oneKey } from '../../../server/client/keys.ts';
 import { deleteOp, putOp } from '../../../server/client/txn.ts';
 import { runCommand } from '../../support/ctl.ts';
+import { programPath } from '../../support/programs.ts';
 import { TestCluster } from '../../support/server-process.ts';
 
 // Point in time: what is restored is compared with what the cluster said of that revision.
 
 const directory = mkdtempSync(join(tmpdir(), 'mainstay-archive-'));
 const keyFile = join(directory, 'key');
-const ctlMain = fileURLToPath(new URL('../../../server/ctl/main.js', import.meta.url));
+const ctlMain = programPath('server/ctl/main');
 
 let cluster: TestCluster;
 let client: Client;

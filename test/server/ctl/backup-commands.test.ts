@@ -14,7 +14,6 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { DirectoryTarget } from '../../../server/backup/directory-target.ts';
 import { openRestored } from '../../../server/backup/restored-member.ts';
 import { saveBackup } from '../../../server/backup/save.ts';
@@ -22,6 +21,7 @@ import { Client } from '../../../server/client/client.ts';
 import { oneKey } from '../../../server/client/keys.ts';
 import { runCommand } from '../../support/ctl.ts';
 import { FakeS3, type Fault, type S3Asked } from '../../support/fake-s3.ts';
+import { programPath } from '../../support/programs.ts';
 import { TestCluster } from '../../support/server-process.ts';
 import { TcpProxy } from '../../support/tcp-proxy.ts';
 import { isWhole } from '../../support/whole.ts';
@@ -31,7 +31,7 @@ import { isWhole } from '../../support/whole.ts';
 const directory = mkdtempSync(join(tmpdir(), 'mainstay-backups-'));
 const keyFile = join(directory, 'key');
 const otherKeyFile = join(directory, 'other-key');
-const ctlMain = fileURLToPath(new URL('../../../server/ctl/main.js', import.meta.url));
+const ctlMain = programPath('server/ctl/main');
 
 let cluster: TestCluster;
 let client: Client;

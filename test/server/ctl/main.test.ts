@@ -3,12 +3,12 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { after, before, beforeEach, suite, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { silentLogger } from '../../../server/base/logger.ts';
 import { ClientListener } from '../../../server/transport/client-listener.ts';
+import { programPath } from '../../support/programs.ts';
 import { FakeMember } from '../api/fake-member.ts';
 
-const main = fileURLToPath(new URL('../../../server/ctl/main.js', import.meta.url));
+const main = programPath('server/ctl/main');
 
 const timeout = 30_000;
 
