@@ -1,8 +1,9 @@
 import { clientPort, metricsPort, peerPort } from '../api/defaults.ts';
 import type { NetworkPolicy } from '../api/objects.ts';
 import type { StoreCluster, StoreClusterSpec } from '../api/types.ts';
-import { childLabels, mirrorLabel, ownerReference, selectorLabels } from './labels.ts';
+import { childLabels, ownerReference, selectorLabels } from './labels.ts';
 import { namespaceOf } from './names.ts';
+import { toolSelectors } from './tool-pod.ts';
 
 /** Labels of the operator's own pods, in whatever namespace they run. */
 export const operatorLabels = {
@@ -12,14 +13,11 @@ export const operatorLabels = {
 
 type Wanted = NonNullable<StoreClusterSpec['networkPolicy']>;
 
-/** Members talk to each other, the operator and the clients named talk to members; metrics are for whoever scrapes. */
+/** Members talk to each other; the operator, pods that back up or mirror, and the clients named talk to members; metrics are for whoever scrapes. */
 export function buildNetworkPolicy(cluster: StoreCluster, wanted: Wanted): NetworkPolicy {
   const clients = wanted.clients?.map(peerOf) ?? [{ podSelector: {} }];
   const operator = { namespaceSelector: {}, podSelector: { matchLabels: operatorLabels } };
-  const mirrors =
-    cluster.spec.bootstrap?.mirrorFrom === undefined
-      ? []
-      : [{ podSelector: { matchLabels: { [mirrorLabel]: cluster.metadata.name } } }];
+  const tools = toolSelectors(cluster).map((matchLabels) => ({ podSelector: { matchLabels } }));
   const members = { podSelector: { matchLabels: selectorLabels(cluster) } };
   return {
     apiVersion: 'networking.k8s.io/v1',
@@ -35,7 +33,7 @@ export function buildNetworkPolicy(cluster: StoreCluster, wanted: Wanted): Netwo
       policyTypes: ['Ingress'],
       ingress: [
         { from: [members], ports: [port(peerPort), port(clientPort)] },
-        { from: [operator, ...mirrors, ...clients], ports: [port(clientPort)] },
+        { from: [operator, ...tools, ...clients], ports: [port(clientPort)] },
         { ports: [port(metricsPort)] },
       ],
     },

@@ -20,6 +20,8 @@ import { containerSecurity, podSecurity } from './pod.ts';
 const resultFile = '/dev/termination-log';
 const storeTlsPath = '/etc/mainstay/store-tls';
 
+const components = ['backup', 'mirror'] as const;
+
 export interface Mount {
   readonly volume: Readonly<Record<string, unknown>> & { readonly name: string };
   readonly mountPath: string;
@@ -31,7 +33,7 @@ export interface ToolPodRequest {
   readonly owner: OwnerReference;
   readonly labels: Labels;
   /** What of the store it is: its container's name as well. */
-  readonly component: 'backup' | 'mirror';
+  readonly component: (typeof components)[number];
   /** The command of `mainstayctl`. */
   readonly command: string;
   readonly args: readonly string[];
@@ -40,6 +42,20 @@ export interface ToolPodRequest {
   /** MiB of Node's heap, and of the container. */
   readonly memory: { readonly heap: number; readonly request: number; readonly limit: number };
   readonly restartPolicy: 'Never' | 'OnFailure' | 'Always';
+}
+
+const componentLabel = 'app.kubernetes.io/component';
+
+function storeLabels({ metadata }: StoreCluster): Labels {
+  return {
+    'app.kubernetes.io/name': 'mainstay',
+    'app.kubernetes.io/instance': metadata.name,
+  };
+}
+
+/** Each matches some of the pods of {@link buildToolPod} for this store, and together they match all. */
+export function toolSelectors(cluster: StoreCluster): readonly Labels[] {
+  return components.map((component) => ({ ...storeLabels(cluster), [componentLabel]: component }));
 }
 
 export function buildToolPod(
@@ -54,9 +70,8 @@ export function buildToolPod(
       name: request.name,
       namespace: namespaceOf(cluster),
       labels: {
-        'app.kubernetes.io/name': 'mainstay',
-        'app.kubernetes.io/instance': cluster.metadata.name,
-        'app.kubernetes.io/component': request.component,
+        ...storeLabels(cluster),
+        [componentLabel]: request.component,
         'app.kubernetes.io/managed-by': fieldManager,
         ...request.labels,
       },

@@ -5,9 +5,11 @@ import { test } from 'node:test';
 import { dump } from 'js-yaml';
 import { completeSpec, versionDefault } from '../../../operator/api/defaults.ts';
 import type { StoreCluster } from '../../../operator/api/types.ts';
+import { buildBackupPod } from '../../../operator/resources/backup-pod.ts';
 import { buildBudget, quorumOf } from '../../../operator/resources/budget.ts';
 import { covers } from '../../../operator/resources/covers.ts';
 import { podEndpoint } from '../../../operator/resources/endpoints.ts';
+import { ownerReference } from '../../../operator/resources/labels.ts';
 import {
   clusterToken,
   memberHost,
@@ -15,6 +17,7 @@ import {
   peerUrl,
   serialOf,
 } from '../../../operator/resources/names.ts';
+import { buildNetworkPolicy } from '../../../operator/resources/network-policy.ts';
 import { buildPod } from '../../../operator/resources/pod.ts';
 import { factsOf } from '../../../operator/resources/secret-facts.ts';
 import { buildClientService, buildPeersService } from '../../../operator/resources/services.ts';
@@ -32,6 +35,37 @@ const cluster: StoreCluster = {
     resources: { requests: { cpu: '500m' }, limits: { memory: '1Gi' } },
   },
 };
+
+test('where clients are named, pods that back the store up are let in as well', () => {
+  const { metadata } = buildBackupPod(cluster, completeSpec(cluster.spec), {
+    name: 'nightly',
+    owner: ownerReference(cluster),
+    labels: {},
+    command: ['save'],
+    target: { volume: { claimName: 'backups' } },
+    encryption: undefined,
+    asksStore: true,
+    needsScratch: false,
+    restartPolicy: 'Never',
+  });
+  const { ingress } = buildNetworkPolicy(cluster, { clients: [] }).spec;
+  const admitted = (ingress as readonly { from?: readonly Peer[]; ports: unknown }[]).filter(
+    ({ from }) => from?.some((peer) => isSelected(metadata.labels, peer)),
+  );
+  assert.deepEqual(
+    admitted.map(({ ports }) => ports),
+    [[{ protocol: 'TCP', port: 2379 }]],
+  );
+});
+
+interface Peer {
+  readonly podSelector: { readonly matchLabels?: Readonly<Record<string, string>> };
+}
+
+function isSelected(labels: Peer['podSelector']['matchLabels'], { podSelector }: Peer): boolean {
+  const wanted = Object.entries(podSelector.matchLabels ?? {});
+  return wanted.every(([name, value]) => labels?.[name] === value);
+}
 
 test('what a member is made of', () => {
   const spec = completeSpec(cluster.spec);
