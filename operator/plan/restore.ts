@@ -34,9 +34,14 @@ export const restoreWaits: Rule = (view) => nextOfRestore(view);
 export const restoreOfSilent: Rule = (view) => (view.answered ? undefined : nextOfRestore(view));
 
 /** Whether the store was touched for it, or there is none. A recovery would stop the pods as well: it has to wait. */
-function isBegun({ cluster, spec, pods }: Observation): boolean {
-  if (cluster.status?.clusterID === undefined || spec.recovery !== undefined) return true;
-  return findPod(pods, checkPodName(cluster))?.status?.phase === 'Succeeded';
+function isBegun({ cluster, spec, pods, parked }: Observation): boolean {
+  const { clusterID, members = [] } = cluster.status ?? {};
+  if (clusterID === undefined || spec.recovery !== undefined) return true;
+  const isPutAside = parked.some(({ metadata: { name } }) =>
+    members.some((each) => each.name === name),
+  );
+  // The pod of the check may be lost in between.
+  return isPutAside || findPod(pods, checkPodName(cluster))?.status?.phase === 'Succeeded';
 }
 
 function nextOfRestore(view: ClusterView): Decision | undefined {
