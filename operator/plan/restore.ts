@@ -59,6 +59,7 @@ function nextOfRestore(view: ClusterView): Decision | undefined {
   const { status } = cluster;
   const isForgotten = status?.restore?.id === restore.id && status.clusterID === undefined;
   if (isForgotten) return undefined;
+  if (spec.restore.confirmRestored === restore.id) return confirmedBefore();
   return check(view, restore) ?? stopAll(view) ?? park(view) ?? forget(view, restore);
 }
 
@@ -92,6 +93,14 @@ function noSource(backup: string | undefined): Decision {
   return stopUntil(
     'RestoreRefused',
     `There is no StoreBackup ${backup} in this namespace that is whole: name another one, or its target.`,
+  );
+}
+
+/** The word is of the time before, when the same was restored: what would be put aside now would go unseen. */
+function confirmedBefore(): Decision {
+  return stopUntil(
+    'RestoreRefused',
+    'spec.restore.confirmRestored confirms this restore before it is done: take it out to restore, and confirm what you then have seen.',
   );
 }
 
