@@ -315,7 +315,11 @@ suite('mainstayctl backup', { timeout: 540_000 }, () => {
     const first = await restore('one');
     assert.deepEqual([first['ok'], first['wasThere']], [true, false]);
     const log = readdirSync(join(dataDir, 'member/wal'));
+    // It was killed right at its end.
+    const left = join(target, `.${String(first['name'])}.download`);
+    for (const path of [left, `${left}.changes`]) writeFileSync(path, 'all of the store');
     assert.deepEqual(await restore('one'), { ...first, wasThere: true });
+    for (const path of [left, `${left}.changes`]) assert.equal(existsSync(path), false);
     assert.deepEqual(readdirSync(join(dataDir, 'member/wal')), log);
     const refused = [await restore('two'), await restore('one', '--initial-cluster-token', 'x')];
     for (const { failure } of refused) assert.equal(failure, 'DirectoryRefused');
