@@ -35,9 +35,14 @@ export const restoreWaits: Rule = (view) => nextOfRestore(view);
 export const restoreOfSilent: Rule = (view) => (view.answered ? undefined : nextOfRestore(view));
 
 /** Whether the store was touched for it, or there is none. A recovery would stop the pods as well: it has to wait. */
-function isBegun({ cluster, spec, pods }: Observation): boolean {
-  if (cluster.status?.clusterID === undefined || spec.recovery !== undefined) return true;
-  return findPod(pods, checkPodName(cluster))?.status?.phase === 'Succeeded';
+function isBegun({ cluster, spec, pods, parked }: Observation): boolean {
+  const { clusterID, members = [] } = cluster.status ?? {};
+  if (clusterID === undefined || spec.recovery !== undefined) return true;
+  const isPutAside = parked.some(({ metadata: { name } }) =>
+    members.some((each) => each.name === name),
+  );
+  // The pod of the check may be lost in between.
+  return isPutAside || findPod(pods, checkPodName(cluster))?.status?.phase === 'Succeeded';
 }
 
 function nextOfRestore(view: ClusterView): Decision | undefined {
@@ -61,6 +66,7 @@ function nextOfRestore(view: ClusterView): Decision | undefined {
   const { status } = cluster;
   const isForgotten = status?.restore?.id === restore.id && status.clusterID === undefined;
   if (isForgotten) return undefined;
+  if (spec.restore.confirmRestored === restore.id) return confirmedBefore();
   return check(view, restore) ?? stopAll(view) ?? park(view) ?? forget(view, restore);
 }
 
@@ -94,6 +100,14 @@ function noSource(backup: string | undefined): Decision {
   return stopUntil(
     'RestoreRefused',
     `There is no StoreBackup ${backup} in this namespace that is whole: name another one, or its target.`,
+  );
+}
+
+/** The word is of the time before, when the same was restored: what would be put aside now would go unseen. */
+function confirmedBefore(): Decision {
+  return stopUntil(
+    'RestoreRefused',
+    'spec.restore.confirmRestored confirms this restore before it is done: take it out to restore, and confirm what you then have seen.',
   );
 }
 

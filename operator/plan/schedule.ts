@@ -8,6 +8,7 @@ import type {
 import type { Pod } from '../api/objects.ts';
 import { apiVersion, group } from '../api/schema.ts';
 import type { StoreCluster } from '../api/types.ts';
+import { makesBackups } from '../api/versions.ts';
 import { clockSkewMsMax, type ScheduleObservation } from '../observe/backup-observation.ts';
 import { hasEnded, isTerminating } from '../observe/view.ts';
 import {
@@ -46,7 +47,8 @@ const pruneAgainMs = 600_000;
  * Pure. Makes the StoreBackup whose time has come, has old backups removed once a new one is good, and keeps a pod that
  * archives changes where that is wanted. At most one action.
  */
-export function planSchedule(observation: ScheduleObservation): SchedulePlan {
+export function planSchedule(observed: ScheduleObservation): SchedulePlan {
+  const observation = withTools(observed);
   const status = statusOf(observation);
   return (
     makeDue(observation, status) ??
@@ -55,6 +57,11 @@ export function planSchedule(observation: ScheduleObservation): SchedulePlan {
     forgetFailed(observation, status) ??
     archive(observation, status) ?? { action: undefined, status, event: clockSetBack(observation) }
   );
+}
+
+/** Pods are made of an image that has the tools, or not at all; a StoreBackup says itself what it waits for. */
+function withTools({ spec, ...rest }: ScheduleObservation): ScheduleObservation {
+  return { ...rest, spec: spec !== undefined && makesBackups(spec.image) ? spec : undefined };
 }
 
 /** Said once: the status that is written then is not ahead any more. */

@@ -36,7 +36,7 @@ export function chainFrom(
 ): ChangeChain {
   const sorted = objects.toSorted((a, b) => a.from - b.from);
   const chain: ChangeObject[] = [];
-  let { revision: at, pinnedMs: untilMs } = start;
+  let at = start.revision;
   let best: ChangeObject | undefined;
   for (let next = 0; ; ) {
     for (; (sorted[next]?.from ?? Number.POSITIVE_INFINITY) <= at + 1; next++) {
@@ -49,8 +49,11 @@ export function chainFrom(
     best = undefined;
   }
   // Those without changes only say that nothing had happened behind a revision.
-  const silent = objects.filter(({ from, to }) => to < from && to >= start.revision && to <= at);
-  for (const { maxStampMs } of [...chain, ...silent]) untilMs = Math.max(untilMs, maxStampMs);
+  const silent = objects.filter(({ from, to }) => to < from && to === at);
+  const untilMs = Math.max(
+    chain.at(-1)?.maxStampMs ?? start.pinnedMs,
+    ...silent.map(({ maxStampMs }) => maxStampMs),
+  );
   return { objects: chain, to: at, untilMs };
 }
 

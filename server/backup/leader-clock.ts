@@ -19,7 +19,7 @@ export interface LeaderTimes {
   readonly askedMs: number;
   /** Those up to it are stamped at or before it. */
   readonly nowMs: number;
-  /** What the own clock lacks. */
+  /** What the own clock lacks at most: the answer takes its time. */
   readonly aheadMs: number;
   /** From behind the revision that was asked for, up to `revision`. */
   readonly spans: readonly StampSpan[];
@@ -41,6 +41,7 @@ export async function leaderTimes(
 ): Promise<LeaderTimes | undefined> {
   const spans: StampSpan[] = [];
   for (let at = after; ; ) {
+    const ownMs = wallMs();
     const told = await stampsAfter(client, at);
     if (told === undefined) return undefined;
     const { askedMs, nowMs, revision, unknownTo, stamps } = told;
@@ -50,7 +51,7 @@ export async function leaderTimes(
     }
     at = spans.at(-1)?.to ?? at;
     if (at < to && stamps.length > 0) continue;
-    return { revision, askedMs, nowMs, aheadMs: nowMs - wallMs(), spans };
+    return { revision, askedMs, nowMs, aheadMs: nowMs - ownMs, spans };
   }
 }
 

@@ -8,7 +8,7 @@ import {
 } from './change-chain.ts';
 import { decodeChanges, type RevisionChanges } from './changes.ts';
 import { decrypted } from './encryption.ts';
-import { BackupError } from './failure.ts';
+import { BackupError, type BackupFailure } from './failure.ts';
 import type { Manifest } from './manifest.ts';
 import { changesFolder } from './names.ts';
 import { type FoundBackup, inventoryOf, manifestOrFailure } from './repository.ts';
@@ -132,9 +132,17 @@ async function isNextLate(
 ): Promise<boolean> {
   const next = of.chain.objects.find(({ to }) => to > of.revision);
   if (next === undefined) return false;
-  const { head } = await readChanges(target, next, of.keys);
-  return head.lateTo > of.revision;
+  try {
+    const { head } = await readChanges(target, next, of.keys);
+    return head.lateTo > of.revision;
+  } catch (error) {
+    // It is needed for nothing else. Nobody knows, so it may be.
+    if (error instanceof BackupError && unreadable.has(error.failure)) return true;
+    throw error;
+  }
 }
+
+const unreadable: ReadonlySet<BackupFailure> = new Set(['Damaged', 'WrongKey', 'NewerFormat']);
 
 /** The changes behind the backup's revision, up to the point's, each once and none missing. */
 export async function* changesTo(

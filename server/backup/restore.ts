@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { EncryptionKey } from '../base/encryption-key.ts';
 import { type RestoredData, type RestoredMember, restoredBefore } from '../member/restored-data.ts';
@@ -130,12 +130,17 @@ export async function restoreBackup(
   plan: RestorePlan,
   { member, id, bumpRevision, aboveRevision, onProgress }: RestoreOptions,
 ): Promise<RestoredData & { readonly wasThere: boolean }> {
-  const before = id === undefined ? undefined : restoredBefore(member, id);
-  if (before !== undefined) return { ...before, wasThere: true };
-  mkdirSync(dirname(member.dataDir), { recursive: true, mode: 0o700 });
   const path = join(dirname(member.dataDir), `.${plan.name.replaceAll('/', '-')}.download`);
+  const changesPath = `${path}.changes`;
+  const before = id === undefined ? undefined : restoredBefore(member, id);
+  if (before !== undefined) {
+    // Killed right at its end, it has left what it had read.
+    for (const each of [path, changesPath]) rmSync(each, { force: true });
+    return { ...before, wasThere: true };
+  }
+  mkdirSync(dirname(member.dataDir), { recursive: true, mode: 0o700 });
   return withDownload(path, readContent(plan, onProgress), async () => {
-    const later = plan.changes && (await LaterVersions.write(`${path}.changes`, plan.changes()));
+    const later = plan.changes && (await LaterVersions.write(changesPath, plan.changes()));
     try {
       let doneBytes = 0;
       const restored = await restoreFile({

@@ -90,6 +90,8 @@ export const lifeLogMax = 65_536;
 /** Moments that are remembered at which revisions were applied, and how long revisions share one: nearly two hours of changes. */
 export const revisionStampsMax = 65_536;
 export const stampSpanMs = 100;
+/** A clock that is set back by more was wrong before, and is followed. */
+export const clockHeldMsMax = 60_000;
 /** Of these, what is told at once. */
 export const stampsToldMax = 4_096;
 

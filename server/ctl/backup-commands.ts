@@ -520,10 +520,18 @@ function planFields(plan: RestorePlan): Record<string, unknown> {
 }
 
 /** Of what is restored, for people. */
-function planText({ name, revision, manifest, isLate }: RestorePlan): string {
-  if (revision === undefined || revision === manifest?.revision) return name;
-  const late = isLate ? ', which was stamped later than it came to be' : '';
-  return `${name} and the changes up to revision ${revision}${late}`;
+export function planText(
+  plan: Pick<RestorePlan, 'name' | 'revision' | 'isLate'> & {
+    readonly manifest: Pick<Manifest, 'revision'> | undefined;
+  },
+): string {
+  const { name, revision, manifest, isLate } = plan;
+  const isWhole = revision === undefined || revision === manifest?.revision;
+  const changes = isWhole ? '' : ` and the changes up to revision ${revision}`;
+  const late = isLate
+    ? ' (what comes next was stamped late, and may have been there at that time)'
+    : '';
+  return `${name}${changes}${late}`;
 }
 
 /** By how much the revision grows. */

@@ -1,5 +1,5 @@
 import type { Revision } from '../base/ids.ts';
-import { revisionStampsMax, stampSpanMs } from '../config/limits.ts';
+import { clockHeldMsMax, revisionStampsMax, stampSpanMs } from '../config/limits.ts';
 
 /** Every revision from behind the one before up to this one was applied here at or before the moment, the next one was not. */
 export interface RevisionStamp {
@@ -11,7 +11,7 @@ export interface RevisionStamp {
 }
 
 export interface RevisionStampList {
-  /** This moment: every revision that is there is stamped at or before it, and no other one ever will be. */
+  /** This moment: every revision that is there is stamped at or before it, and no later one before it, while the clock is right. */
   readonly nowMs: number;
   /** Up to here nothing is known any more. */
   readonly unknownTo: Revision;
@@ -21,7 +21,8 @@ export interface RevisionStampList {
 
 /**
  * When this member applied the newest revisions: a ring in flat memory, beside the replicated state. What follows within
- * a tenth of a second is stamped together, with the last moment. Stamps never decrease, also when the clock is set back.
+ * a tenth of a second is stamped together, with the last moment. Stamps do not decrease when the clock is set back, but for
+ * one that was so far ahead that waiting for it would stamp all that comes with the future.
  */
 export class RevisionStamps {
   readonly #revisions = new Float64Array(revisionStampsMax);
@@ -69,8 +70,9 @@ export class RevisionStamps {
     this.#areLeaders[at] = Number(isLeaders);
   }
 
-  /** The clock, but that it never goes back. */
+  /** The clock, but that it goes back only when it is far. */
   now(wallMs: number): number {
+    if (this.#nowMs - wallMs > clockHeldMsMax) this.#follow(wallMs);
     this.#nowMs = Math.max(this.#nowMs, wallMs);
     return this.#nowMs;
   }
@@ -90,6 +92,11 @@ export class RevisionStamps {
       });
     }
     return { nowMs, unknownTo: this.#unknownTo, stamps };
+  }
+
+  #follow(wallMs: number): void {
+    this.#nowMs = wallMs;
+    this.#beganMs = Number.NEGATIVE_INFINITY;
   }
 
   #begin(): void {

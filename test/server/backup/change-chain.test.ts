@@ -52,6 +52,13 @@ suite('the chain of changes', () => {
     assert.equal(chainFrom([silence], start(10)).untilMs, 0);
   });
 
+  test('its end is of what came last: a clock that was far ahead says nothing of what came since', () => {
+    const far = object(5, 9, 9_000_000);
+    assert.equal(chainFrom([far, object(10, 12)], start(4)).untilMs, 12_000);
+    const silence = object(10, 9, 9_000_000);
+    assert.equal(chainFrom([object(5, 9), silence, object(10, 12)], start(4)).untilMs, 12_000);
+  });
+
   test('reaches as far as any way does', () => {
     const span = fc.record({
       from: fc.integer({ min: 1, max: 40 }),

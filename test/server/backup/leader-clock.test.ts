@@ -34,16 +34,18 @@ function outcome(...args: Parameters<typeof stamped>) {
   return { stamps, lateTo };
 }
 
-/** Answers with one page after the other, and writes down behind which revision it was asked. */
+/** Answers with one page after the other, each after a second, and writes down behind which revision it was asked. */
 function telling(...pages: readonly (Partial<StampListResponse> | Error)[]) {
   const asked: number[] = [];
+  let nowMs = 0;
   const stamps = async (after: number): Promise<StampListResponse> => {
     const page = pages[asked.length];
     asked.push(after);
+    nowMs += 1_000;
     if (page instanceof Error) throw page;
     return StampListResponse.create(page);
   };
-  const modules = { client: { stamps }, wallMs: () => 1_000 };
+  const modules = { client: { stamps }, wallMs: () => nowMs };
   return { asked, ask: (after: number, to: number) => leaderTimes(modules, { after, to }) };
 }
 
@@ -69,6 +71,11 @@ suite('what the leader tells', () => {
       ],
     });
     assert.deepEqual(asked, [10, 20]);
+  });
+
+  test('what came is by its clock never earlier than it was, however slow the answer', async () => {
+    const { ask } = telling({ revision: 50, unknownTo: 50, nowMs: 0 });
+    assert.equal((await ask(10, 50))?.aheadMs, 0);
   });
 
   test('a leader that knows nothing is asked once', async () => {

@@ -19,6 +19,7 @@ import { openRestored } from '../../../server/backup/restored-member.ts';
 import { saveBackup } from '../../../server/backup/save.ts';
 import { Client } from '../../../server/client/client.ts';
 import { oneKey } from '../../../server/client/keys.ts';
+import { planText } from '../../../server/ctl/backup-commands.ts';
 import { runCommand } from '../../support/ctl.ts';
 import { FakeS3, type Fault, type S3Asked } from '../../support/fake-s3.ts';
 import { programPath } from '../../support/programs.ts';
@@ -314,7 +315,11 @@ suite('mainstayctl backup', { timeout: 540_000 }, () => {
     const first = await restore('one');
     assert.deepEqual([first['ok'], first['wasThere']], [true, false]);
     const log = readdirSync(join(dataDir, 'member/wal'));
+    // It was killed right at its end.
+    const left = join(target, `.${String(first['name'])}.download`);
+    for (const path of [left, `${left}.changes`]) writeFileSync(path, 'all of the store');
     assert.deepEqual(await restore('one'), { ...first, wasThere: true });
+    for (const path of [left, `${left}.changes`]) assert.equal(existsSync(path), false);
     assert.deepEqual(readdirSync(join(dataDir, 'member/wal')), log);
     const refused = [await restore('two'), await restore('one', '--initial-cluster-token', 'x')];
     for (const { failure } of refused) assert.equal(failure, 'DirectoryRefused');
@@ -564,6 +569,15 @@ suite('mainstayctl backup', { timeout: 540_000 }, () => {
       assert.deepEqual([code, message.test(err)], [2, true], err);
     });
   }
+
+  test('a person is told when what comes next may have been there at the time', () => {
+    const exact = { name: 'b', revision: 9, manifest: undefined, isLate: false };
+    assert.equal(planText(exact), 'b and the changes up to revision 9');
+    const late = ' (what comes next was stamped late, and may have been there at that time)';
+    assert.equal(planText({ ...exact, isLate: true }), `b and the changes up to revision 9${late}`);
+    const base = { ...exact, manifest: { revision: 9 }, isLate: true };
+    assert.equal(planText(base), `b${late}`);
+  });
 
   test('what cannot be a name, or a key, is said before anything is done', async () => {
     for (const [flags, message] of [

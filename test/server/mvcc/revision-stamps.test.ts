@@ -64,6 +64,25 @@ suite('stamps of revisions', () => {
     });
   });
 
+  test('one that was far ahead and is set right is followed: what comes then is not of the future', () => {
+    const stamps = new RevisionStamps(0);
+    const farMs = 9_000_000_000;
+    stamps.add(1, 1_000, true);
+    stamps.add(2, farMs, true);
+    stamps.add(3, 2_000, true);
+    stamps.add(4, 3_000, true);
+    assert.deepEqual(told(stamps, 0, 4_000), {
+      nowMs: 4_000,
+      unknownTo: 0,
+      spans: [
+        [1, 1_000],
+        [2, farMs],
+        [3, 2_000],
+        [4, 3_000],
+      ],
+    });
+  });
+
   test('what a leader took shares no moment with what it was told of before', () => {
     const stamps = new RevisionStamps(0);
     stamps.add(1, 1_000, false);
