@@ -3,8 +3,8 @@ interface Release {
   readonly minor: string;
   /** Minors to which a running store may go from this one, back included. */
   readonly next: readonly string[];
-  /** Whether its image has the tools that make and restore backups. */
-  readonly makesBackups: boolean;
+  /** Whether its image has the tools that back up, restore and mirror. */
+  readonly hasTools: boolean;
 }
 
 /**
@@ -12,8 +12,8 @@ interface Release {
  * A step back is one while every format that the newer one writes is announced to, and understood by, the older one.
  */
 export const releases: readonly Release[] = [
-  { minor: '0.1', next: ['0.2'], makesBackups: false },
-  { minor: '0.2', next: ['0.1'], makesBackups: true },
+  { minor: '0.1', next: ['0.2'], hasTools: false },
+  { minor: '0.2', next: ['0.1'], hasTools: true },
 ];
 
 /** Why a store of this version may not become one of that; undefined when it may, or when one of them is no x.y.z. */
@@ -35,10 +35,10 @@ export function unknownVersion(version: string): string | undefined {
   return `this operator knows the releases ${known}: choose one of them, or upgrade the operator first`;
 }
 
-/** Whether the image has the tools that make backups; one whose tag is no release of ours is believed to. */
-export function makesBackups(image: string): boolean {
+/** Whether the image has the tools that back up, restore and mirror; one whose tag is no release of ours is believed to. */
+export function hasTools(image: string): boolean {
   const minor = minorOf(tagOf(image));
-  return releases.find((release) => release.minor === minor)?.makesBackups ?? true;
+  return releases.find((release) => release.minor === minor)?.hasTools ?? true;
 }
 
 function minorOf(version: string): string | undefined {

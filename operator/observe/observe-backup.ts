@@ -3,7 +3,7 @@ import type { StoreBackup, StoreBackupSchedule } from '../api/backup-types.ts';
 import type { CompleteSpec } from '../api/defaults.ts';
 import type { KubeList, Pod } from '../api/objects.ts';
 import type { StoreCluster } from '../api/types.ts';
-import { makesBackups } from '../api/versions.ts';
+import { hasTools } from '../api/versions.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { collectionPath, objectPath } from '../kube/paths.ts';
 import {
@@ -103,7 +103,7 @@ async function observeCluster(modules: BackupObserveModules, namespace: string, 
  */
 export function withPresentImage(spec: CompleteSpec, { status }: StoreCluster): CompleteSpec {
   const { image: present } = status ?? {};
-  return present === undefined || !makesBackups(present) ? spec : { ...spec, image: present };
+  return present === undefined || !hasTools(present) ? spec : { ...spec, image: present };
 }
 
 async function podsOf(kube: KubeClient, namespace: string, labelSelector: string) {

@@ -1,7 +1,7 @@
 import type { StoreBackupStatus } from '../api/backup-types.ts';
 import type { ContainerState, Pod } from '../api/objects.ts';
 import { describeBytes } from '../api/quantity.ts';
-import { makesBackups } from '../api/versions.ts';
+import { hasTools } from '../api/versions.ts';
 import type { BackupObservation } from '../observe/backup-observation.ts';
 import { hasEnded, isTerminating } from '../observe/view.ts';
 import { backupOwner, savePodName, verifyPodName } from '../resources/backup-names.ts';
@@ -96,7 +96,7 @@ function takeUp(status: StoreBackupStatus, found: FoundBackup): BackupPlan {
 }
 
 function waitsFor({ cluster, spec }: BackupObservation): string | undefined {
-  if (spec !== undefined && !makesBackups(spec.image)) {
+  if (spec !== undefined && !hasTools(spec.image)) {
     return `The image ${spec.image} has no tools for backups: they came with 0.2. Upgrade the StoreCluster.`;
   }
   const available = cluster?.status?.conditions?.find(({ type }) => type === 'Available');

@@ -1,10 +1,10 @@
 import type { Pod } from '../api/objects.ts';
+import { hasTools } from '../api/versions.ts';
 import type { MirrorWork, Observation } from '../observe/observation.ts';
 import { type ClusterView, hasEnded, isTerminating } from '../observe/view.ts';
 import {
   buildCutOverPod,
   buildFollowerPod,
-  canMirror,
   isMirrorOutdated,
   mirrorFromOf,
   mirrorSecrets,
@@ -29,7 +29,7 @@ export const firstMirrorRefused: Rule = (view) => {
 export const beginMirror: Rule = ({ observation }) => {
   const { cluster, spec, now } = observation;
   const source = mirrorFromOf(spec);
-  if (source === undefined || cluster.status?.mirror !== undefined || !canMirror(spec)) {
+  if (source === undefined || cluster.status?.mirror !== undefined || !hasTools(spec.image)) {
     return undefined;
   }
   const message = `The store follows ${source.endpoints.join(', ')} from now on.`;
@@ -50,7 +50,8 @@ export const mirror: Rule = (view) => {
     return leave(work.follower) ?? leave(work.cutOver);
   if (record === undefined) return undefined;
   if (work.cutOver?.status?.phase === 'Succeeded') return finish(view.observation, work);
-  if (!canMirror(spec) || firstRefused(view, mirrorSecrets(spec)) !== undefined) return undefined;
+  if (!hasTools(spec.image) || firstRefused(view, mirrorSecrets(spec)) !== undefined)
+    return undefined;
   const { secrets } = view.observation;
   const follower = buildFollowerPod(cluster, spec, source, secrets);
   const following = keep(view.observation, work.follower, {
@@ -133,7 +134,7 @@ function cutOverText(work: MirrorWork | undefined, notYet: MirrorWork['notYet'])
 }
 
 function imageRefused({ observation: { spec } }: ClusterView): Decision | undefined {
-  if (mirrorFromOf(spec) === undefined || canMirror(spec)) return undefined;
+  if (mirrorFromOf(spec) === undefined || hasTools(spec.image)) return undefined;
   return stopUntil(
     'MirrorRefused',
     `${spec.image} has no mirror: choose version 0.2.0 or later, or leave out bootstrap.mirrorFrom.`,

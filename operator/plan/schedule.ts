@@ -8,7 +8,7 @@ import type {
 import type { Pod } from '../api/objects.ts';
 import { apiVersion, group } from '../api/schema.ts';
 import type { StoreCluster } from '../api/types.ts';
-import { makesBackups } from '../api/versions.ts';
+import { hasTools } from '../api/versions.ts';
 import { clockSkewMsMax, type ScheduleObservation } from '../observe/backup-observation.ts';
 import { hasEnded, isTerminating } from '../observe/view.ts';
 import {
@@ -61,7 +61,7 @@ export function planSchedule(observed: ScheduleObservation): SchedulePlan {
 
 /** Pods are made of an image that has the tools, or not at all; a StoreBackup says itself what it waits for. */
 function withTools({ spec, ...rest }: ScheduleObservation): ScheduleObservation {
-  return { ...rest, spec: spec !== undefined && makesBackups(spec.image) ? spec : undefined };
+  return { ...rest, spec: spec !== undefined && hasTools(spec.image) ? spec : undefined };
 }
 
 /** Said once: the status that is written then is not ahead any more. */

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import type { CompleteSpec } from '../api/defaults.ts';
 import type { Pod } from '../api/objects.ts';
 import type { StoreCluster, StoreClusterSpec } from '../api/types.ts';
-import { tagOf } from '../api/versions.ts';
 import {
   childLabels,
   clusterUidLabel,
@@ -34,11 +33,6 @@ export function followerPodName({ metadata }: StoreCluster): string {
 
 export function cutOverPodName({ metadata }: StoreCluster): string {
   return `${metadata.name}-cut-over`;
-}
-
-/** Whether the image that is wanted has a mirror. */
-export function canMirror({ image }: CompleteSpec): boolean {
-  return !tagOf(image).startsWith('0.1.');
 }
 
 /** Secrets of a person's that lead to the source. */
