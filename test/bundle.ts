@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { build, type Plugin } from 'esbuild';
+import { build, type Plugin, stop } from 'esbuild';
 import { programs } from './support/programs.ts';
 
 /** Makes each program one file, with the packages that it uses left as they are. */
@@ -19,6 +19,7 @@ export async function bundlePrograms(root: string, directory: string): Promise<v
     logLevel: 'warning',
     write: false,
   });
+  await stop();
   for (const { path, contents } of outputFiles) {
     // Another run may be starting this very program.
     if (existsSync(path) && readFileSync(path).equals(contents)) continue;
