@@ -7,7 +7,6 @@ import { openPlace } from './backup-place.ts';
 import { ProcessMemory } from './process-memory.ts';
 import { isReal } from './real-cluster.ts';
 import { type Stage, scenario } from './scenario.ts';
-import type { TestedCluster } from './store-cluster.ts';
 import { TestedBackups } from './tested-backups.ts';
 
 const mebibyte = 1024 * 1024;
@@ -40,7 +39,7 @@ scenario(
       const client = new Client({ endpoints: [await cluster.endpoint()] });
       try {
         await stage.measure(`${mib(dataBytes)} MiB written`, () => fill(client));
-        await backUp(stage, { cluster, backups, client });
+        await backUp(stage, { backups, client });
       } finally {
         client.close();
       }
@@ -68,17 +67,16 @@ async function fill(client: Client): Promise<void> {
 }
 
 interface Setting {
-  readonly cluster: TestedCluster;
   readonly backups: TestedBackups;
   readonly client: Client;
 }
 
-async function backUp(stage: Stage, { cluster, backups, client }: Setting): Promise<void> {
+async function backUp(stage: Stage, { backups, client }: Setting): Promise<void> {
   const normal = await latencies(client, sleep(normalMs));
   const watched: Watched = {
-    operator: new ProcessMemory('operator/main.js'),
-    member: new ProcessMemory('server/main.js', `=${cluster.name}-`),
-    pod: new ProcessMemory('ctl/main.js', 'backup', '--target'),
+    operator: new ProcessMemory(/operator(\/main\.js)?$/),
+    member: new ProcessMemory(/server\/main\.js$/, /=large-\d/),
+    pod: new ProcessMemory(/ctl\/main\.js$/, /^backup$/),
   };
   const said = new Set<string>();
   await backups.make('large');

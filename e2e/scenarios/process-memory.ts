@@ -3,15 +3,15 @@ import { readdirSync, readFileSync } from 'node:fs';
 // How much memory processes of this machine have: on localkube, and on a cluster of which this machine is a node, those of
 // pods are among them.
 
-/** Follows the memory of the processes of Node whose command line has all of these words. */
+/** Follows the memory of the processes of Node in whose command line each of these is found. */
 export class ProcessMemory {
-  readonly #words: readonly string[];
+  readonly #patterns: readonly RegExp[];
   readonly #firstBytes = new Map<string, number>();
   #peakBytes = 0;
   #growthBytes = 0;
 
-  constructor(...words: readonly string[]) {
-    this.#words = words;
+  constructor(...patterns: readonly RegExp[]) {
+    this.#patterns = patterns;
   }
 
   /** Has to be called again and again. */
@@ -47,7 +47,7 @@ export class ProcessMemory {
       const command = textOf(`/proc/${name}/cmdline`)?.split('\0') ?? [];
       return (
         command[0]?.endsWith('node') === true &&
-        this.#words.every((word) => command.some((part) => part.includes(word)))
+        this.#patterns.every((pattern) => command.some((part) => pattern.test(part)))
       );
     });
   }

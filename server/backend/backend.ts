@@ -3,7 +3,7 @@ import { assert } from '../base/assert.ts';
 import { latin1 } from '../base/bytes.ts';
 import type { Done } from '../base/file-system.ts';
 import type { Logger } from '../base/logger.ts';
-import { batchOpsMax } from '../config/limits.ts';
+import { batchBytesMax, batchOpsMax } from '../config/limits.ts';
 import { StateDamagedError } from './damage.ts';
 import { type Applied, encodeMarker, type Marker, markerKey, nextMarker } from './marker.ts';
 import type { OrderedStore, PinnedStore, StoreRange, StoreRecord } from './ordered-store.ts';
@@ -163,7 +163,8 @@ export class Backend {
 
   /** Says that no entry is half applied: what has gathered becomes a batch of its own, if it is large. */
   boundary(): void {
-    if (this.#active.changes.size >= batchOpsMax) this.#closeActive();
+    const { changes, bytes } = this.#active;
+    if (changes.size >= batchOpsMax || bytes >= batchBytesMax) this.#closeActive();
   }
 
   /**

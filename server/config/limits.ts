@@ -57,8 +57,13 @@ export const walReservingBatchBytesMax = 32 * kibibyte;
 
 // State
 
-/** Changes that become one batch of the ordered store: more make the next batch. */
+/** Changes, and bytes of them, that become one batch of the ordered store: what comes behind makes the next one. */
 export const batchOpsMax = 2_048;
+export const batchBytesMax = 4 * mebibyte;
+/** Changes that wait to go to disk: above, nothing more is applied until fewer do. */
+export const statePendingBytesMax = 64 * mebibyte;
+/** Entries in memory while nothing is applied: above, a follower takes no more. */
+export const logBytesMax = 256 * mebibyte;
 /** Records that a scan of the ordered store gives at once. */
 export const scanChunkRecordsMax = 1_000;
 export const scanChunkBytesMax = 1 * mebibyte;

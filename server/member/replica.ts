@@ -19,11 +19,13 @@ import {
   inflightAppendsMax,
   leaseCheckpointBatchMax,
   leaseRevocationsMax,
+  logBytesMax,
   observerBacklogBytesMax,
   proposalBatchBytesMax,
   proposalBytesInFlightMax,
   proposalsInFlightMax,
   readsWaitingMax,
+  statePendingBytesMax,
   uncommittedBytesMax,
 } from '../config/limits.ts';
 import { RevisionStamps } from '../mvcc/revision-stamps.ts';
@@ -102,6 +104,10 @@ export interface ReplicaOptions {
   readonly appendBytes: number;
   /** Append messages on their way to one follower. Left out: the limit. */
   readonly appendsInFlight?: number;
+  /** Applied changes that wait to go to disk, above which nothing more is applied. Left out: the limit. */
+  readonly statePendingBytes?: number;
+  /** Entries in memory while nothing is applied, above which no more are taken. Left out: the limit. */
+  readonly logBytes?: number;
   /** Whether what is on disk is to go on as the only member of its cluster. */
   readonly forceNewCluster?: boolean;
   /** What the applied state may take on disk; negative, or left out: no limit. */
@@ -406,6 +412,8 @@ export class Replica {
 
   step(message: Message): void {
     if (this.#isStopped) return;
+    // As if it were lost on the way: the leader sends it again.
+    if (message.kind === 'append' && this.#isFull) return;
     this.#raft.step(message);
     this.#wake();
   }
@@ -507,7 +515,7 @@ export class Replica {
     if (this.#isStopped || this.#isInstalling) return;
     this.#proposer.flush();
     this.#reads.flush();
-    const ready = this.#raft.ready();
+    const ready = this.#raft.ready({ canApply: this.#canApply });
     for (const message of ready.messages) this.#send(message);
     for (const batchId of ready.refusedBatches) this.#proposer.refused(batchId);
     for (const read of ready.reads) this.#reads.confirmed(read);
@@ -557,6 +565,17 @@ export class Replica {
       for (const message of append.messages) this.#send(message);
     }
     this.#wake();
+  }
+
+  /** A disk that is slower than the log's entries come must not fill the memory with what it has yet to take. */
+  get #canApply(): boolean {
+    const { statePendingBytes = statePendingBytesMax } = this.#options;
+    return this.#state.backend.pendingBytes < statePendingBytes;
+  }
+
+  get #isFull(): boolean {
+    const { logBytes = logBytesMax } = this.#options;
+    return this.#raft.log.sizeBytes > logBytes && !this.#canApply;
   }
 
   /** Looks at the clock once for each entry: the end of one is the beginning of the next. */
@@ -688,6 +707,8 @@ export class Replica {
       const durable = backend.durableApplied.index;
       this.#wal.release(durable);
       this.#raft.compactTo(Math.min(durable, this.#keepFrom()), this.#leavesBehind);
+      if (backend.pendingBytes >= flushBytesMin) this.#flush();
+      this.#wake();
     });
   }
 

@@ -290,14 +290,17 @@ export class Raft {
 
   // --- the driver's part -----------------------------------------------------------------------
 
-  ready(): Ready {
+  /** `canApply`: false holds `committed` back. */
+  ready({ canApply = true }: { readonly canApply?: boolean } = {}): Ready {
     const state = this.#state;
     if (state.role === 'leader') flushLeader(state);
     const append = this.#takeAppend();
     const ready: Ready = {
       messages: state.messages,
       append,
-      committed: state.log.applicable(state.log.applied + 1, state.options.applyBytesMax),
+      committed: canApply
+        ? state.log.applicable(state.log.applied + 1, state.options.applyBytesMax)
+        : [],
       reads: state.reads,
       refusedBatches: state.refusedBatches,
     };

@@ -60,6 +60,8 @@ export const bootReplica: Boot = async (outside, plan, options) => {
       catchUpEntries: options.snapshotEntries,
       appendBytes: options.appendBytes,
       appendsInFlight: options.appendsInFlight,
+      statePendingBytes: Math.max(4_000, 10 * options.appendBytes),
+      logBytes: Math.max(20_000, 50 * options.appendBytes),
       remembersCompactionHashes: true,
       beginning,
     },
