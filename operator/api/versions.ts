@@ -41,7 +41,8 @@ export function hasTools(image: string): boolean {
   return releases.find((release) => release.minor === minor)?.hasTools ?? true;
 }
 
-function minorOf(version: string): string | undefined {
+/** The x.y of x.y.z; undefined for what is no release. */
+export function minorOf(version: string): string | undefined {
   return /^([0-9]+\.[0-9]+)\.[0-9]+$/.exec(version)?.[1];
 }
 

@@ -1,4 +1,5 @@
 import type { Pod } from '../api/objects.ts';
+import { minorOf, tagOf } from '../api/versions.ts';
 import type { Observation } from '../observe/observation.ts';
 import {
   type ClusterView,
@@ -102,10 +103,10 @@ export const endBootstrap: Rule = (view) => {
   return act('SeedRestarted', message, { kind: 'deletePod', pod: seed.pod });
 };
 
-/** Pods of release 0.1, which have no fingerprint, wait for their next change: no new operator restarts what is well. */
+/** Pods of release 0.1 wait for their next change, with a fingerprint or without: no new operator restarts what is well. */
 function beginsStore({ metadata, spec }: Pod): boolean {
-  return (
-    metadata.annotations?.[templateAnnotation] !== undefined &&
-    spec.containers[0]?.args?.includes(beginStoreFlag) === true
-  );
+  const { image = '', args = [] } = spec.containers[0] ?? {};
+  const isEarlier =
+    metadata.annotations?.[templateAnnotation] === undefined || minorOf(tagOf(image)) === '0.1';
+  return !isEarlier && args.includes(beginStoreFlag);
 }
