@@ -84,7 +84,6 @@ export const storeClusterDefinition = definition({
     { name: 'Version', type: 'string', jsonPath: '.status.version' },
     { name: 'Leader', type: 'string', jsonPath: '.status.leader' },
     age,
-    { name: 'Mirror', type: 'string', jsonPath: '.status.mirror.phase', priority: 1 },
     { name: 'Doing', type: 'string', jsonPath: '.status.plan.reason', priority: 1 },
     { name: 'Why', type: 'string', jsonPath: '.status.plan.message', priority: 1 },
   ],

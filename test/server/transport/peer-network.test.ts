@@ -36,6 +36,7 @@ before(async () => {
   const credentials = credentialsOf(tlsConfigOf('peerTls', {}), log);
   const dialer = new PeerDialer({ lookup: hostLookup(undefined), credentials });
   const service: Partial<PeerService> = {
+    meet: () => {},
     hello: () => ({ ...hello, from: 1n, to: 2n, urls: [] }),
     accept: async () => undefined,
     step: (message) => step(message),
