@@ -37,17 +37,21 @@ interface Destination {
   readonly access: (cluster: TestedCluster) => Promise<ClientOptions>;
 }
 
-scenario('a live application moves from etcd to a StoreCluster', { skip }, async (stage) => {
-  const source = await plainSource();
-  try {
-    await move(stage, source, {
-      spec: {},
-      access: async (cluster) => ({ endpoints: [await cluster.endpoint()] }),
-    });
-  } finally {
-    await source.close();
-  }
-});
+scenario(
+  'a live application moves from etcd to a StoreCluster',
+  { skip, isLong: true },
+  async (stage) => {
+    const source = await plainSource();
+    try {
+      await move(stage, source, {
+        spec: {},
+        access: async (cluster) => ({ endpoints: [await cluster.endpoint()] }),
+      });
+    } finally {
+      await source.close();
+    }
+  },
+);
 
 scenario(
   'a live application moves from an etcd with TLS and users to a StoreCluster with both, the operator killed in the middle',
