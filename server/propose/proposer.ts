@@ -45,6 +45,16 @@ interface Waiter {
   readonly done: ProposalDone;
   /** The term it was last given to raft in; undefined while it waits to be. */
   sentTerm: Term | undefined;
+  /** Where it was last forwarded with; undefined while it was not. */
+  forwarded: Forwarded | undefined;
+}
+
+/** What went to a leader elsewhere together. */
+interface Forwarded {
+  readonly batchId: number;
+  readonly waiters: readonly Waiter[];
+  /** How many of them wait yet: without any, nothing is to be known of it any more. */
+  waiting: number;
 }
 
 /**
@@ -55,7 +65,7 @@ export class Proposer {
   readonly #modules: ProposerModules;
   readonly #options: ProposerOptions;
   readonly #waiters = new Map<bigint, Waiter>();
-  readonly #forwarded = new Map<number, readonly Waiter[]>();
+  readonly #forwarded = new Map<number, Forwarded>();
   #unsent: Waiter[] = [];
   #bytesInFlight = 0;
   #appliedTerm: Term = 0;
@@ -75,6 +85,11 @@ export class Proposer {
     return this.#waiters.size;
   }
 
+  /** Batches that a leader elsewhere may yet refuse. */
+  get forwardedCount(): number {
+    return this.#forwarded.size;
+  }
+
   /** `encode` makes the entry's data once the request's id is known. */
   propose(kind: EntryKind, encode: (id: bigint) => Uint8Array, done: ProposalDone): void {
     const refusal = this.#refusal();
@@ -90,7 +105,14 @@ export class Proposer {
       return;
     }
     const startedMs = this.#modules.clock.nowMs();
-    const waiter = { id, proposal: { kind, data }, startedMs, done, sentTerm: undefined };
+    const waiter = {
+      id,
+      proposal: { kind, data },
+      startedMs,
+      done,
+      sentTerm: undefined,
+      forwarded: undefined,
+    };
     this.#waiters.set(id, waiter);
     this.#bytesInFlight += data.length;
     this.#unsent.push(waiter);
@@ -120,8 +142,14 @@ export class Proposer {
       if (outcome.kind === 'refused') return;
       this.#unsent = this.#unsent.slice(batch.length);
       for (const waiter of batch) waiter.sentTerm = outcome.term;
-      if (outcome.kind === 'forwarded') this.#forwarded.set(outcome.batchId, batch);
+      if (outcome.kind === 'forwarded') this.#remember(outcome.batchId, batch);
     }
+  }
+
+  #remember(batchId: number, waiters: readonly Waiter[]): void {
+    const forwarded = { batchId, waiters, waiting: waiters.length };
+    this.#forwarded.set(batchId, forwarded);
+    for (const waiter of waiters) waiter.forwarded = forwarded;
   }
 
   /** As many as fit, at least one. */
@@ -137,10 +165,10 @@ export class Proposer {
 
   /** The leader did not append this batch, nor will it. */
   refused(batchId: number): void {
-    const waiters = this.#forwarded.get(batchId);
-    if (waiters === undefined) return;
+    const forwarded = this.#forwarded.get(batchId);
+    if (forwarded === undefined) return;
     this.#forwarded.delete(batchId);
-    for (const waiter of waiters) this.#sendAgain(waiter);
+    for (const waiter of forwarded.waiters) this.#sendAgain(waiter);
   }
 
   #sendAgain(waiter: Waiter): void {
@@ -192,7 +220,6 @@ export class Proposer {
         isSent ? this.#modules.timeoutError(waiter.startedMs) : 'DeadlineExceeded',
       );
     }
-    if (this.#waiters.size === 0) this.#forwarded.clear();
   }
 
   /**
@@ -223,6 +250,10 @@ export class Proposer {
     if (waiter === undefined) return undefined;
     this.#waiters.delete(id);
     this.#bytesInFlight -= waiter.proposal.data.length;
+    const { forwarded } = waiter;
+    if (forwarded !== undefined && --forwarded.waiting === 0) {
+      this.#forwarded.delete(forwarded.batchId);
+    }
     return waiter;
   }
 }

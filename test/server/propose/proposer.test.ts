@@ -63,6 +63,28 @@ suite('proposer', () => {
     assert.deepEqual(bench.answers, ['b: revision 2', 'a: revision 3']);
   });
 
+  test('of what was forwarded nothing is kept once all of it is answered, while others wait', () => {
+    const bench = new Bench();
+    bench.outcome = { kind: 'forwarded', term: 1, batchId: 1 };
+    const [a, b] = [bench.propose('a'), bench.propose('b')];
+    bench.proposer.flush();
+    bench.outcome = { kind: 'forwarded', term: 1, batchId: 2 };
+    bench.propose('c');
+    bench.proposer.flush();
+    bench.proposer.applied(a, { revision: 2 });
+    assert.equal(bench.proposer.forwardedCount, 2);
+    bench.proposer.applied(b, { revision: 3 });
+    assert.equal(bench.proposer.forwardedCount, 1);
+    bench.proposer.refused(2);
+    bench.outcome = { kind: 'forwarded', term: 1, batchId: 3 };
+    bench.proposer.flush();
+    assert.equal(bench.proposer.forwardedCount, 1);
+    bench.proposer.applied(bench.propose('d'), { revision: 4 });
+    bench.nowMs = 1_001;
+    bench.proposer.expire();
+    assert.equal(bench.proposer.forwardedCount, 0);
+  });
+
   test('too large, too many: refused before raft sees it', () => {
     const bench = new Bench();
     bench.propose('large', 9);
