@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { memoryOf } from '../../test/support/process-memory.ts';
 
 // How much memory processes of this machine have: on localkube, and on a cluster of which this machine is a node, those of
 // pods are among them.
@@ -17,7 +18,7 @@ export class ProcessMemory {
   /** Has to be called again and again. */
   look(): void {
     for (const pid of this.#pids()) {
-      const bytes = memoryOf(pid);
+      const bytes = memoryOf(pid, 'RssAnon');
       if (bytes === undefined) continue;
       const firstBytes = this.#firstBytes.get(pid) ?? bytes;
       this.#firstBytes.set(pid, firstBytes);
@@ -51,12 +52,6 @@ export class ProcessMemory {
       );
     });
   }
-}
-
-/** Without the pages of mapped files, such as LevelDB's tables: the system takes those back when it needs them. */
-function memoryOf(pid: string): number | undefined {
-  const found = /^RssAnon:\s+(\d+) kB$/m.exec(textOf(`/proc/${pid}/status`) ?? '');
-  return found === null ? undefined : 1024 * Number(found[1]);
 }
 
 /** undefined when the process has ended. */

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { Client } from '../../server/client/client.ts';
 import { handshakesPendingMax } from '../../server/config/limits.ts';
 import { Authority, Files, tlsFlags } from '../support/certificates.ts';
+import { memoryBytes } from '../support/process-memory.ts';
 import { type MemberProcess, withCluster } from '../support/server-process.ts';
 
 // Handshakes that are begun and not ended: the member keeps so many and no more, and serves those who mean it.
@@ -32,11 +32,6 @@ async function latency(client: () => Client): Promise<{ lasting: number; fresh: 
   lasting.close();
   const median = (of: number[]): number => of.toSorted((a, b) => a - b)[asked >> 1] ?? 0;
   return { lasting: median(times.lasting), fresh: median(times.fresh) };
-}
-
-function memoryBytes({ pid }: MemberProcess): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
 }
 
 /** Says nothing, or begins a handshake. */
@@ -66,7 +61,7 @@ test('thousands of half-open handshakes', { timeout: 120_000 }, async (context: 
         Number(new URL(url).port),
       );
       const normal = await latency(client);
-      const before = memoryBytes(only);
+      const before = memoryBytes(only, 'VmRSS');
       const sockets: Socket[] = [];
       for (let n = 0; n < flood; n += 100) {
         const some = Array.from({ length: 100 }, (_, at) =>
@@ -75,7 +70,7 @@ test('thousands of half-open handshakes', { timeout: 120_000 }, async (context: 
         sockets.push(...(await Promise.all(some)));
       }
       const under = await latency(client);
-      const grown = memoryBytes(only) - before;
+      const grown = memoryBytes(only, 'VmRSS') - before;
       const open = sockets.filter(({ destroyed }) => !destroyed).length;
       context.diagnostic(
         `${open} of ${flood} half-open handshakes kept, memory +${Math.round(grown / 1024 / 1024)} MiB;` +

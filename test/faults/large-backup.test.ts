@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
@@ -16,6 +16,7 @@ import { revisionKey } from '../../server/mvcc/revision.ts';
 import { ClientListener } from '../../server/transport/client-listener.ts';
 import { FakeMember } from '../server/api/fake-member.ts';
 import { FakeS3 } from '../support/fake-s3.ts';
+import { memoryOf } from '../support/process-memory.ts';
 import { programPath } from '../support/programs.ts';
 import { freePort } from '../support/server-process.ts';
 import { isWhole } from '../support/whole.ts';
@@ -102,7 +103,8 @@ suite('a backup of much data', { timeout: 30 * 60_000 }, () => {
     });
     let memoryMebibytes = 0;
     while (!isOver) {
-      memoryMebibytes = Math.max(memoryMebibytes, ownMebibytes(child.pid));
+      const ownBytes = memoryOf(child.pid, 'RssAnon') ?? 0;
+      memoryMebibytes = Math.max(memoryMebibytes, Math.ceil(ownBytes / mebibyte));
       await sleep(20);
     }
     const outcome = JSON.parse(out) as { keys: number; revision: number };
@@ -129,14 +131,3 @@ suite('a backup of much data', { timeout: 30 * 60_000 }, () => {
     }
   });
 });
-
-/** What the process has now of its own, MiB: not pages of files, which the system takes back when it needs them. */
-function ownMebibytes(pid: number | undefined): number {
-  try {
-    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-    const [, kibibytes] = /^RssAnon:\s+(\d+) kB/m.exec(status) ?? [];
-    return Math.ceil(Number(kibibytes ?? 0) / 1024);
-  } catch {
-    return 0;
-  }
-}

@@ -2,15 +2,7 @@ import assert from 'node:assert/strict';
 import { Buffer } from 'node:buffer';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, mkdtempSync, openSync, rmSync, statSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -21,6 +13,7 @@ import { Client } from '../../server/client/client.ts';
 import { encodeVersion } from '../../server/mvcc/record-codec.ts';
 import { etcdRevisionKey } from '../../server/mvcc/revision.ts';
 import { type BoltBucket, encodeBolt, layOutBolt } from '../../server/snapshot/bolt-writer.ts';
+import { memoryOf } from '../support/process-memory.ts';
 import { programPath } from '../support/programs.ts';
 import { TestCluster } from '../support/server-process.ts';
 import { isWhole } from '../support/whole.ts';
@@ -80,16 +73,6 @@ async function writeSnapshot(path: string, versions: number): Promise<void> {
   closeSync(file);
 }
 
-/** Memory of a process that is its own, without the files that it maps: LevelDB's tables, which the system takes back. */
-function ownBytes(pid: number | undefined): number | undefined {
-  try {
-    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-    return 1024 * Number(/^RssAnon:\s+(\d+) kB/m.exec(status)?.[1] ?? 0);
-  } catch {
-    return undefined;
-  }
-}
-
 /** The most that the process has had while `work` went on. */
 async function peakBytesOf<T>(pid: number | undefined, work: Promise<T>): Promise<[T, number]> {
   let [peak, isDone] = [0, false];
@@ -98,7 +81,7 @@ async function peakBytesOf<T>(pid: number | undefined, work: Promise<T>): Promis
   });
   settled.catch(() => undefined);
   while (!isDone) {
-    peak = Math.max(peak, ownBytes(pid) ?? 0);
+    peak = Math.max(peak, memoryOf(pid, 'RssAnon') ?? 0);
     await sleep(20);
   }
   return [await settled, peak];
@@ -167,7 +150,7 @@ test(`${stateBytes / mebibyte} MiB: restored, served and saved in memory that st
     await member.logged('ready to serve client requests', 10 * 60_000);
     const client = new Client({ endpoints: [member.clientUrl] });
     const usual = await putsDuring(client, sleep(1_500));
-    const before = ownBytes(member.pid) ?? 0;
+    const before = memoryOf(member.pid, 'RssAnon') ?? 0;
     const from = performance.now();
     const saving = mainstayctl('snapshot', 'save', saved, '--endpoints', member.clientUrl);
     const during = putsDuring(client, saving.done);

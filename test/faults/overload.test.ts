@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,6 +9,7 @@ import { appliedLagEntriesMax, proposalsInFlightMax } from '../../server/config/
 import type { Replica } from '../../server/member/replica.ts';
 import { KV, Maintenance, PutRequest } from '../../server/proto/gen/rpc.ts';
 import { GrpcChannel, type Outcome } from '../support/grpc.ts';
+import { memoryBytes } from '../support/process-memory.ts';
 import { type MemberProcess, type TestCluster, withCluster } from '../support/server-process.ts';
 import { LocalCluster } from './support/local-replica.ts';
 import { ok } from './support/view.ts';
@@ -30,11 +31,6 @@ interface Flood {
 
 /** Answers by their text. */
 type Outcomes = Map<string, number>;
-
-function memoryBytes({ pid }: MemberProcess, name: 'VmRSS' | 'VmHWM'): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]) * 1024;
-}
 
 async function leaderFirst({ members }: TestCluster): Promise<MemberProcess[]> {
   const channel = new GrpcChannel(members[0]?.clientUrl ?? '');

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { Buffer } from 'node:buffer';
-import { readFileSync } from 'node:fs';
 import { suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bytesOf } from '../../server/client/keys.ts';
@@ -9,6 +8,7 @@ import { KV, Watch, WatchCreateRequest, WatchRequest } from '../../server/proto/
 import { Flag } from '../../server/transport/http2/frames.ts';
 import { frame, RawClient, request } from '../server/transport/http2/raw-client.ts';
 import { GrpcChannel } from '../support/grpc.ts';
+import { memoryBytes } from '../support/process-memory.ts';
 import { type MemberProcess, withCluster } from '../support/server-process.ts';
 import { isWhole } from '../support/whole.ts';
 import { ok } from './support/view.ts';
@@ -26,11 +26,6 @@ const watchers = isWhole ? 100 : 20;
 const watcherBytesMax = 2 * mebibyte;
 
 const { END_HEADERS, END_STREAM } = Flag;
-
-function residentBytes({ pid }: MemberProcess): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * kibibyte;
-}
 
 function portOf({ clientUrl }: MemberProcess): number {
   return Number(new URL(clientUrl).port);
@@ -70,7 +65,7 @@ suite('slow clients', () => {
       const channel = new GrpcChannel(member.clientUrl);
       await putMs(channel);
       const normalMs = await putMs(channel);
-      const before = residentBytes(member);
+      const before = memoryBytes(member, 'VmRSS');
       const clients: RawClient[] = [];
       const check = frame('DATA', END_STREAM, 1, message(Buffer.alloc(0)));
       for (let at = 0; at < idleConnections; at++) {
@@ -82,7 +77,7 @@ suite('slow clients', () => {
       }
       await ended(clients);
       const idleMs = await putMs(channel);
-      const each = (residentBytes(member) - before) / idleConnections;
+      const each = (memoryBytes(member, 'VmRSS') - before) / idleConnections;
       console.log(
         `${idleConnections} idle connections: ${shown(each)} each; another client's put takes` +
           ` ${idleMs.toFixed(2)} ms, before them ${normalMs.toFixed(2)} ms`,
@@ -110,7 +105,7 @@ suite('slow clients', () => {
       // The store's own memory has its full size after that.
       await writeMuch();
       await writeMuch();
-      const before = residentBytes(member);
+      const before = memoryBytes(member, 'VmRSS');
       const create = WatchCreateRequest.create({ key });
       const watch = WatchRequest.encode({ requestUnion: { kind: 'createRequest', value: create } });
       const clients = Array.from({ length: watchers }, () => RawClient.begin(portOf(member)));
@@ -120,7 +115,7 @@ suite('slow clients', () => {
         client.socket.pause();
       }
       await writeMuch();
-      const growth = residentBytes(member) - before;
+      const growth = memoryBytes(member, 'VmRSS') - before;
       const normalMs = await putMs(channel);
       console.log(
         `60 MiB written past ${watchers} watchers that do not read: ${shown(growth)} more than` +

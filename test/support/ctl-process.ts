@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { memoryOf } from './process-memory.ts';
 import { programPath } from './programs.ts';
 
 const main = programPath('server/ctl/main');
@@ -41,14 +41,7 @@ export class CtlProcess {
 
   /** The most memory that it has had so far; 0 when it has ended. */
   get peakRssBytes(): number {
-    if (!this.isRunning) return 0;
-    try {
-      const status = readFileSync(`/proc/${this.#child.pid}/status`, 'utf8');
-      return 1024 * Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0);
-    } catch {
-      // It has ended just now.
-      return 0;
-    }
+    return this.isRunning ? (memoryOf(this.#child.pid, 'VmHWM') ?? 0) : 0;
   }
 
   kill(signal: 'SIGINT' | 'SIGKILL'): Promise<number | null> {

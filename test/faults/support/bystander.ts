@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bytesOf } from '../../../server/client/keys.ts';
 import { KV } from '../../../server/proto/gen/rpc.ts';
 import { GrpcChannel } from '../../support/grpc.ts';
+import { memoryBytes } from '../../support/process-memory.ts';
 import type { MemberProcess } from '../../support/server-process.ts';
 import { ok } from './view.ts';
 
@@ -95,11 +96,6 @@ export class Bystander {
     ok(await this.#channel.call(KV.methods.put, { key, value: key }));
     assert.equal(ok(await this.#channel.call(KV.methods.range, { key })).kvs.length, 1);
   }
-}
-
-export function memoryBytes({ pid }: MemberProcess, name: 'VmRSS' | 'VmHWM'): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]) * 1024;
 }
 
 /** VmHWM begins anew. */
