@@ -25,6 +25,8 @@ export const replicasDefault = 3;
 export const replicasMax = 7;
 /** Members and observers while some are being replaced, and those that another tool added. */
 export const membersMax = 24;
+/** What is told in the status, in characters. */
+export const messageLengthMax = 4_096;
 /** Volumes that were kept aside, as the status names them. */
 export const parkedMax = 100;
 /** Of members, CAs, the operator and users. */
@@ -285,7 +287,7 @@ const planned = {
       enum: ['Act', 'Wait', 'Idle'],
     },
     reason: { type: 'string', description: 'One word for programs.', maxLength: 64 },
-    message: { type: 'string', description: 'A sentence for people.', maxLength: 4096 },
+    message: { type: 'string', description: 'A sentence for people.', maxLength: messageLengthMax },
     since: {
       type: 'string',
       description: 'Since when the same is decided.',
@@ -414,7 +416,11 @@ export const storeClusterStatus = {
           format: 'int64',
           description: 'How long this store has been behind, in whole seconds.',
         },
-        message: { type: 'string', description: 'A sentence for people.', maxLength: 4096 },
+        message: {
+          type: 'string',
+          description: 'A sentence for people.',
+          maxLength: messageLengthMax,
+        },
       },
     },
     space: {
@@ -453,7 +459,11 @@ export const storeClusterStatus = {
           maxLength: 64,
         },
         size: { type: 'string', description: 'What was asked for.', maxLength: 32 },
-        message: { type: 'string', description: 'What Kubernetes said.', maxLength: 4096 },
+        message: {
+          type: 'string',
+          description: 'What Kubernetes said.',
+          maxLength: messageLengthMax,
+        },
       },
     },
     joining: {

@@ -83,6 +83,11 @@ export function isReplacedBySurge({ raft, isOutdated, isObserver }: MemberView):
   return raft !== undefined && isOutdated && !isObserver;
 }
 
+/** Nothing of it was ever started. */
+export function isNew({ observation, members }: ClusterView): boolean {
+  return observation.cluster.status?.clusterID === undefined && members.length === 0;
+}
+
 /** Members by the MemberList, learners included, observers not. */
 export function joinedMembers({ members }: ClusterView): readonly MemberView[] {
   return members.filter((member) => member.raft !== undefined && !member.isObserver);

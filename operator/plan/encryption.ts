@@ -1,14 +1,10 @@
-import { type ClusterView, isPodReady, joinedMembers } from '../observe/view.ts';
+import { type ClusterView, isNew, isPodReady, joinedMembers } from '../observe/view.ts';
 import { canEncrypt, encryptionSecret } from '../resources/encryption.ts';
 import { type Decision, type Rule, stopUntil } from './decision.ts';
 import { firstRefused } from './given-secrets.ts';
 
 /** Before there is a store: it would begin in clear, or not at all. */
-export const firstEncryptionRefused: Rule = (view) => {
-  const isNew =
-    view.observation.cluster.status?.clusterID === undefined && view.members.length === 0;
-  return isNew ? refusal(view) : undefined;
-};
+export const firstEncryptionRefused: Rule = (view) => (isNew(view) ? refusal(view) : undefined);
 
 /** Who starts without the key does not come up: the Secret is what a person has to see to. */
 export const startsRefused: Rule = (view) => {

@@ -1,4 +1,4 @@
-import type { ClusterView } from '../observe/view.ts';
+import { type ClusterView, isNew } from '../observe/view.ts';
 import {
   clientServiceHost,
   memberHost,
@@ -11,11 +11,7 @@ import { type GivenSecret, givenSecrets } from '../resources/secrets.ts';
 import { type Decision, type Rule, stopUntil } from './decision.ts';
 
 /** Before there is a store: it would start without what it needs, or without those who may keep others out. */
-export const firstSecretsMissing: Rule = (view) => {
-  const { observation, members } = view;
-  const isNew = observation.cluster.status?.clusterID === undefined && members.length === 0;
-  return isNew ? missing(view) : undefined;
-};
+export const firstSecretsMissing: Rule = (view) => (isNew(view) ? missing(view) : undefined);
 
 /** A store that runs goes on with what it has, and everything else is still done. */
 export const secretsMissing: Rule = (view) => missing(view);

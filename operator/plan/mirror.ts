@@ -1,7 +1,7 @@
 import type { Pod } from '../api/objects.ts';
 import { hasTools } from '../api/versions.ts';
 import type { MirrorWork, Observation } from '../observe/observation.ts';
-import { type ClusterView, hasEnded, isTerminating } from '../observe/view.ts';
+import { type ClusterView, hasEnded, isNew, isTerminating } from '../observe/view.ts';
 import {
   buildCutOverPod,
   buildFollowerPod,
@@ -19,11 +19,7 @@ import { minutes } from './limits.ts';
 // or comes back later is refused there. Only then the follower is stopped, and `Done` recorded.
 
 /** Before there is a store. */
-export const firstMirrorRefused: Rule = (view) => {
-  const isNew =
-    view.observation.cluster.status?.clusterID === undefined && view.members.length === 0;
-  return isNew ? imageRefused(view) : undefined;
-};
+export const firstMirrorRefused: Rule = (view) => (isNew(view) ? imageRefused(view) : undefined);
 
 /** Once the store is whole. Recorded before the first pod. */
 export const beginMirror: Rule = ({ observation }) => {

@@ -151,14 +151,8 @@ function park({ observation }: ClusterView): Decision | undefined {
   const volume = observation.volumes.find((each) => isOurs(observation.cluster, each));
   if (volume === undefined) return undefined;
   const { name } = volume.metadata;
-  return act(
-    'VolumeParked',
-    `The volume ${name} is kept aside until spec.restore.confirmRestored says that it is not needed.`,
-    {
-      kind: 'parkVolume',
-      volume,
-    },
-  );
+  const message = `The volume ${name} is kept aside until spec.restore.confirmRestored says that it is not needed.`;
+  return act('VolumeParked', message, { kind: 'parkVolume', volume });
 }
 
 function forget({ observation: { cluster } }: ClusterView, source: RestoreSource): Decision {

@@ -1,10 +1,9 @@
 import type { Finding } from '../api/conditions.ts';
+import { messageLengthMax } from '../api/schema.ts';
 import type { MirrorRecord } from '../api/types.ts';
 import type { ClusterView } from '../observe/view.ts';
 import { mirrorText, mirrorTrouble } from '../plan/mirror.ts';
 import { mirrorFromOf } from '../resources/mirror.ts';
-
-const messageLengthMax = 4_096;
 
 /** `recorded`: by an action of this pass, or before. What the pod said last stays until it says more. */
 export function mirrorRecord(

@@ -1,7 +1,7 @@
 import type { Outcome } from '../act/act.ts';
 import { mergeConditions } from '../api/conditions.ts';
 import { describeBytes } from '../api/quantity.ts';
-import { membersMax, parkedMax } from '../api/schema.ts';
+import { membersMax, messageLengthMax, parkedMax } from '../api/schema.ts';
 import type { MemberRecord, PlanRecord, StoreClusterStatus } from '../api/types.ts';
 import { tagOf } from '../api/versions.ts';
 import type { Observation } from '../observe/observation.ts';
@@ -12,8 +12,6 @@ import { observersWanted } from '../resources/observers.ts';
 import { certificateRecords } from './certificates.ts';
 import { findingsOf } from './findings.ts';
 import { migrated, mirrorRecord } from './mirror.ts';
-
-const messageLengthMax = 4_096;
 
 /** The whole status after a pass. Pure; what was recorded by an action is kept as the outcome has it. */
 export function statusOf(
