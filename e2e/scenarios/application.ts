@@ -211,6 +211,6 @@ function sessionKey(at: number): string {
   return `app/session/${at}`;
 }
 
-function textOf(bytes: Uint8Array): string {
+export function textOf(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString();
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { networkInterfaces } from 'node:os';
 import type { StoreClusterSpec } from '../../operator/api/types.ts';
-import { objectPath } from '../../operator/kube/paths.ts';
+import { collectionPath, objectPath } from '../../operator/kube/paths.ts';
 import { mirrorLabel } from '../../operator/resources/labels.ts';
 import { Client, type ClientOptions } from '../../server/client/client.ts';
 import { keysUnder } from '../../server/client/keys.ts';
@@ -9,7 +9,7 @@ import { Authority, Files } from '../../test/support/certificates.ts';
 import { TestCluster } from '../../test/support/server-process.ts';
 import type { TcpProxy } from '../../test/support/tcp-proxy.ts';
 import { needs } from '../../test/support/tools.ts';
-import { Application } from './application.ts';
+import { Application, textOf } from './application.ts';
 import { openGate } from './backup-place.ts';
 import { type Stage, scenario } from './scenario.ts';
 import { Secrets } from './secrets.ts';
@@ -20,7 +20,6 @@ const { skip } = needs('etcd');
 const reactMsMax = 120_000;
 const cutOverMsMax = 180_000;
 const clientMs = 2_000;
-const reserved = '__mainstay/';
 
 /** A real etcd, and how everybody reaches it. */
 interface Source {
@@ -214,9 +213,7 @@ async function contentOf(options: ClientOptions): Promise<readonly unknown[]> {
   const client = new Client(options);
   try {
     const { kvs } = await client.range(keysUnder('app/'));
-    return kvs
-      .map(({ key, value, lease }) => [textOf(key), textOf(value), lease])
-      .filter(([key]) => !String(key).startsWith(reserved));
+    return kvs.map(({ key, value, lease }) => [textOf(key), textOf(value), lease]);
   } finally {
     client.close();
   }
@@ -236,7 +233,7 @@ async function leavesNothingBehind(stage: Stage, cluster: TestedCluster): Promis
   await cluster.untilSettled(3);
   await until('the pods of the mirror are gone', reactMsMax, async () => {
     const query = { labelSelector: `${mirrorLabel}=${cluster.name}` };
-    const path = `/api/v1/namespaces/${namespace}/pods`;
+    const path = collectionPath('Pod', namespace);
     const { items } = await kube.list<{ items: readonly unknown[] }>(path, query);
     return items.length === 0;
   });
@@ -312,8 +309,4 @@ async function addUsers(options: ClientOptions): Promise<void> {
   } finally {
     client.close();
   }
-}
-
-function textOf(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString();
 }
