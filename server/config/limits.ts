@@ -64,6 +64,8 @@ export const batchBytesMax = 4 * mebibyte;
 export const statePendingBytesMax = 64 * mebibyte;
 /** Entries in memory while nothing is applied: above, a follower takes no more. */
 export const logBytesMax = 256 * mebibyte;
+/** What a leader keeps of its log for a member that is being sent a snapshot; more, and that one needs another. */
+export const snapshotBacklogBytesMax = { observer: 256 * mebibyte, voter: 1024 * mebibyte };
 /** Records that a scan of the ordered store gives at once. */
 export const scanChunkRecordsMax = 1_000;
 export const scanChunkBytesMax = 1 * mebibyte;
@@ -252,8 +254,6 @@ export const observersMaxDefault = 8;
 /** An observer whose state may be older answers no reads. `--observer-max-staleness`. */
 export const observerStalenessMsDefault = 10_000;
 export const observerStalenessMsMin = 1_000;
-/** What a leader keeps of its log for an observer that is being sent a snapshot; more, and that one needs another. */
-export const observerBacklogBytesMax = 256 * mebibyte;
 /** Keys of the first message of a streamed range; etcd's number. */
 export const rangeStreamFirstKeysMax = 10;
 

@@ -20,11 +20,11 @@ import {
   leaseCheckpointBatchMax,
   leaseRevocationsMax,
   logBytesMax,
-  observerBacklogBytesMax,
   proposalBatchBytesMax,
   proposalBytesInFlightMax,
   proposalsInFlightMax,
   readsWaitingMax,
+  snapshotBacklogBytesMax,
   statePendingBytesMax,
   uncommittedBytesMax,
 } from '../config/limits.ts';
@@ -108,6 +108,8 @@ export interface ReplicaOptions {
   readonly statePendingBytes?: number;
   /** Entries in memory while nothing is applied, above which no more are taken. Left out: the limit. */
   readonly logBytes?: number;
+  /** What is kept of the log for who is being sent a snapshot. Left out: the limit. */
+  readonly snapshotBacklogBytes?: Readonly<Record<'observer' | 'voter', number>>;
   /** Whether what is on disk is to go on as the only member of its cluster. */
   readonly forceNewCluster?: boolean;
   /** What the applied state may take on disk; negative, or left out: no limit. */
@@ -712,10 +714,13 @@ export class Replica {
     });
   }
 
-  /** However long a snapshot takes to an observer: it is worth only so much of this member's memory. */
-  readonly #leavesBehind = (follower: MemberId): boolean =>
-    this.#raft.log.sizeBytes > observerBacklogBytesMax &&
-    this.#state.membership.member(follower)?.isObserver === true;
+  /** However long a snapshot takes: who is being sent it is worth only so much of this member's memory. */
+  readonly #leavesBehind = (follower: MemberId): boolean => {
+    const { snapshotBacklogBytes = snapshotBacklogBytesMax } = this.#options;
+    const { observer, voter } = snapshotBacklogBytes;
+    const isObserver = this.#state.membership.member(follower)?.isObserver === true;
+    return this.#raft.log.sizeBytes > (isObserver ? observer : voter);
+  };
 
   /** Entries kept in memory for followers that are a little behind. */
   #keepFrom(): number {

@@ -62,6 +62,8 @@ export const bootReplica: Boot = async (outside, plan, options) => {
       appendsInFlight: options.appendsInFlight,
       statePendingBytes: Math.max(4_000, 10 * options.appendBytes),
       logBytes: Math.max(20_000, 50 * options.appendBytes),
+      // So little that some are left behind.
+      snapshotBacklogBytes: { observer: 1_000, voter: 2_000 },
       remembersCompactionHashes: true,
       beginning,
     },
