@@ -25,7 +25,7 @@ import { networkPolicy } from './network-policy.ts';
 import { observersDown, observersSettle, observersUp } from './observers.ts';
 import { paused } from './paused.ts';
 import { promote } from './promote.ts';
-import { recoverQuorum } from './recover-quorum.ts';
+import { recoverQuorum, recoveryRefused } from './recover-quorum.ts';
 import { replaceLost } from './replace-lost.ts';
 import { restart } from './restart.ts';
 import { discardParked, restoreInPlace, restoreOfSilent, restoreWaits } from './restore.ts';
@@ -77,6 +77,7 @@ const rules: readonly Rule[] = [
   bootstrap,
   restart,
   restoreOfSilent,
+  recoveryRefused,
   // From here on the store has answered.
   accessRefused,
   askTheStore,

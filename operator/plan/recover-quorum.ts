@@ -16,25 +16,36 @@ import { minutes } from './limits.ts';
  * `finishRemoval` and `scaleUp` replace them. Done once for each time that the field is set.
  */
 export const recoverQuorum: Rule = (view) => {
-  const { cluster, spec } = view.observation;
+  const { spec } = view.observation;
   const recovered = view.members.find(isRecovered);
   if (spec.recovery === undefined) return leftover(view) ?? (recovered && forget(recovered));
   if (recovered !== undefined) return leftover(view);
   const forced = view.members.find(isForced);
   if (forced?.volume !== undefined) return awaitForced(forced, forced.volume);
-  if (view.answered) return undefined;
-  if (spec.recovery.clusterUID !== cluster.metadata.uid) {
+  if (view.answered || refusal(view) !== undefined) return undefined;
+  const survivor = survivorOf(view);
+  return survivor?.volume && recover(view, survivor, survivor.volume);
+};
+
+/** Comes behind `restart`: a recovery that cannot be holds up nothing that may bring the quorum back. */
+export const recoveryRefused: Rule = (view) => {
+  const isWanted = view.observation.spec.recovery !== undefined && !view.members.some(isRecovered);
+  return isWanted && !view.answered ? refusal(view) : undefined;
+};
+
+function survivorOf(view: ClusterView): MemberView | undefined {
+  return view.members.find(({ name }) => name === view.observation.spec.recovery?.survivor);
+}
+
+function refusal(view: ClusterView): Decision | undefined {
+  const { cluster, memberStatuses, spec } = view.observation;
+  if (spec.recovery?.clusterUID !== cluster.metadata.uid) {
     return stopUntil(
       'RecoveryRefused',
       `spec.recovery.clusterUID is not the uid of this object: to recover this store, write ${cluster.metadata.uid}.`,
     );
   }
-  const survivor = view.members.find(({ name }) => name === spec.recovery?.survivor);
-  return refuse(view, survivor) ?? (survivor?.volume && recover(view, survivor, survivor.volume));
-};
-
-function refuse(view: ClusterView, survivor: MemberView | undefined): Decision | undefined {
-  const { cluster, memberStatuses, spec } = view.observation;
+  const survivor = survivorOf(view);
   if (survivor?.volume === undefined || survivor.recordedId === undefined) {
     const candidates = view.members.filter(({ recordedId }) => recordedId !== undefined);
     const names = candidates.map(({ name }) => name).join(', ') || 'none';
