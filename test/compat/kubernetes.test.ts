@@ -21,7 +21,7 @@ import {
 } from '../../server/proto/gen/rpc.ts';
 import { GrpcChannel, type GrpcStream, type Outcome } from '../support/grpc.ts';
 import { type Program, type TestCluster, withCluster } from '../support/server-process.ts';
-import { needs } from '../support/tools.ts';
+import { onOracle } from '../support/whole.ts';
 
 // The requests of kube-apiserver, message by message as its storage layer (apiserver/pkg/storage/etcd3 over
 // clientv3/kubernetes) sends them, and what it relies on in the answers.
@@ -399,7 +399,7 @@ async function leaderOf(storages: readonly Storage[]): Promise<number> {
 }
 
 for (const program of ['mainstay', 'etcd'] satisfies Program[]) {
-  const options = { ...(program === 'etcd' ? needs('etcd') : {}), timeout: 3 * 60_000 };
+  const options = { ...(program === 'etcd' ? onOracle : {}), timeout: 3 * 60_000 };
   test(`the requests of kube-apiserver, on ${program}`, options, (context) =>
     withCluster({ program, size: 3 }, async (cluster) => {
       const [url = ''] = cluster.endpoints;

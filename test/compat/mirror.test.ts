@@ -12,7 +12,7 @@ import { runCommand } from '../support/ctl.ts';
 import { CtlProcess } from '../support/ctl-process.ts';
 import { type Program, TestCluster, withCluster } from '../support/server-process.ts';
 import { needs } from '../support/tools.ts';
-import { isWhole, onlyWhole } from '../support/whole.ts';
+import { onlyWhole } from '../support/whole.ts';
 
 // A mirror between this store and etcd, both ways: what is written at the source, with leases and deletes, is at the
 // destination in the end, whoever is killed meanwhile.
@@ -21,7 +21,7 @@ const directions: readonly (readonly [Program, Program])[] = [
   ['etcd', 'mainstay'],
   ['mainstay', 'etcd'],
 ];
-const killMs = isWhole ? 5 * 60_000 : 10_000;
+const killMs = 5 * 60_000;
 const sizes = { size: 3 } as const;
 
 /** Changes of all kinds, one after the other, whatever becomes of them. */
@@ -113,7 +113,7 @@ for (const [from, to] of directions) {
   suite(`mainstayctl mirror from ${from} to ${to}`, needs('etcd'), () => {
     test(
       `${from} to ${to}: ends equal, though members of both and the mirror itself are killed`,
-      { timeout: killMs + 150_000, ...(to === 'etcd' ? onlyWhole : {}) },
+      { timeout: killMs + 150_000, ...onlyWhole },
       () =>
         withCluster({ program: from, ...sizes }, (source) =>
           withCluster({ program: to, ...sizes }, (destination) => killing({ source, destination })),

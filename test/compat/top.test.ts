@@ -7,7 +7,7 @@ import { prefixOf } from '../../server/ctl/hot-prefixes.ts';
 import { fitted } from '../../server/ctl/top-view.ts';
 import { runCommand } from '../support/ctl.ts';
 import { type Program, type TestCluster, withCluster } from '../support/server-process.ts';
-import { needs } from '../support/tools.ts';
+import { onOracle } from '../support/whole.ts';
 
 // mainstayctl top on both stores, under a load that is known.
 
@@ -36,7 +36,7 @@ async function underLoad<T>(cluster: TestCluster, body: () => Promise<T>): Promi
 }
 
 for (const program of ['mainstay', 'etcd'] as const satisfies readonly Program[]) {
-  const tools = program === 'etcd' ? needs('etcd') : {};
+  const tools = program === 'etcd' ? onOracle : {};
   suite(`mainstayctl top on ${program}`, { timeout: 120_000, ...tools }, () => {
     test('says what the members do', () =>
       withCluster({ program, flags: ['--metrics', 'extensive'], size: 3 }, async (cluster) => {

@@ -16,7 +16,7 @@ import { readView, type View } from './support/view.ts';
 const seed = 20_261;
 const scriptLength = 200;
 const everyNth = 10;
-const sampleSize = 5;
+const sampleSize = 3;
 
 const callNames = [
   ['write', 'writev', 'pwrite64', 'pwritev', 'pwritev2'],

@@ -19,11 +19,11 @@ import {
 // One operator, 200 stores (fewer by default) of three members that are well: memory and requests that this takes. The
 // members are on paper, but they are asked over gRPC, so that the connections are counted too.
 
-const clusterCount = isWhole ? 200 : 20;
+const clusterCount = isWhole ? 200 : 10;
 const replicas = 3;
 const nodeCount = 20;
 /** Longer than a store that is well is left alone. */
-const windowMs = isWhole ? 60_000 : 20_000;
+const windowMs = isWhole ? 60_000 : 15_000;
 const residentBytesMax = 256 * 1024 ** 2;
 /** O9 of reference/reliability.md. */
 const requestsPerMinuteMax = 60;

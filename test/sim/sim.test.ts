@@ -5,7 +5,7 @@ import { isWhole } from '../support/whole.ts';
 import { describeReport, replayCommand, runFleet, seedRange } from './fleet.ts';
 
 /** `MAINSTAY_FULL=1`: the figure of the issue; else a sample. */
-const seeds = isWhole ? 1000 : 24;
+const seeds = isWhole ? 1000 : 12;
 const seconds = 60;
 
 suite('Simulation', () => {
@@ -14,7 +14,7 @@ suite('Simulation', () => {
       seeds: seedRange(1, seeds),
       seconds,
       jobs: Math.min(2, availableParallelism()),
-      twiceEvery: isWhole ? 50 : 20,
+      twiceEvery: isWhole ? 50 : 10,
       stopAtFailure: false,
     });
     for (const line of describeReport(report)) context.diagnostic(line);

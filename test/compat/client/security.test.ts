@@ -6,7 +6,7 @@ import { etcdTexts } from '../../../server/client/etcd-texts.ts';
 import { keysUnder, oneKey, textOf } from '../../../server/client/keys.ts';
 import { Authority } from '../../support/certificates.ts';
 import type { Program } from '../../support/server-process.ts';
-import { needs } from '../../support/tools.ts';
+import { onOracle } from '../../support/whole.ts';
 import { onVariant, rootUser, type SecuredStore } from '../clients/variants.ts';
 import { failureOf } from './stores.ts';
 
@@ -27,7 +27,7 @@ async function userOf(store: SecuredStore, name: string): Promise<Client> {
 }
 
 for (const program of ['mainstay', 'etcd'] satisfies Program[]) {
-  const skip = program === 'etcd' ? needs('etcd').skip : false;
+  const skip = program === 'etcd' ? onOracle.skip : false;
 
   onVariant(`the client on ${program}`, { isSecured: false, program, skip }, (store) => {
     test('logs in when authentication is turned on', async () => {

@@ -3,7 +3,7 @@ import { after, afterEach, before, suite } from 'node:test';
 import { Client, type ClientOptions } from '../../../server/client/client.ts';
 import { ClientError } from '../../../server/client/errors.ts';
 import { type ClusterOptions, type Program, TestCluster } from '../../support/server-process.ts';
-import { needs } from '../../support/tools.ts';
+import { onOracle } from '../../support/whole.ts';
 
 // The tests of the TypeScript client run on this store and on etcd: it is a client of the protocol, not of one server.
 
@@ -21,7 +21,7 @@ export function onBoth(
   define: (store: StoreToUse) => void,
 ): void {
   for (const program of ['mainstay', 'etcd'] as const) {
-    const skip = program === 'etcd' ? needs('etcd') : {};
+    const skip = program === 'etcd' ? onOracle : {};
     suite(`${name}, on ${program}`, { ...skip, timeout: 5 * 60_000 }, () => {
       const store = new SharedStore(program);
       before(() => store.start(options));
