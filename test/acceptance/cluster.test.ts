@@ -7,7 +7,7 @@ import { Cluster, KV, Maintenance, type Member } from '../../server/proto/gen/rp
 import { Etcdctl } from '../support/etcdctl.ts';
 import type { MemberProcess } from '../support/server-process.ts';
 import { needs } from '../support/tools.ts';
-import { isWhole, onlyWhole } from '../support/whole.ts';
+import { onlyWhole } from '../support/whole.ts';
 import { type DividedStore, withDividedStore } from './divided-store.ts';
 import {
   type Api,
@@ -310,44 +310,48 @@ suite('members', { concurrency: 3 }, () => {
       assert.equal((await store.at().members()).length, 1);
     }));
 
-  test('66 TestRuntimeReconfigGrowClusterSize, TestRuntimeReconfigDecreaseClusterSize, TestRuntimeReconfigRollingUpgrade', () =>
-    withStore({}, async (store) => {
-      const size = isWhole ? 5 : 3;
-      const [first] = store.cluster.members;
-      assert(first !== undefined);
-      let [isOver, written, asked] = [false, 0, first];
-      const load = (async () => {
-        for (; !isOver; await sleep(5)) {
-          await eventually(() => store.of(asked).put(`${written}`));
-          written++;
+  test(
+    '66 TestRuntimeReconfigGrowClusterSize, TestRuntimeReconfigDecreaseClusterSize, TestRuntimeReconfigRollingUpgrade',
+    onlyWhole,
+    () =>
+      withStore({}, async (store) => {
+        const size = 5;
+        const [first] = store.cluster.members;
+        assert(first !== undefined);
+        let [isOver, written, asked] = [false, 0, first];
+        const load = (async () => {
+          for (; !isOver; await sleep(5)) {
+            await eventually(() => store.of(asked).put(`${written}`));
+            written++;
+          }
+        })();
+        while ((await store.of(first).members()).length < size) {
+          const joined = await join(store, store.of(first), true);
+          await promote(store.of(first), await idOf(store, joined));
+          await eventually(() => store.of(joined).put('voter'));
+          asked = joined;
         }
-      })();
-      while ((await store.of(first).members()).length < size) {
-        const joined = await join(store, store.of(first), true);
-        await promote(store.of(first), await idOf(store, joined));
-        await eventually(() => store.of(joined).put('voter'));
-        asked = joined;
-      }
-      // And back: the one that has been there all the time goes as well, and its place is taken by the others.
-      isOver = true;
-      await load;
-      const { members } = store.cluster;
-      const last = members.at(-1);
-      assert(last !== undefined);
-      for (const member of members.slice(0, -1)) {
-        const ID = await idOf(store, member);
-        await eventually(() => remove(store.of(last), ID), 30_000);
-        await member.exited;
-        await eventually(() => store.of(last).put('after', member.name));
-      }
-      assert.equal((await store.of(last).members()).length, 1);
-      const keys = (await store.of(last).range(keysFrom('0'))).kvs.map(({ key }) => latin1(key));
-      const had = new Set(keys);
-      assert(
-        written > 0 && times(written, (n) => had.has(`${n}`)).every(Boolean),
-        'a write is lost',
-      );
-    }));
+        // And back: the one that has been there all the time goes as well, and its place is taken by the others.
+        isOver = true;
+        await load;
+        const { members } = store.cluster;
+        const last = members.at(-1);
+        assert(last !== undefined);
+        for (const member of members.slice(0, -1)) {
+          const ID = await idOf(store, member);
+          await eventually(() => remove(store.of(last), ID), 30_000);
+          await member.exited;
+          await eventually(() => store.of(last).put('after', member.name));
+        }
+        assert.equal((await store.of(last).members()).length, 1);
+        const keys = (await store.of(last).range(keysFrom('0'))).kvs.map(({ key }) => latin1(key));
+        const had = new Set(keys);
+        assert(
+          written > 0 && times(written, (n) => had.has(`${n}`)).every(Boolean),
+          'a write is lost',
+        );
+      }),
+  );
 
   test('67 TestRecoverSnapshotBackend', async () => {
     const catchUp = isOracle ? ['--experimental-snapshot-catchup-entries=5'] : [];
@@ -454,40 +458,44 @@ suite('members', { concurrency: 3 }, () => {
     },
   ];
 
-  test('70 TestRevisionMonotonicWithLeaderPartitions, TestRevisionMonotonicWithPartitions, TestRevisionMonotonicWithLeaderRestarts, TestRevisionMonotonicWithRestarts', () =>
-    withDividedStore({ size: 3 }, async (store) => {
-      let [isOver, puts, reads] = [false, 0, 0];
-      const putting = store.apis.map(async (api) => {
-        for (let n = 0; !isOver; n++) {
-          if (await succeedsIn(api.put('foo', String(n)), patienceMs)) puts++;
-          await sleep(5);
-        }
-      });
-      const reading = times(2, async (worker) => {
-        let seen = 0;
-        for (let n = worker; !isOver; n++) {
-          const range = store.at(n % 3).range('foo');
-          if (await succeedsIn(range, patienceMs)) {
-            const revision = (await range).header?.revision ?? 0;
-            assert(revision >= seen, `revision ${revision} after ${seen}`);
-            seen = revision;
-            reads++;
+  test(
+    '70 TestRevisionMonotonicWithLeaderPartitions, TestRevisionMonotonicWithPartitions, TestRevisionMonotonicWithLeaderRestarts, TestRevisionMonotonicWithRestarts',
+    onlyWhole,
+    () =>
+      withDividedStore({ size: 3 }, async (store) => {
+        let [isOver, puts, reads] = [false, 0, 0];
+        const putting = store.apis.map(async (api) => {
+          for (let n = 0; !isOver; n++) {
+            if (await succeedsIn(api.put('foo', String(n)), patienceMs)) puts++;
+            await sleep(5);
           }
-          await sleep(5);
+        });
+        const reading = times(2, async (worker) => {
+          let seen = 0;
+          for (let n = worker; !isOver; n++) {
+            const range = store.at(n % 3).range('foo');
+            if (await succeedsIn(range, patienceMs)) {
+              const revision = (await range).header?.revision ?? 0;
+              assert(revision >= seen, `revision ${revision} after ${seen}`);
+              seen = revision;
+              reads++;
+            }
+            await sleep(5);
+          }
+        });
+        const goOn = async (): Promise<void> => {
+          const [putsBefore, readsBefore] = [puts, reads];
+          await eventually(async () => assert(puts > putsBefore + 10 && reads > readsBefore + 10));
+        };
+        for (const fail of failures) {
+          await goOn();
+          await fail(store);
         }
-      });
-      const goOn = async (): Promise<void> => {
-        const [putsBefore, readsBefore] = [puts, reads];
-        await eventually(async () => assert(puts > putsBefore + 10 && reads > readsBefore + 10));
-      };
-      for (const fail of failures) {
         await goOn();
-        await fail(store);
-      }
-      await goOn();
-      isOver = true;
-      await Promise.all([...putting, ...reading]);
-    }));
+        isOver = true;
+        await Promise.all([...putting, ...reading]);
+      }),
+  );
 
   test('71 TestGracefulShutdown', () =>
     withStore({ size: 3 }, async (store) => {

@@ -17,7 +17,7 @@ import { compare, eventually, getOp, isOracle, putOp, times } from './support.ts
 // linearizable, the watches complete.
 
 /** More would leave none of the members whose addresses the clients have: each round replaces one of three. */
-const rounds = isWhole ? 2 : 1;
+const rounds = 2;
 const flags = ['--heartbeat-interval=50', '--election-timeout=500', '--snapshot-count=50'].concat(
   isOracle ? ['--experimental-snapshot-catchup-entries=20'] : [],
 );
@@ -92,7 +92,7 @@ suite('robustness', { concurrency: 2 }, () => {
     withDividedStore({ size: 1, flags }, async (store) => {
       const field = { store, members: [...store.cluster.members] };
       const traffic = new Traffic(store.cluster.endpoints);
-      for (let round = 0; round < 2 * rounds; round++) {
+      for (let round = 0; round < (isWhole ? 4 : 2); round++) {
         await traffic.writesMore(60);
         await kill(field);
       }
@@ -102,20 +102,24 @@ suite('robustness', { concurrency: 2 }, () => {
       await checkTraffic(field, traffic);
     }));
 
-  test('96 Kill, Blackhole, BlackholeUntilSnapshot, MemberReplace with EtcdHighTraffic on three members', () =>
-    withDividedStore({ size: 3, flags }, async (store) => {
-      const field: Field = { store, members: [...store.cluster.members] };
-      const traffic = new Traffic(store.cluster.endpoints);
-      for (let round = 0; round < rounds; round++) {
-        for (const fault of [kill, blackhole, blackholeUntilSnapshot, replace]) {
-          await traffic.writesMore(60);
-          await fault(field);
+  test(
+    '96 Kill, Blackhole, BlackholeUntilSnapshot, MemberReplace with EtcdHighTraffic on three members',
+    onlyWhole,
+    () =>
+      withDividedStore({ size: 3, flags }, async (store) => {
+        const field: Field = { store, members: [...store.cluster.members] };
+        const traffic = new Traffic(store.cluster.endpoints);
+        for (let round = 0; round < rounds; round++) {
+          for (const fault of [kill, blackhole, blackholeUntilSnapshot, replace]) {
+            await traffic.writesMore(60);
+            await fault(field);
+          }
         }
-      }
-      await traffic.writesMore(60);
-      await traffic.stop();
-      await checkTraffic(field, traffic);
-    }));
+        await traffic.writesMore(60);
+        await traffic.stop();
+        await checkTraffic(field, traffic);
+      }),
+  );
 
   test(
     '96 Kill, Blackhole with KubernetesHighTraffic, EtcdTrafficDeleteLeases on three members',
