@@ -1,10 +1,11 @@
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 import { collectRows, scenarioTable } from '../e2e/scenarios/results.ts';
 import { bundlePrograms } from './bundle.ts';
+import { groupByFolder, sourceOf } from './groups.ts';
 import { takeProgramsFrom } from './support/programs.ts';
 
 // Runs every compiled test file, or those whose path contains one of the arguments:
@@ -31,13 +32,6 @@ function testFiles(filters: readonly string[]): string[] {
     .filter((path) => filters.length === 0 || filters.some((filter) => path.includes(filter)))
     .toSorted()
     .map((path) => join(root, 'dist', path.replace(/\.ts$/, '.js')));
-}
-
-/** Of a compiled test file; a failure within may be reported in the source. */
-function sourceOf(file: string): string {
-  return relative(root, file)
-    .replace(/^dist\//, '')
-    .replace(/\.js$/, '.ts');
 }
 
 function closingLine(skipped: ReadonlyMap<string, number>): string {
@@ -74,7 +68,10 @@ async function main(): Promise<void> {
   const count = (name: string, nesting: number, durationMs: number) => {
     if (nesting === 0) tookMs.set(name, (tookMs.get(name) ?? 0) + durationMs);
   };
-  const events = run({ files, concurrency, timeout: fileTimeoutMs });
+  const groups = join(root, `dist/test/groups.${process.pid}`);
+  process.on('exit', () => rmSync(groups, { recursive: true, force: true }));
+  const entries = groupByFolder(root, files, groups);
+  const events = run({ files: [...entries], concurrency, timeout: fileTimeoutMs });
   events.on('test:pass', ({ name, skip, nesting, details }) => {
     count(name, nesting, details.duration_ms);
     if (skip === undefined || skip === false) return;
@@ -85,7 +82,9 @@ async function main(): Promise<void> {
     count(name, nesting, details.duration_ms);
     if (todo !== undefined && todo !== false) return;
     process.exitCode = 1;
-    if (file !== undefined) failed.add(sourceOf(file));
+    // What a folder's process says of a file as a whole, it says under that file's name.
+    const source = file?.startsWith(groups) === true ? name : sourceOf(root, file ?? '');
+    if (source.endsWith('.test.ts')) failed.add(source);
   });
   const report = events.compose(new spec());
   report.on('end', () => {
