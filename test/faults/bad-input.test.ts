@@ -19,6 +19,7 @@ import {
 import { type Method, messageDepthMax } from '../../server/proto/wire.ts';
 import { GrpcChannel, type Outcome, raw } from '../support/grpc.ts';
 import { type MemberProcess, TestCluster } from '../support/server-process.ts';
+import { onlyWhole } from '../support/whole.ts';
 import { type Bounds, Bystander } from './support/bystander.ts';
 import {
   callHeaders,
@@ -639,7 +640,7 @@ suite('watches', () => {
   });
 });
 
-test('five thousand leases that are over at the same time', async () => {
+test('five thousand leases that are over at the same time', onlyWhole, async () => {
   const channel = new GrpcChannel(member().clientUrl);
   const count = 5_000;
   await during('expiring leases', async () => {
