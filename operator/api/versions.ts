@@ -42,7 +42,7 @@ export function hasTools(image: string): boolean {
 }
 
 /** The x.y of x.y.z; undefined for what is no release. */
-export function minorOf(version: string): string | undefined {
+function minorOf(version: string): string | undefined {
   return /^([0-9]+\.[0-9]+)\.[0-9]+$/.exec(version)?.[1];
 }
 

@@ -1,5 +1,4 @@
 import type { Pod } from '../api/objects.ts';
-import { minorOf, tagOf } from '../api/versions.ts';
 import type { Observation } from '../observe/observation.ts';
 import {
   type ClusterView,
@@ -7,9 +6,9 @@ import {
   joinedMembers,
   type MemberView,
 } from '../observe/view.ts';
-import { templateAnnotation } from '../resources/labels.ts';
+import { beginsAnnotation } from '../resources/labels.ts';
 import { clusterToken, memberName, peerUrl } from '../resources/names.ts';
-import { beginStoreFlag, buildPod } from '../resources/pod.ts';
+import { buildPod } from '../resources/pod.ts';
 import { buildVolume } from '../resources/volume.ts';
 import { act, type Decision, type Rule, stopUntil, waitFor } from './decision.ts';
 import { diagnose, endedPod } from './diagnose.ts';
@@ -103,10 +102,7 @@ export const endBootstrap: Rule = (view) => {
   return act('SeedRestarted', message, { kind: 'deletePod', pod: seed.pod });
 };
 
-/** Pods of release 0.1 wait for their next change, with a fingerprint or without: no new operator restarts what is well. */
-function beginsStore({ metadata, spec }: Pod): boolean {
-  const { image = '', args = [] } = spec.containers[0] ?? {};
-  const isEarlier =
-    metadata.annotations?.[templateAnnotation] === undefined || minorOf(tagOf(image)) === '0.1';
-  return !isEarlier && args.includes(beginStoreFlag);
+/** Pods that release 0.1 made do not say so, and wait for their next change: no new operator restarts what is well. */
+function beginsStore({ metadata }: Pod): boolean {
+  return metadata.annotations?.[beginsAnnotation] !== undefined;
 }

@@ -15,6 +15,8 @@ export const memberIdAnnotation = `${group}/member-id`;
 export const tokenAnnotation = `${group}/cluster-token`;
 /** On a pod: fingerprint of the spec that it was made of, see `template.ts`. */
 export const templateAnnotation = `${group}/template`;
+/** On the first pod of a store: with an empty data directory it would begin the store once more. */
+export const beginsAnnotation = `${group}/begins-store`;
 /** On the volume of a survivor: the store was forced to go on with it alone. */
 export const recoveredAnnotation = `${group}/recovered`;
 

@@ -6,6 +6,7 @@ import type { StoreCluster } from '../api/types.ts';
 import { tagOf } from '../api/versions.ts';
 import { encryptionFlags, encryptionMount } from './encryption.ts';
 import {
+  beginsAnnotation,
   childLabels,
   ownerReference,
   type PodRole,
@@ -31,9 +32,6 @@ export const clientTlsMountPath = '/etc/mainstay/client-tls';
 /** Clients must show a certificate, and may be known by it alone. */
 export const clientCertFlag = '--client-cert-auth';
 export const peerTlsMountPath = '/etc/mainstay/peer-tls';
-
-/** Begins a store where the data directory is empty. */
-export const beginStoreFlag = '--initial-cluster-state=new';
 
 export interface Peer {
   readonly name: string;
@@ -64,7 +62,11 @@ export function buildPod(cluster: StoreCluster, specOfAll: CompleteSpec, request
       name: member,
       namespace: namespaceOf(cluster),
       labels: { ...labels, ...childLabels(cluster), [roleLabel]: request.role },
-      annotations: { ...annotations, [templateAnnotation]: templateFingerprint(spec) },
+      annotations: {
+        ...annotations,
+        [templateAnnotation]: templateFingerprint(spec),
+        ...(request.clusterState === 'new' ? { [beginsAnnotation]: 'true' } : {}),
+      },
       ownerReferences: [ownerReference(cluster)],
     },
     spec: {

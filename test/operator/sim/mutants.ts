@@ -144,7 +144,7 @@ export const operatorMutants: readonly Mutant[] = [
     'a spec that is applied to another cluster recovers that one too',
     edit(
       'plan/recover-quorum.js',
-      'if (spec.recovery.clusterUID !== cluster.metadata.uid) {',
+      'if (spec.recovery?.clusterUID !== cluster.metadata.uid) {',
       'if (false) {',
     ),
   ),

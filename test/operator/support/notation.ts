@@ -22,6 +22,7 @@ import type {
 } from '../../../operator/observe/observation.ts';
 import { buildBudget } from '../../../operator/resources/budget.ts';
 import {
+  beginsAnnotation,
   childLabels,
   clusterUidLabel,
   finalizer,
@@ -55,7 +56,7 @@ import { parseSecurity } from './secret-notation.ts';
 //           services=no|foreign budget=no|foreign|N              (a word `key=-` takes a recorded value away)
 //   demo-1 volume=1|new|none[,terminating][,uid=U][,2Gi][,recovered][,restored=ID] pod=ready|starting|pending|crashing|damaged|failed|terminating|none[,uid=U]
 //          voter|learner|observer [leader] [unstarted] [raftid=N] [mute] [leaderless] [applied=N] [role=learner]
-//          [new] (made of the present spec, not of the first one) [forced] [begins] (--initial-cluster-state=new) [node=n1]
+//          [new] (made of the present spec, not of the first one) [forced] [begins] (as the first one; begins=0.1: as release 0.1 made it) [node=n1]
 //          [db=BYTES]
 //   stranger 77 voter|learner
 //   silent why nobody could be asked
@@ -464,9 +465,12 @@ function parsePod(cluster: StoreCluster, member: string, words: Words): Pod | un
   });
   const labels = { ...built.metadata.labels, [roleLabel]: role };
   const node = words.get('node');
+  const { [beginsAnnotation]: _begins, ...ofRelease01 } = built.metadata.annotations ?? {};
+  const annotations =
+    words.get('begins') === '0.1' ? ofRelease01 : (built.metadata.annotations ?? {});
   const pod = {
     ...built,
-    metadata: { ...built.metadata, labels },
+    metadata: { ...built.metadata, labels, annotations },
     spec: { ...built.spec, ...(node === undefined ? {} : { nodeName: node }) },
     status: podStatus(state),
   };
