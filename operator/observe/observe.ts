@@ -41,6 +41,7 @@ import { type NodeSource, readNodes } from './nodes.ts';
 import type { BackupFirst, MemberStatus, Observation, StoreAnswer } from './observation.ts';
 import { type ObservedSecrets, observeSecrets } from './secrets.ts';
 import { AccessRefused, type StoreAccess, type StoreAdmin, type StoreAuth } from './store-admin.ts';
+import { isImageMissing } from './view.ts';
 
 export interface ObserveModules {
   readonly kube: KubeClient;
@@ -230,12 +231,15 @@ function mayHaveObservers({ spec, status }: StoreCluster): boolean {
   return spec.observers !== undefined || status?.observers !== undefined;
 }
 
-/** The recorded one first; release 0.1 recorded none. Before there is a store, nothing has shown that it runs. */
+/**
+ * The recorded one first; release 0.1 recorded none. Before there is a store, nothing has shown that it runs, and no image
+ * that cannot be had: where the status was lost, to take that one out of the spec brings the store back.
+ */
 function presentImages(cluster: StoreCluster, pods: readonly Pod[]): readonly string[] {
   const { image: recorded, clusterID } = cluster.status ?? {};
   const running = pods
     .filter((pod) => isOurs(cluster, pod) && pod.metadata.deletionTimestamp === undefined)
-    .filter(() => clusterID !== undefined)
+    .filter((pod) => clusterID !== undefined && !isImageMissing(pod))
     .flatMap((pod) => pod.spec.containers[0]?.image ?? []);
   return [...(recorded === undefined ? [] : [recorded]), ...running];
 }

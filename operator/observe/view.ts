@@ -112,6 +112,12 @@ export function isPodReady(pod: Pod): boolean {
   );
 }
 
+/** Its container waits for an image that the node cannot get. */
+export function isImageMissing({ status }: Pod): boolean {
+  const reason = status?.containerStatuses?.[0]?.state?.waiting?.reason ?? '';
+  return ['ErrImagePull', 'ImagePullBackOff', 'InvalidImageName'].includes(reason);
+}
+
 function leaderOf(statuses: readonly MemberStatus[]): string | undefined {
   return statuses
     .filter((status) => status.leaderId !== '0')

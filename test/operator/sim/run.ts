@@ -276,9 +276,15 @@ function changesOf({ writes }: PassReport): readonly Write[] {
 }
 
 /** Nothing is on its way that needs no operator. */
+/** Nothing is on its way out, and where no load goes on, nobody is still catching up. */
 function isQuiet(world: World): boolean {
-  return [...world.pods(), ...world.volumes()].every(
-    ({ metadata }) => metadata.deletionTimestamp === undefined,
+  const stores = [...world.storage.stores.values()];
+  const isCatchingUp = stores.some((store) => store.entriesPerTurn === 0 && store.isCatchingUp);
+  return (
+    !isCatchingUp &&
+    [...world.pods(), ...world.volumes()].every(
+      ({ metadata }) => metadata.deletionTimestamp === undefined,
+    )
   );
 }
 

@@ -115,6 +115,12 @@ export class FakeStore {
     return this.member(this.leaderId)?.applied ?? 0;
   }
 
+  /** Whether a member that runs has less than the leader. */
+  get isCatchingUp(): boolean {
+    const { lastIndex } = this;
+    return this.members.some(({ id, applied }) => this.running.has(id) && applied < lastIndex);
+  }
+
   /** Elects, writes, replicates. */
   turn(): void {
     const voters = this.runningVoters();
