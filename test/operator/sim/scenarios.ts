@@ -594,6 +594,26 @@ export const scenarios: readonly Scenario[] = [
     check: namesAre('demo-2,demo-3,demo-4'),
   },
   {
+    name: 'disk-of-the-first-of-0.1-emptied',
+    after: create3OfBefore,
+    steps: [then((world) => world.emptyDisk('demo-1'))],
+    end: 'converged',
+    check: namesAre('demo-2,demo-3,demo-4'),
+  },
+  {
+    name: 'bad-image-taken-back-where-the-status-was-lost',
+    after: create1,
+    steps: [
+      half(
+        (world) => world.edit({ image: 'mainstay:bad' }),
+        (world) => world.pods().some((pod) => ofVersion('bad')(pod) && isStuck(world)),
+      ),
+      half((world) => world.forgetStatus(), isStuck),
+      spec({ image: undefined }),
+    ],
+    end: 'converged',
+  },
+  {
     name: 'member-damaged',
     after: create3,
     steps: [then((world) => world.damageDisk(follower(world)))],
