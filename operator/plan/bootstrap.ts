@@ -18,12 +18,14 @@ import { fillSeed } from './restore.ts';
 
 /**
  * Starts a store of one member, once. Only while no cluster id is recorded and no volume was ever a member's: an
- * emptied seed that is started as `new` again would be a second store with the same ids.
+ * emptied seed that is started as `new` again would be a second store with the same ids. Who asks for a recovery wants data,
+ * and no empty store.
  */
 export const bootstrap: Rule = (view) => {
-  const { cluster } = view.observation;
+  const { cluster, spec } = view.observation;
   const existed = view.members.some((member) => member.recordedId !== undefined);
   if (cluster.status?.clusterID !== undefined || existed || view.answered) return undefined;
+  if (spec.recovery !== undefined) return undefined;
   const record = cluster.status?.bootstrap;
   if (record === undefined) return recordSeed(view);
   const seed = view.members.find((member) => member.name === record.seed);
