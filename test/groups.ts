@@ -3,7 +3,7 @@ import { dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 // Test files of one folder in one process, one after the other: to load what they share takes longer than most of them do.
-// Not where members run, and one file need not wait for another.
+// Whole clusters run in other folders' tests, whose files go side by side.
 
 const grouped = /^dist\/test\/(server|operator)\//;
 
