@@ -7,23 +7,26 @@ import { pathToFileURL } from 'node:url';
 
 const grouped = /^dist\/test\/(server|operator)\//;
 
-/** The files to run in place of these, in their order; those that stand for a folder are made in `directory`. */
+/** The files to run in place of these: first those that stand for a folder, which are made in `directory`. */
 export function groupByFolder(
   root: string,
   files: readonly string[],
   directory: string,
 ): readonly string[] {
-  const entries = new Map<string, string[]>();
+  const groups = new Map<string, string[]>();
+  const others: string[] = [];
   for (const file of files) {
-    const isGrouped = grouped.test(relative(root, file));
-    const entry = isGrouped ? join(directory, groupName(root, file)) : file;
-    entries.set(entry, [...(entries.get(entry) ?? []), file]);
+    if (!grouped.test(relative(root, file))) {
+      others.push(file);
+      continue;
+    }
+    const group = join(directory, groupName(root, file));
+    groups.set(group, [...(groups.get(group) ?? []), file]);
   }
   mkdirSync(directory, { recursive: true });
-  for (const [entry, members] of entries) {
-    if (entry !== members[0]) writeFileSync(entry, groupText(root, members));
-  }
-  return [...entries.keys()];
+  for (const [group, members] of groups) writeFileSync(group, groupText(root, members));
+  // What takes longest begins first.
+  return [...groups.keys(), ...others];
 }
 
 function groupName(root: string, file: string): string {

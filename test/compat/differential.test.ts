@@ -30,7 +30,7 @@ test('random sequences get equal answers from this store and from etcd', options
   withStores({ flags }, (stores) =>
     checkSequences({
       sequences: sequence,
-      runs: isWhole ? 5000 : 100,
+      runs: isWhole ? 5000 : 50,
       compare: (operations) => compareCleared(stores, operations),
     }),
   ),
@@ -41,7 +41,7 @@ test('sequences through a follower get equal answers', options, () =>
     checkSequences({
       // Only a leader knows which lease expires first, so a follower lists them in an order of its own.
       sequences: sequence.map((operations) => operations.filter(({ kind }) => kind !== 'leases')),
-      runs: isWhole ? 500 : 12,
+      runs: isWhole ? 500 : 8,
       compare: (operations) => compareCleared(stores, operations),
     }),
   ),
@@ -70,7 +70,7 @@ test('what users do and may do gets equal answers', options, () =>
   withStores({ flags: [...flags, '--bcrypt-cost', '4'] }, (stores) =>
     checkSequences({
       sequences: ruledSequence,
-      runs: isWhole ? 700 : 20,
+      runs: isWhole ? 700 : 12,
       compare: (steps) => compareRuled(stores, steps),
     }),
   ),
@@ -93,7 +93,7 @@ test('watchers see the same events from this store and from etcd', options, () =
   withStores({ flags }, (stores) =>
     checkSequences({
       sequences: watchedSequence,
-      runs: isWhole ? 500 : 30,
+      runs: isWhole ? 500 : 20,
       compare: (steps) => compareWatchers(stores, steps),
     }),
   ),

@@ -20,7 +20,7 @@ import { readView } from './support/view.ts';
 const seed = Number(process.env['SEED'] ?? 4);
 const flips = isWhole
   ? { alone: 600, withLog: 200, ofThree: 200, asProcess: 20 }
-  : { alone: 30, withLog: 12, ofThree: 15, asProcess: 2 };
+  : { alone: 20, withLog: 8, ofThree: 8, asProcess: 1 };
 const outcomeTimeoutMs = 30_000;
 const script = makeScript(seed, 200);
 const expected = Model.after(script).view();

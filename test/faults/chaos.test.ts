@@ -14,7 +14,7 @@ import { eventText, ok, readHistory } from './support/view.ts';
 // Three members, clients that write and read all the time, and one fault after the other.
 
 const rounds = isWhole ? 6 : 1;
-const writesBetweenFaults = 150;
+const writesBetweenFaults = isWhole ? 150 : 80;
 const readsOfOldLeader = 40;
 
 interface Field {
