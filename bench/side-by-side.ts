@@ -1,11 +1,20 @@
-// Puts and gets through h2load, on this store and on a real etcd 3.5 in turn: `npm run bench [-- --members 3]`.
+// Puts, gets, lists and transactions through h2load, on this store and on a real etcd 3.5 in turn: `npm run bench [-- --members 3]`.
 // Only the ratios mean something, and only those of one run; the machine is whatever it is.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { PutRequest, RangeRequest, RangeResponse } from '../server/proto/gen/rpc.ts';
+import {
+  Compare,
+  CompareResult,
+  CompareTarget,
+  PutRequest,
+  RangeRequest,
+  RangeResponse,
+  type RequestOp,
+  TxnRequest,
+} from '../server/proto/gen/rpc.ts';
 import { type Program, TestCluster, withCluster } from '../test/support/server-process.ts';
 import { toolPath } from '../test/support/tools.ts';
 import { sharesOf } from './profile.ts';
@@ -27,15 +36,65 @@ const loads: readonly Load[] = [
   { name: '16x64 streams', clients: 16, streams: 64, requests: 60_000 },
 ];
 /** Before anything is measured, of each operation: code that is still being compiled is not what is compared. */
-const warmUp: Load = { name: 'warm-up', clients: 4, streams: 16, requests: 10_000 };
+const warmUps: readonly Load[] = [
+  { name: 'warm-up, many', clients: 4, streams: 16, requests: 10_000 },
+  { name: 'warm-up, one', clients: 1, streams: 1, requests: 3_000 },
+];
 const rounds = 3;
 const key = Buffer.from('foo12345');
-const messages = {
-  put: PutRequest.encode(PutRequest.create({ key, value: Buffer.alloc(256, 'v') })),
-  get: RangeRequest.encode(RangeRequest.create({ key })),
-} as const;
-type Operation = keyof typeof messages;
-const paths = { put: '/etcdserverpb.KV/Put', get: '/etcdserverpb.KV/Range' } as const;
+const value = Buffer.alloc(256, 'v');
+const listedKeys = 1_000;
+const listPrefix = 'list/';
+
+interface Operation {
+  readonly path: string;
+  readonly message: Uint8Array;
+  /** Revisions that one request makes. */
+  readonly writes: 0 | 1;
+  /** Requests to one of a put: a list of many keys takes its time. */
+  readonly share: number;
+}
+
+const put = (name: string | Buffer): PutRequest =>
+  PutRequest.create({ key: Buffer.from(name), value });
+const putOp = (name: string | Buffer): RequestOp => ({
+  request: { kind: 'requestPut', value: put(name) },
+});
+const list = { key: Buffer.from(listPrefix), rangeEnd: Buffer.from('list0') };
+const exists = Compare.create({
+  key,
+  target: CompareTarget.CREATE,
+  result: CompareResult.GREATER,
+  targetUnion: { kind: 'createRevision', value: 0 },
+});
+const operations: Readonly<Record<string, Operation>> = {
+  put: {
+    path: '/etcdserverpb.KV/Put',
+    message: PutRequest.encode(put(key)),
+    writes: 1,
+    share: 1,
+  },
+  get: {
+    path: '/etcdserverpb.KV/Range',
+    message: RangeRequest.encode(RangeRequest.create({ key })),
+    writes: 0,
+    share: 1,
+  },
+  'compare and put': {
+    path: '/etcdserverpb.KV/Txn',
+    message: TxnRequest.encode(
+      TxnRequest.create({ compare: [exists], success: [putOp(key)], failure: [putOp(key)] }),
+    ),
+    writes: 1,
+    share: 1,
+  },
+  [`list ${listedKeys} keys`]: {
+    path: '/etcdserverpb.KV/Range',
+    message: RangeRequest.encode(RangeRequest.create(list)),
+    writes: 0,
+    share: 0.1,
+  },
+};
 
 const grpcHeaders = ['-H', 'content-type: application/grpc', '-H', 'te: trailers'];
 
@@ -45,12 +104,7 @@ const directory = mkdtempSync(join(tmpdir(), 'mainstay-bench-'));
 const profileDirectory = join(directory, 'profile');
 
 async function main(): Promise<void> {
-  for (const [name, message] of Object.entries(messages)) {
-    const frame = Buffer.alloc(5 + message.length);
-    frame.writeUInt32BE(message.length, 1);
-    frame.set(message, 5);
-    writeFileSync(join(directory, `${name}.bin`), frame);
-  }
+  for (const [name, { message }] of Object.entries(operations)) writeBody(name, message);
   const figures = new Map<string, Figure[]>();
   for (let round = 1; round <= rounds; round += 1) {
     for (const program of ['mainstay', 'etcd'] as const) await measure(program, figures);
@@ -63,16 +117,17 @@ async function main(): Promise<void> {
 async function measure(program: Program, figures: Map<string, Figure[]>): Promise<void> {
   await withCluster({ program, size: members }, async (cluster) => {
     const url = cluster.member(0).clientUrl;
-    for (const operation of ['put', 'get'] as const) run(url, operation, warmUp);
+    fill(url);
     for (const load of loads) {
-      for (const operation of ['put', 'get'] as const) {
+      for (const [operation, { writes, share }] of Object.entries(operations)) {
+        for (const warmUp of warmUps) run(url, operation, warmUp);
         const before = revisionOf(url);
         const figure = run(url, operation, load);
         const written = revisionOf(url) - before;
-        const expected = operation === 'put' ? load.requests : 0;
+        const expected = writes * share * load.requests;
         // h2load counts a gRPC error as a success: the revision tells the truth.
         if (written !== expected) {
-          throw new Error(`${program}: ${written} of ${expected} puts were done`);
+          throw new Error(`${program}: ${written} of ${expected} writes were done`);
         }
         const name = `${program} ${operation}, ${load.name}`;
         figures.set(name, [...(figures.get(name) ?? []), figure]);
@@ -81,11 +136,28 @@ async function measure(program: Program, figures: Map<string, Figure[]>): Promis
   });
 }
 
-function run(url: string, operation: Operation, load: Load): Figure {
+/** The keys that are listed. */
+function fill(url: string): void {
+  for (let first = 0; first < listedKeys; first += 100) {
+    const success = Array.from({ length: 100 }, (_, at) => putOp(`${listPrefix}${first + at}`));
+    writeBody('fill', TxnRequest.encode(TxnRequest.create({ success })));
+    ask(url, '/etcdserverpb.KV/Txn', 'fill');
+  }
+}
+
+function writeBody(name: string, message: Uint8Array): void {
+  const frame = Buffer.alloc(5 + message.length);
+  frame.writeUInt32BE(message.length, 1);
+  frame.set(message, 5);
+  writeFileSync(join(directory, `${name}.bin`), frame);
+}
+
+function run(url: string, name: string, load: Load): Figure {
+  const { path, share } = operations[name] ?? failed(`no operation ${name}`);
   const { clients, streams, requests } = load;
-  const flags = `-c ${clients} -m ${streams} -t 1 -n ${requests}`.split(' ');
-  const body = join(directory, `${operation}.bin`);
-  const command = [...flags, '-d', body, ...grpcHeaders, `${url}${paths[operation]}`];
+  const flags = `-c ${clients} -m ${streams} -t 1 -n ${requests * share}`.split(' ');
+  const body = join(directory, `${name}.bin`);
+  const command = [...flags, '-d', body, ...grpcHeaders, `${url}${path}`];
   const output = execFileSync(toolPath('h2load'), command, { encoding: 'utf8' });
   const perSecond = Number(/([\d.]+) req\/s/.exec(output)?.[1]);
   const [, mean = '', unit = ''] =
@@ -94,12 +166,20 @@ function run(url: string, operation: Operation, load: Load): Figure {
   return { perSecond, meanMs: Number(mean) * scale };
 }
 
-/** By curl's HTTP/2, so that what is measured is not also what measures. */
+function failed(message: string): never {
+  throw new Error(message);
+}
+
 function revisionOf(url: string): number {
-  const body = `@${join(directory, 'get.bin')}`;
-  const flags = ['-s', '--http2-prior-knowledge', ...grpcHeaders, '--data-binary', body];
-  const answer = execFileSync(toolPath('curl'), [...flags, `${url}${paths.get}`]);
+  const answer = ask(url, '/etcdserverpb.KV/Range', 'get');
   return RangeResponse.decode(answer.subarray(5)).header?.revision ?? 0;
+}
+
+/** By curl's HTTP/2, so that what is measured is not also what measures. */
+function ask(url: string, path: string, body: string): Buffer {
+  const data = `@${join(directory, `${body}.bin`)}`;
+  const flags = ['-s', '--http2-prior-knowledge', ...grpcHeaders, '--data-binary', data];
+  return execFileSync(toolPath('curl'), [...flags, `${url}${path}`]);
 }
 
 function median(numbers: readonly number[]): number {
@@ -110,10 +190,8 @@ function print(figures: ReadonlyMap<string, readonly Figure[]>): void {
   console.log(
     `\n${members} member(s), medians of ${rounds} rounds in turn; a ratio above 1 is in our favour\n`,
   );
-  console.log(
-    '                        mainstay        etcd       ratio      mean ms (mainstay, etcd)',
-  );
-  for (const operation of ['put', 'get'] as const) {
+  console.log(`${' '.repeat(34)}mainstay        etcd       ratio      mean ms (mainstay, etcd)`);
+  for (const operation of Object.keys(operations)) {
     for (const { name } of loads) {
       const label = `${operation}, ${name}`;
       const ours = figures.get(`mainstay ${label}`) ?? [];
@@ -123,7 +201,7 @@ function print(figures: ReadonlyMap<string, readonly Figure[]>): void {
       const [a = 0, b = 1] = perSecond;
       const cells = [`${a.toFixed(0)}/s`, `${b.toFixed(0)}/s`, (a / b).toFixed(2)];
       console.log(
-        `${label.padEnd(22)}${cells.map((cell) => cell.padStart(12)).join('')}      ${meanMs.join(', ')}`,
+        `${label.padEnd(32)}${cells.map((cell) => cell.padStart(12)).join('')}      ${meanMs.join(', ')}`,
       );
     }
   }
