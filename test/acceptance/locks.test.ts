@@ -219,19 +219,14 @@ test('95 TestQueueOneReaderOneWriter, TestQueueManyReaderManyWriter', async () =
 test('95 TestBarrierSingleNode, TestBarrierMultiNode, TestDoubleBarrier', async () => {
   await three().clear();
   await three().at().put('barrier', '');
-  let passed = 0;
-  const waiters = three().apis.map(async (api) => {
-    const watch = await api.watching('barrier');
-    const { count } = await api.range('barrier');
-    assert.equal(count, 1);
-    assert.deepEqual(await watch.events(1), ['delete barrier']);
-    passed++;
-    watch.close();
-  });
-  await sleep(100);
-  assert.equal(passed, 0);
+  const waiters = await Promise.all(three().apis.map((api) => api.watching('barrier')));
+  for (const api of three().apis) assert.equal((await api.range('barrier')).count, 1);
+  await Promise.all(waiters.map((watch) => watch.silent(100)));
   await three().at(1).delete('barrier');
-  await Promise.all(waiters);
+  for (const watch of waiters) {
+    assert.deepEqual(await watch.events(1), ['delete barrier']);
+    watch.close();
+  }
   // All come, or nobody passes.
   const entered: number[] = [];
   await Promise.all(
