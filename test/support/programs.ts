@@ -14,6 +14,7 @@ export const programs = [
   'server/ctl/main',
   'operator/main',
   'operator/cli/main',
+  'examples/application/application',
 ] as const;
 
 /** Holds the programs below `dist/`, and can stand for this checkout where no more than they is run. */
