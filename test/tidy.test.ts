@@ -4,6 +4,7 @@ import { builtinModules } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { programs } from './support/programs.ts';
 
 // The order of the house: who may import whom, and what no file may contain. oxlint sees to what is inside a file.
 
@@ -301,6 +302,15 @@ test('every relative link in the documents leads to a file', () => {
       .map((link) => `${file} -> ${link}`),
   );
   assert.deepEqual(broken, []);
+});
+
+test('what a manifest runs is a program that tests have', () => {
+  const run = filesBelow('examples').flatMap((file) =>
+    [...read(file).matchAll(/command: .*\bdist\/(\S+)\.js\b/g)].map(([, program]) => program),
+  );
+  assert.ok(run.length > 0);
+  const missing = run.filter((program) => !programs.some((known) => known === program));
+  assert.deepEqual(missing, []);
 });
 
 test('nothing is left for later', () => {
