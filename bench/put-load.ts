@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PutRequest } from '../server/proto/gen/rpc.ts';
+import { grpcMessage } from '../test/faults/support/raw-http2.ts';
 import { withCluster } from '../test/support/server-process.ts';
 import { toolPath } from '../test/support/tools.ts';
 
@@ -71,11 +72,7 @@ function writeBody(path: string): void {
     key: Buffer.from('foo12345'),
     value: Buffer.alloc(256, 'v'),
   });
-  const message = PutRequest.encode(request);
-  const frame = Buffer.alloc(5 + message.length);
-  frame.writeUInt32BE(message.length, 1);
-  frame.set(message, 5);
-  writeFileSync(path, frame);
+  writeFileSync(path, grpcMessage(PutRequest.encode(request)));
 }
 
 async function measure(

@@ -9,12 +9,14 @@ import {
   Compare,
   CompareResult,
   CompareTarget,
+  KV,
   PutRequest,
   RangeRequest,
   RangeResponse,
   type RequestOp,
   TxnRequest,
 } from '../server/proto/gen/rpc.ts';
+import { grpcMessage } from '../test/faults/support/raw-http2.ts';
 import { type Program, TestCluster, withCluster } from '../test/support/server-process.ts';
 import { toolPath } from '../test/support/tools.ts';
 import { sharesOf } from './profile.ts';
@@ -47,6 +49,7 @@ const listedKeys = 1_000;
 const listPrefix = 'list/';
 
 interface Operation {
+  readonly name: string;
   readonly path: string;
   readonly message: Uint8Array;
   /** Revisions that one request makes. */
@@ -67,34 +70,39 @@ const exists = Compare.create({
   result: CompareResult.GREATER,
   targetUnion: { kind: 'createRevision', value: 0 },
 });
-const operations: Readonly<Record<string, Operation>> = {
-  put: {
-    path: '/etcdserverpb.KV/Put',
-    message: PutRequest.encode(put(key)),
-    writes: 1,
-    share: 1,
-  },
-  get: {
-    path: '/etcdserverpb.KV/Range',
+const puts: Operation = {
+  name: 'put',
+  path: KV.methods.put.path,
+  message: PutRequest.encode(put(key)),
+  writes: 1,
+  share: 1,
+};
+const operations: readonly Operation[] = [
+  puts,
+  {
+    name: 'get',
+    path: KV.methods.range.path,
     message: RangeRequest.encode(RangeRequest.create({ key })),
     writes: 0,
     share: 1,
   },
-  'compare and put': {
-    path: '/etcdserverpb.KV/Txn',
+  {
+    name: 'compare and put',
+    path: KV.methods.txn.path,
     message: TxnRequest.encode(
       TxnRequest.create({ compare: [exists], success: [putOp(key)], failure: [putOp(key)] }),
     ),
     writes: 1,
     share: 1,
   },
-  [`list ${listedKeys} keys`]: {
-    path: '/etcdserverpb.KV/Range',
+  {
+    name: `list ${listedKeys} keys`,
+    path: KV.methods.range.path,
     message: RangeRequest.encode(RangeRequest.create(list)),
     writes: 0,
     share: 0.1,
   },
-};
+];
 
 const grpcHeaders = ['-H', 'content-type: application/grpc', '-H', 'te: trailers'];
 
@@ -104,7 +112,7 @@ const directory = mkdtempSync(join(tmpdir(), 'mainstay-bench-'));
 const profileDirectory = join(directory, 'profile');
 
 async function main(): Promise<void> {
-  for (const [name, { message }] of Object.entries(operations)) writeBody(name, message);
+  for (const { name, message } of operations) writeBody(name, message);
   const figures = new Map<string, Figure[]>();
   for (let round = 1; round <= rounds; round += 1) {
     for (const program of ['mainstay', 'etcd'] as const) await measure(program, figures);
@@ -119,17 +127,17 @@ async function measure(program: Program, figures: Map<string, Figure[]>): Promis
     const url = cluster.member(0).clientUrl;
     fill(url);
     for (const load of loads) {
-      for (const [operation, { writes, share }] of Object.entries(operations)) {
+      for (const operation of operations) {
         for (const warmUp of warmUps) run(url, operation, warmUp);
         const before = revisionOf(url);
         const figure = run(url, operation, load);
         const written = revisionOf(url) - before;
-        const expected = writes * share * load.requests;
+        const expected = operation.writes * operation.share * load.requests;
         // h2load counts a gRPC error as a success: the revision tells the truth.
         if (written !== expected) {
           throw new Error(`${program}: ${written} of ${expected} writes were done`);
         }
-        const name = `${program} ${operation}, ${load.name}`;
+        const name = `${program} ${operation.name}, ${load.name}`;
         figures.set(name, [...(figures.get(name) ?? []), figure]);
       }
     }
@@ -141,19 +149,15 @@ function fill(url: string): void {
   for (let first = 0; first < listedKeys; first += 100) {
     const success = Array.from({ length: 100 }, (_, at) => putOp(`${listPrefix}${first + at}`));
     writeBody('fill', TxnRequest.encode(TxnRequest.create({ success })));
-    ask(url, '/etcdserverpb.KV/Txn', 'fill');
+    ask(url, KV.methods.txn.path, 'fill');
   }
 }
 
 function writeBody(name: string, message: Uint8Array): void {
-  const frame = Buffer.alloc(5 + message.length);
-  frame.writeUInt32BE(message.length, 1);
-  frame.set(message, 5);
-  writeFileSync(join(directory, `${name}.bin`), frame);
+  writeFileSync(join(directory, `${name}.bin`), grpcMessage(message));
 }
 
-function run(url: string, name: string, load: Load): Figure {
-  const { path, share } = operations[name] ?? failed(`no operation ${name}`);
+function run(url: string, { name, path, share }: Operation, load: Load): Figure {
   const { clients, streams, requests } = load;
   const flags = `-c ${clients} -m ${streams} -t 1 -n ${requests * share}`.split(' ');
   const body = join(directory, `${name}.bin`);
@@ -166,12 +170,8 @@ function run(url: string, name: string, load: Load): Figure {
   return { perSecond, meanMs: Number(mean) * scale };
 }
 
-function failed(message: string): never {
-  throw new Error(message);
-}
-
 function revisionOf(url: string): number {
-  const answer = ask(url, '/etcdserverpb.KV/Range', 'get');
+  const answer = ask(url, KV.methods.range.path, 'get');
   return RangeResponse.decode(answer.subarray(5)).header?.revision ?? 0;
 }
 
@@ -191,9 +191,9 @@ function print(figures: ReadonlyMap<string, readonly Figure[]>): void {
     `\n${members} member(s), medians of ${rounds} rounds in turn; a ratio above 1 is in our favour\n`,
   );
   console.log(`${' '.repeat(34)}mainstay        etcd       ratio      mean ms (mainstay, etcd)`);
-  for (const operation of Object.keys(operations)) {
+  for (const operation of operations) {
     for (const { name } of loads) {
-      const label = `${operation}, ${name}`;
+      const label = `${operation.name}, ${name}`;
       const ours = figures.get(`mainstay ${label}`) ?? [];
       const theirs = figures.get(`etcd ${label}`) ?? [];
       const perSecond = [ours, theirs].map((all) => median(all.map((one) => one.perSecond)));
@@ -216,7 +216,7 @@ async function printShares(): Promise<void> {
     member.spawn(cluster.flagsFor('new'), { wrapper: ['sh', '-c', profiled] });
     await member.ready();
     const load = loads.at(-1);
-    if (load !== undefined) run(member.clientUrl, 'put', load);
+    if (load !== undefined) run(member.clientUrl, puts, load);
     await member.stop('SIGTERM');
   } finally {
     await cluster.stop();

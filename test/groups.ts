@@ -3,7 +3,7 @@ import { dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 // Test files of one folder in one process, one after the other: to load what they share takes longer than most of them do.
-// Whole clusters run in other folders' tests, whose files go side by side.
+// Elsewhere most of them wait for clusters: there, files go side by side.
 
 const grouped = /^dist\/test\/(server|operator)\//;
 

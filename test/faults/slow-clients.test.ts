@@ -11,6 +11,7 @@ import { GrpcChannel } from '../support/grpc.ts';
 import { memoryBytes } from '../support/process-memory.ts';
 import { type MemberProcess, withCluster } from '../support/server-process.ts';
 import { isWhole } from '../support/whole.ts';
+import { grpcMessage } from './support/raw-http2.ts';
 import { ok } from './support/view.ts';
 
 // Clients that only hold on: what they cost in memory, and what others notice of them. MAINSTAY_FULL=1 runs more.
@@ -29,12 +30,6 @@ const { END_HEADERS, END_STREAM } = Flag;
 
 function portOf({ clientUrl }: MemberProcess): number {
   return Number(new URL(clientUrl).port);
-}
-
-function message(bytes: Uint8Array): Buffer {
-  const prefix = Buffer.alloc(5);
-  prefix.writeUInt32BE(bytes.length, 1);
-  return Buffer.concat([prefix, bytes]);
 }
 
 function headers(path: string): Buffer {
@@ -67,7 +62,7 @@ suite('slow clients', () => {
       const normalMs = await putMs(channel);
       const before = memoryBytes(member, 'VmRSS');
       const clients: RawClient[] = [];
-      const check = frame('DATA', END_STREAM, 1, message(Buffer.alloc(0)));
+      const check = frame('DATA', END_STREAM, 1, grpcMessage(Buffer.alloc(0)));
       for (let at = 0; at < idleConnections; at++) {
         const client = RawClient.begin(portOf(member));
         clients.push(client);
@@ -110,7 +105,7 @@ suite('slow clients', () => {
       const watch = WatchRequest.encode({ requestUnion: { kind: 'createRequest', value: create } });
       const clients = Array.from({ length: watchers }, () => RawClient.begin(portOf(member)));
       for (const client of clients) {
-        client.send(headers(Watch.methods.watch.path), frame('DATA', 0, 1, message(watch)));
+        client.send(headers(Watch.methods.watch.path), frame('DATA', 0, 1, grpcMessage(watch)));
         assert.equal((await client.nextOf('DATA'))?.streamId, 1);
         client.socket.pause();
       }
